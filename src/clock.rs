@@ -1,0 +1,55 @@
+//! The clocks: the only file that reads the system's time.
+
+use std::ops::{Add, Sub};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point on the monotonic clock, in milliseconds since this process first asked for the time.
+///
+/// Health, TTLs and every other decision use this clock alone, so that a stepped wall clock
+/// changes no answer. Ticks of two processes cannot be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    /// Time passed since `earlier`; zero when `earlier` lies in the future.
+    pub fn since(self, earlier: Tick) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Tick {
+    type Output = Tick;
+
+    fn add(self, later: Duration) -> Tick {
+        Tick(self.0.saturating_add(u64::try_from(later.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for Tick {
+    type Output = Duration;
+
+    fn sub(self, earlier: Tick) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// The monotonic time now.
+#[allow(clippy::disallowed_methods)]
+pub fn now() -> Tick {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let origin = *ORIGIN.get_or_init(Instant::now);
+    Tick(origin.elapsed().as_millis() as u64)
+}
+
+/// A precise monotonic reading, for durations that are measured and only reported.
+#[allow(clippy::disallowed_methods)]
+pub fn stopwatch() -> Instant {
+    Instant::now()
+}
+
+/// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages and logs use it.
+#[allow(clippy::disallowed_methods)]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,19 @@
+//! Meridian: a DNS-based global server load balancer.
+//!
+//! Files become a [`model::Model`], the model and what probes see become an immutable snapshot,
+//! and a query is answered from one snapshot alone. ARCHITECTURE.md shows the whole.
+
+// Layers, lowest first; a module imports from lower layers only (tests/tidy.rs).
+pub mod clock;
+pub mod diagnostic;
+pub mod name;
+pub mod place;
+pub mod prefix;
+
+pub mod model;
+
+pub mod zone;
+
+pub mod health;
+
+pub mod snapshot;

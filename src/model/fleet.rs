@@ -1,0 +1,104 @@
+//! What all nodes share: regions, monitors, pools and operator networks.
+
+use super::{Endpoint, EndpointId, Monitor, MonitorId, Pool, PoolId};
+use crate::place::{Continent, Country, Point};
+use crate::prefix::Prefix;
+
+/// Index into [`Fleet::regions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegionId(pub u16);
+
+/// Index into [`Fleet::networks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetworkId(pub u16);
+
+/// A place with coordinates where endpoints serve and probes run.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// The name in the configuration.
+    pub name: String,
+    /// Where it is.
+    pub point: Point,
+    /// Its country, for fences; `None` when only coordinates were given.
+    pub country: Option<Country>,
+    /// Its continent, for fences; that of the nearest country point when only coordinates were
+    /// given.
+    pub continent: Option<Continent>,
+}
+
+/// An operator's list of clients, which beats the geo database.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The name in the configuration.
+    pub name: String,
+    /// Client prefixes, those of `file` included; the longest that holds a client wins over all
+    /// networks.
+    pub prefixes: Vec<Prefix>,
+    /// Autonomous systems; asked when no prefix of any network holds the client.
+    pub asns: Vec<u32>,
+    /// Countries; asked last.
+    pub countries: Vec<Country>,
+    /// The regions these clients prefer, best first.
+    pub regions: Vec<RegionId>,
+}
+
+/// The fleet.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// Regions by name.
+    pub regions: Vec<Region>,
+    /// Monitors by name.
+    pub monitors: Vec<Monitor>,
+    /// Pools by name.
+    pub pools: Vec<Pool>,
+    /// The endpoints of all pools, pool by pool.
+    pub endpoints: Vec<Endpoint>,
+    /// Networks by name.
+    pub networks: Vec<Network>,
+}
+
+impl Fleet {
+    /// The region of this id.
+    ///
+    /// # Panics
+    /// When the id is of another model.
+    #[allow(clippy::indexing_slicing)] // Ids are made by the resolver from these very vectors.
+    pub fn region(&self, id: RegionId) -> &Region {
+        &self.regions[usize::from(id.0)]
+    }
+
+    /// The monitor of this id.
+    ///
+    /// # Panics
+    /// When the id is of another model.
+    #[allow(clippy::indexing_slicing)] // As above.
+    pub fn monitor(&self, id: MonitorId) -> &Monitor {
+        &self.monitors[usize::from(id.0)]
+    }
+
+    /// The pool of this id.
+    ///
+    /// # Panics
+    /// When the id is of another model.
+    #[allow(clippy::indexing_slicing)] // As above.
+    pub fn pool(&self, id: PoolId) -> &Pool {
+        &self.pools[usize::from(id.0)]
+    }
+
+    /// The endpoint of this id.
+    ///
+    /// # Panics
+    /// When the id is of another model.
+    #[allow(clippy::indexing_slicing)] // As above.
+    pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
+        &self.endpoints[id.0 as usize]
+    }
+
+    /// The endpoints of a pool with their ids, in the order of the file.
+    pub fn endpoints_of(&self, pool: &Pool) -> impl Iterator<Item = (EndpointId, &Endpoint)> {
+        let first = pool.endpoints.start;
+        let range = first as usize..pool.endpoints.end as usize;
+        let endpoints = self.endpoints.get(range).unwrap_or_default();
+        (first..).map(EndpointId).zip(endpoints)
+    }
+}

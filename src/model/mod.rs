@@ -1,0 +1,30 @@
+//! What the configuration means, valid by construction: every name is resolved to an id, every
+//! value is in range.
+//!
+//! Ids are indexes into the vectors of [`Fleet`]; they hold within one model only, since a reload
+//! numbers everything anew.
+
+mod fleet;
+mod monitor;
+mod node;
+mod policy;
+mod pool;
+mod service;
+
+pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
+pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
+pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe};
+pub use policy::{Fence, Method};
+pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
+pub use service::{AllDown, Service, TtlRange, ZoneFiles};
+
+/// The whole configuration of one process.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Who this process is and what it does.
+    pub node: Node,
+    /// Regions, monitors, pools and networks, equal on every node.
+    pub fleet: Fleet,
+    /// The zones, in the order of their origins.
+    pub zones: Vec<ZoneFiles>,
+}

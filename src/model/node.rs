@@ -1,0 +1,104 @@
+//! One process: its name, place, roles and listeners.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::RegionId;
+use crate::prefix::Prefix;
+
+/// Who this process is and what it does.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Unique in the fleet.
+    pub name: String,
+    /// Where it runs.
+    pub region: RegionId,
+    /// Folder of what must survive a restart.
+    pub state: PathBuf,
+    /// Folder of the zone files.
+    pub zones: PathBuf,
+    /// The geo databases.
+    pub geo: Geo,
+    /// Present: this node answers DNS.
+    pub dns: Option<Dns>,
+    /// Present: this node probes.
+    pub probe: Option<Probe>,
+    /// Present: this node has the admin listener.
+    pub admin: Option<Admin>,
+    /// How it logs.
+    pub log: Log,
+}
+
+/// The geo databases.
+#[derive(Clone, Debug)]
+pub struct Geo {
+    /// Files in order of precedence; none: the embedded country database.
+    pub databases: Vec<PathBuf>,
+    /// A database older than this is warned of.
+    pub max_age: Duration,
+}
+
+/// The DNS listeners.
+#[derive(Clone, Debug)]
+pub struct Dns {
+    /// UDP and TCP addresses.
+    pub listen: Vec<SocketAddr>,
+    /// UDP worker threads; 0: one per core.
+    pub workers: usize,
+    /// Largest UDP answer offered, 512 to 4096 octets (RFC 9715 section 3.1 advises 1400 at most).
+    pub udp_payload: u16,
+    /// Whose EDNS client subnet is believed (RFC 7871).
+    pub client_subnet: ClientSubnet,
+    /// Most TCP connections at a time.
+    pub tcp_clients: usize,
+    /// A TCP connection without a query for this long is closed.
+    pub tcp_idle: Duration,
+}
+
+/// Whose EDNS client subnet is believed (RFC 7871 section 11.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientSubnet {
+    /// Everyone's.
+    On,
+    /// Nobody's; the option is ignored as if unknown.
+    Off,
+    /// That of resolvers in these prefixes.
+    Trusted(Vec<Prefix>),
+}
+
+/// The probing role.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Most probes under way at a time.
+    pub max_in_flight: usize,
+    /// Whether endpoints in private, loopback and link-local space may be probed.
+    pub allow_private: bool,
+    /// Never probed, whatever a hostname resolves to.
+    pub deny: Vec<Prefix>,
+}
+
+/// The admin listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin {
+    /// A loopback address.
+    pub listen: SocketAddr,
+}
+
+/// How the process logs.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// A level or a `tracing` filter.
+    pub level: String,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}

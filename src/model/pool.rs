@@ -1,0 +1,63 @@
+//! Pools and the endpoints in them.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::{MonitorId, RegionId};
+use crate::name::Name;
+
+/// Index into [`super::Fleet::pools`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolId(pub u16);
+
+/// Index into [`super::Fleet::endpoints`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(pub u32);
+
+/// Endpoints that share monitors, grouped by region.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// The name in the configuration.
+    pub name: String,
+    /// An endpoint is up while all of these say so; with none it is always up.
+    pub monitors: Vec<MonitorId>,
+    /// A region counts as up while at least this share of its weight is up, from 0 to 1.
+    pub min_up: f64,
+    /// The pool's endpoints, as a range of [`super::Fleet::endpoints`].
+    pub endpoints: Range<u32>,
+}
+
+/// One address that serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The pool it is in.
+    pub pool: PoolId,
+    /// Where it is.
+    pub region: RegionId,
+    /// What is answered.
+    pub address: Address,
+    /// Where it is probed, when elsewhere than `address`.
+    pub probe: Option<ProbeAddress>,
+    /// Its share among tied endpoints; 0: only when all others are gone.
+    pub weight: u32,
+    /// Failure domain: of one group at most one endpoint stands in an answer of several.
+    pub group: Option<String>,
+}
+
+/// What a service answers for an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// A fixed address: one A or AAAA record.
+    Ip(IpAddr),
+    /// A hostname, resolved in the background or answered as CNAME.
+    Host(Name),
+}
+
+/// Where an endpoint is probed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProbeAddress {
+    /// Address or hostname.
+    pub address: Address,
+    /// Port, instead of the monitor's.
+    pub port: Option<u16>,
+}

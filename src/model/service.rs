@@ -1,0 +1,69 @@
+//! Services: owner names answered through a policy.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Method, PoolId};
+use crate::diagnostic::Location;
+use crate::name::Name;
+
+/// A zone and the files it comes from.
+#[derive(Clone, Debug)]
+pub struct ZoneFiles {
+    /// The apex.
+    pub origin: Name,
+    /// The master file.
+    pub master: PathBuf,
+    /// The steered names, by owner.
+    pub services: Vec<Service>,
+}
+
+/// An owner name answered through a policy.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The name in the configuration: `www`, `@`, `*.eu`.
+    pub name: String,
+    /// The owner name; its first label may be `*` (RFC 4592).
+    pub owner: Name,
+    /// Where it is defined, for mistakes that only show together with the master file.
+    pub at: Location,
+    /// Pools; a later one counts only while the earlier have no region up.
+    pub pools: Vec<PoolId>,
+    /// The methods, in order.
+    pub policy: Vec<Method>,
+    /// Most addresses in one answer; `None`: all that tie (the default of `rotate`).
+    pub answers: Option<u16>,
+    /// Bounds of the answer's TTL.
+    pub ttl: TtlRange,
+    /// What is answered while nothing is up.
+    pub all_down: AllDown,
+}
+
+/// Bounds of a steered answer's TTL, whole seconds, `min` at most `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TtlRange {
+    /// Never below.
+    pub min: Duration,
+    /// Never above.
+    pub max: Duration,
+}
+
+/// What a service answers while nothing in its pools is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllDown {
+    /// Every endpoint.
+    All,
+    /// What would be answered if everything were up.
+    First,
+    /// What was up last.
+    LastGood,
+    /// No records, with SOA.
+    NoData,
+    /// SERVFAIL.
+    ServFail,
+    /// These addresses.
+    Address(Vec<IpAddr>),
+    /// A CNAME to this name.
+    Cname(Name),
+}

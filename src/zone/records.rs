@@ -1,0 +1,123 @@
+//! The records of one zone as read, packed so that a million of them stay small.
+
+/// One resource record, borrowed from [`Records`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Owner name: uncompressed wire form, lower case.
+    pub owner: &'a [u8],
+    /// Type number.
+    pub rtype: u16,
+    /// TTL in seconds, at most 2^31 - 1 (RFC 2181 section 8).
+    pub ttl: u32,
+    /// RDATA in wire form; names in it are uncompressed and keep the case of the file.
+    pub rdata: &'a [u8],
+    /// Which of the zone's files it is in, as the reader numbers them; 0 is the master file.
+    pub file: u16,
+    /// Line in that file, from 1.
+    pub line: u32,
+}
+
+/// The records of one zone, class IN, in the order of the file until [`Records::sort`].
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Each record: length of the owner (1 octet), owner, then [`Fixed`], then RDATA.
+    arena: Vec<u8>,
+    offsets: Vec<u32>,
+}
+
+/// Octets between owner and RDATA: type 2, TTL 4, file 2, line 4, RDATA length 2.
+const FIXED: usize = 14;
+
+impl Records {
+    /// Adds a record; `false` when the records together exceed 4 GiB (32-bit offsets keep the
+    /// index small), or the owner or RDATA is longer than DNS allows.
+    #[must_use]
+    pub fn push(&mut self, record: Record<'_>) -> bool {
+        let (Ok(owner), Ok(rdata)) =
+            (u8::try_from(record.owner.len()), u16::try_from(record.rdata.len()))
+        else {
+            return false;
+        };
+        let Ok(offset) = u32::try_from(self.arena.len()) else { return false };
+        self.arena.push(owner);
+        self.arena.extend_from_slice(record.owner);
+        self.arena.extend_from_slice(&record.rtype.to_be_bytes());
+        self.arena.extend_from_slice(&record.ttl.to_be_bytes());
+        self.arena.extend_from_slice(&record.file.to_be_bytes());
+        self.arena.extend_from_slice(&record.line.to_be_bytes());
+        self.arena.extend_from_slice(&rdata.to_be_bytes());
+        self.arena.extend_from_slice(record.rdata);
+        self.offsets.push(offset);
+        true
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// The record at `index`.
+    pub fn get(&self, index: usize) -> Option<Record<'_>> {
+        self.offsets.get(index).and_then(|offset| self.at(*offset))
+    }
+
+    /// All records.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        self.offsets.iter().filter_map(|offset| self.at(*offset))
+    }
+
+    /// Sorts by owner octets, then type; records of one RRset keep the order of the file.
+    pub fn sort(&mut self) {
+        let mut offsets = std::mem::take(&mut self.offsets);
+        offsets.sort_by_cached_key(|offset| {
+            self.at(*offset).map(|record| (Box::<[u8]>::from(record.owner), record.rtype))
+        });
+        self.offsets = offsets;
+    }
+
+    fn at(&self, offset: u32) -> Option<Record<'_>> {
+        let rest = self.arena.get(offset as usize..)?;
+        let (length, rest) = rest.split_first()?;
+        let (owner, rest) = rest.split_at_checked(usize::from(*length))?;
+        let (fixed, rest) = rest.split_first_chunk::<FIXED>()?;
+        let [t0, t1, l0, l1, l2, l3, f0, f1, n0, n1, n2, n3, d0, d1] = *fixed;
+        Some(Record {
+            owner,
+            rtype: u16::from_be_bytes([t0, t1]),
+            ttl: u32::from_be_bytes([l0, l1, l2, l3]),
+            rdata: rest.get(..usize::from(u16::from_be_bytes([d0, d1])))?,
+            file: u16::from_be_bytes([f0, f1]),
+            line: u32::from_be_bytes([n0, n1, n2, n3]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_back_what_was_pushed_in_sorted_order() {
+        let record = |owner, rtype, line| Record {
+            owner,
+            rtype,
+            ttl: 300,
+            rdata: &[192, 0, 2, 1],
+            file: 0,
+            line,
+        };
+        let all =
+            [record(b"\x01b\x00", 1, 1), record(b"\x01a\x00", 28, 2), record(b"\x01a\x00", 1, 3)];
+        let mut records = Records::default();
+        assert!(all.iter().all(|record| records.push(*record)));
+        assert_eq!(records.iter().collect::<Vec<_>>(), all);
+        records.sort();
+        assert_eq!(records.iter().map(|r| r.line).collect::<Vec<_>>(), [3, 2, 1]);
+        assert_eq!(records.get(3), None);
+    }
+}
