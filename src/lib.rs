@@ -16,4 +16,6 @@ pub mod zone;
 
 pub mod health;
 
+pub mod steering;
+
 pub mod snapshot;

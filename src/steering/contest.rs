@@ -1,0 +1,178 @@
+//! One service's contest: the regions and endpoints that compete, and the rules.
+
+use std::time::Duration;
+
+use super::eligible::{Eligible, eligible};
+use super::opinion::{Opinions, allowed};
+use super::ranking::rank;
+use super::{Class, Decision, Family, Local, Opinion, Outcome, Pick, View, decision};
+use crate::model::TtlRange;
+use crate::model::{
+    Address, AllDown, EndpointId, Fleet, Method, NetworkId, PoolId, RegionId, Service,
+};
+use crate::place::Place;
+
+/// What competes for a service's answers, and by which rules; independent of health and clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contest {
+    regions: Vec<RegionId>,
+    /// Per pool, its endpoints by region, then in the order of the file.
+    pools: Vec<(PoolId, Vec<(Local, EndpointId)>)>,
+    /// The methods that rank regions.
+    methods: Vec<Method>,
+    pick: Pick,
+    answers: u16,
+    ttl: TtlRange,
+    all_down: AllDown,
+    alias: bool,
+}
+
+impl Contest {
+    /// The contest of `service`. `lone` says that the owner name may be an alias: it is not the
+    /// apex and has no static records.
+    ///
+    /// A service is answered with CNAMEs only when all of its endpoints are hostnames: a resolver
+    /// that holds a CNAME uses it for every type, so that an answer of another endpoint's address
+    /// for AAAA would never be asked for.
+    pub fn new(service: &Service, fleet: &Fleet, lone: bool) -> Self {
+        let endpoints =
+            || service.pools.iter().flat_map(|pool| fleet.endpoints_of(fleet.pool(*pool)));
+        let mut regions: Vec<RegionId> = endpoints().map(|(_, endpoint)| endpoint.region).collect();
+        regions.sort_unstable();
+        regions.dedup();
+        let local = |region: RegionId| regions.binary_search(&region).unwrap_or(0) as Local;
+        let members = |pool: PoolId| {
+            let mut members: Vec<(Local, EndpointId)> = fleet
+                .endpoints_of(fleet.pool(pool))
+                .map(|(id, endpoint)| (local(endpoint.region), id))
+                .collect();
+            members.sort_unstable();
+            (pool, members)
+        };
+        let pick = service.policy.iter().find_map(Pick::of).unwrap_or(Pick::Weighted);
+        let hosts_only = endpoints().all(|(_, e)| matches!(e.address, Address::Host(_)));
+        Self {
+            pools: service.pools.iter().map(|pool| members(*pool)).collect(),
+            methods: service.policy.iter().take_while(|m| !m.picks()).cloned().collect(),
+            pick,
+            answers: service.answers.unwrap_or(super::PICKS_MAX as u16),
+            ttl: service.ttl,
+            all_down: service.all_down.clone(),
+            alias: lone && hosts_only && service.answers == Some(1) && !regions.is_empty(),
+            regions,
+        }
+    }
+
+    /// The regions that compete, by local index.
+    pub fn regions(&self) -> &[RegionId] {
+        &self.regions
+    }
+
+    /// The service's pools, in order of preference.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> {
+        self.pools.iter().map(|(pool, _)| *pool)
+    }
+
+    /// A pool's endpoints, by region.
+    pub fn members(&self, pool: PoolId) -> &[(Local, EndpointId)] {
+        let found = self.pools.iter().find(|(other, _)| *other == pool);
+        found.map_or(&[], |(_, members)| members.as_slice())
+    }
+
+    /// Whether the service is answered with CNAMEs, for every query type.
+    pub fn is_alias(&self) -> bool {
+        self.alias
+    }
+
+    /// How one or several of the tied candidates are picked.
+    pub fn pick(&self) -> Pick {
+        self.pick
+    }
+
+    /// Most records in an answer.
+    pub fn answers(&self) -> usize {
+        usize::from(self.answers)
+    }
+
+    /// Bounds of the TTL.
+    pub fn ttl(&self) -> TtlRange {
+        self.ttl
+    }
+
+    /// The rule for when nothing is up.
+    pub fn all_down(&self) -> &AllDown {
+        &self.all_down
+    }
+
+    /// Whether any method asks where the client is.
+    pub fn locates(&self) -> bool {
+        let located = |method: &Method| match method {
+            Method::Network | Method::Fence { .. } | Method::Proximity { .. } => true,
+            Method::Nearest { tolerance, .. } => *tolerance > 0.0,
+            _ => false,
+        };
+        self.methods.iter().any(located)
+    }
+
+    /// What a client's whereabouts say about the regions.
+    pub fn opinions(&self, place: &Place, network: Option<NetworkId>, fleet: &Fleet) -> Opinions {
+        let listed = network.and_then(|id| fleet.networks.get(usize::from(id.0)));
+        let opinion = |method: &Method| match method {
+            Method::Network => super::network::opinion(listed, &self.regions),
+            Method::Fence { by, strict } => {
+                super::fence::opinion(*by, *strict, place, network, &self.regions, fleet)
+            }
+            Method::Proximity { bias, tolerance } => {
+                super::proximity::opinion(place.point, bias, *tolerance, &self.regions, fleet)
+            }
+            Method::Nearest { tolerance, .. } => {
+                super::nearest::opinion(place.point, *tolerance, &self.regions, fleet)
+            }
+            Method::Order { regions } => super::order::opinion(regions, &self.regions),
+            Method::Weighted | Method::Affinity { .. } | Method::Rotate => Opinion::None,
+        };
+        self.methods.iter().map(opinion).collect()
+    }
+
+    /// The class of clients of whom the methods have these opinions.
+    pub fn class(&self, opinions: Opinions) -> Class {
+        let all = 0..self.regions.len() as Local;
+        let regions: Vec<Local> = all.filter(|region| allowed(&opinions, *region)).collect();
+        let tiers = rank(&self.methods, &opinions, &regions, None);
+        Class { opinions, tiers: if regions.is_empty() { Vec::new() } else { tiers } }
+    }
+
+    /// What may be answered to clients that are allowed these regions; `None`: all is down.
+    pub fn eligible(
+        &self,
+        family: Family,
+        view: &View<'_>,
+        allowed: impl Fn(Local) -> bool,
+    ) -> Option<Eligible> {
+        eligible(self, family, view, allowed)
+    }
+
+    /// The eligible regions in first place for a class, and the TTL of an answer from them.
+    pub fn best(&self, class: &Class, found: &Eligible, view: &View<'_>) -> (Vec<Local>, Duration) {
+        let tiers = rank(&self.methods, &class.opinions, &found.regions(), None);
+        let best = tiers.into_iter().next().unwrap_or_default();
+        let (ttl, _) = decision::ttl(self, class, view, found.pool, &best);
+        (best, ttl)
+    }
+
+    /// Decides for a class of clients, with all steps.
+    pub fn decide(&self, class: &Class, family: Family, view: &View<'_>) -> Decision {
+        let found = eligible(self, family, view, |region| class.allows(region));
+        let Some(found) = found else { return decision::all_down(self, class, family, view) };
+        let mut steps = Vec::new();
+        let tiers = rank(&self.methods, &class.opinions, &found.regions(), Some(&mut steps));
+        let best = tiers.into_iter().next().unwrap_or_default();
+        let (ttl, first_change) = decision::ttl(self, class, view, found.pool, &best);
+        let eligible = Some((found.pool, found.grade));
+        let mut tied = found.candidates;
+        tied.retain(|candidate| best.contains(&candidate.region));
+        // The order of the files must not matter to picks.
+        tied.sort();
+        Decision { eligible, steps, outcome: Outcome::Tied(tied), ttl, first_change }
+    }
+}

@@ -1,0 +1,173 @@
+//! Cases and properties of whole decisions.
+
+mod cases;
+mod picks;
+mod properties;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Candidate, Class, Contest, Decision, Family, Outcome, Target, View};
+use crate::clock::Tick;
+use crate::health::{EndpointHealth, Level};
+use crate::model::{
+    Address, AllDown, Endpoint, EndpointId, Fleet, HostAddresses, Method, Network, NetworkId, Pool,
+    PoolId, Region, RegionId, Service, TtlRange,
+};
+use crate::name::Name;
+use crate::place::{Continent, Country, Place, Point};
+
+/// Regions of the tests, by name: ap, br, eu, uk, us.
+const REGIONS: [(&str, f64, f64, &str, Continent); 5] = [
+    ("ap", 1.35, 103.82, "SG", Continent::Asia),
+    ("br", -23.55, -46.63, "BR", Continent::SouthAmerica),
+    ("eu", 50.11, 8.68, "DE", Continent::Europe),
+    ("uk", 51.51, -0.13, "GB", Continent::Europe),
+    ("us", 38.95, -77.45, "US", Continent::NorthAmerica),
+];
+
+/// A fleet under test, with the health of its endpoints.
+struct World {
+    fleet: Fleet,
+    health: Vec<EndpointHealth>,
+    hosts: HostAddresses,
+    last_good: Vec<EndpointId>,
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text, &Name::root()).unwrap()
+}
+
+fn region(wanted: &str) -> RegionId {
+    RegionId(REGIONS.iter().position(|(name, ..)| *name == wanted).unwrap() as u16)
+}
+
+fn healthy(level: Level, change: Option<u64>) -> EndpointHealth {
+    EndpointHealth {
+        level,
+        cause: "test".into(),
+        since: Tick(0),
+        earliest_change: change.map(Duration::from_secs),
+    }
+}
+
+impl World {
+    /// One pool per list; an endpoint is `REGION ADDRESS [WEIGHT [GROUP]]`.
+    fn new(pools: &[&[&str]]) -> Self {
+        let mut fleet = Fleet::default();
+        for (name, latitude, longitude, country, continent) in REGIONS {
+            fleet.regions.push(Region {
+                name: name.to_owned(),
+                point: Point::new(latitude, longitude).unwrap(),
+                country: Country::parse(country),
+                continent: Some(continent),
+            });
+        }
+        for (number, endpoints) in pools.iter().enumerate() {
+            let start = fleet.endpoints.len() as u32;
+            for text in *endpoints {
+                let mut words = text.split(' ');
+                let region = region(words.next().unwrap());
+                let address = words.next().unwrap();
+                fleet.endpoints.push(Endpoint {
+                    pool: PoolId(number as u16),
+                    region,
+                    address: address
+                        .parse::<IpAddr>()
+                        .map_or_else(|_| Address::Host(name(address)), Address::Ip),
+                    probe: None,
+                    weight: words.next().map_or(100, |weight| weight.parse().unwrap()),
+                    group: words.next().map(str::to_owned),
+                });
+            }
+            fleet.pools.push(Pool {
+                name: format!("pool{number}"),
+                monitors: Vec::new(),
+                min_up: 0.5,
+                endpoints: start..fleet.endpoints.len() as u32,
+            });
+        }
+        fleet.networks.push(Network {
+            name: "office".to_owned(),
+            prefixes: Vec::new(),
+            asns: Vec::new(),
+            countries: Vec::new(),
+            regions: vec![region("us"), region("eu")],
+        });
+        let health = vec![healthy(Level::Up, None); fleet.endpoints.len()];
+        Self { fleet, health, hosts: HostAddresses::default(), last_good: Vec::new() }
+    }
+
+    fn set(&mut self, address: &str, level: Level) {
+        let at = self.id(address).0 as usize;
+        self.health[at].level = level;
+    }
+
+    fn id(&self, address: &str) -> EndpointId {
+        let address =
+            address.parse::<IpAddr>().map_or_else(|_| Address::Host(name(address)), Address::Ip);
+        EndpointId(self.fleet.endpoints.iter().position(|e| e.address == address).unwrap() as u32)
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            fleet: &self.fleet,
+            health: &self.health,
+            hosts: &self.hosts,
+            last_good: &self.last_good,
+        }
+    }
+
+    fn decide(&self, service: &Service, family: Family, client: &Place) -> Decision {
+        let (contest, class) = self.contest(service, client);
+        contest.decide(&class, family, &self.view())
+    }
+
+    fn contest(&self, service: &Service, client: &Place) -> (Contest, Class) {
+        let contest = Contest::new(service, &self.fleet, true);
+        let network = (client.asn == Some(64500)).then_some(NetworkId(0));
+        let class = contest.class(contest.opinions(client, network, &self.fleet));
+        (contest, class)
+    }
+}
+
+/// A service over the first `pools` pools.
+fn service(pools: u16, policy: Vec<Method>) -> Service {
+    Service {
+        name: "www".to_owned(),
+        owner: name("www.example.com"),
+        at: crate::diagnostic::Location::file("test"),
+        pools: (0..pools).map(PoolId).collect(),
+        policy,
+        answers: Some(1),
+        ttl: TtlRange { min: Duration::from_secs(5), max: Duration::from_secs(30) },
+        all_down: AllDown::All,
+    }
+}
+
+fn proximity() -> Method {
+    Method::Proximity { bias: Vec::new(), tolerance: 0.0 }
+}
+
+/// A client in a country of the tests.
+fn client(latitude: f64, longitude: f64, country: &str, continent: Continent) -> Place {
+    Place {
+        country: Country::parse(country),
+        continent: Some(continent),
+        point: Point::new(latitude, longitude),
+        asn: None,
+    }
+}
+
+/// The answered addresses, sorted.
+fn addresses(decision: &Decision) -> Vec<String> {
+    let Outcome::Tied(tied) = &decision.outcome else { return Vec::new() };
+    tied.iter().map(target).collect()
+}
+
+fn target(candidate: &Candidate) -> String {
+    match &candidate.target {
+        Target::Ip(address) => address.to_string(),
+        Target::Alias(name) => name.to_string(),
+    }
+}

@@ -1,0 +1,296 @@
+//! Cases, each named by a sentence: who is answered with what.
+
+use super::*;
+use crate::model::{Addresses, Fence};
+use crate::steering::{Grade, NoData};
+
+const POOL: &[&str] =
+    &["ap 192.0.2.1", "br 192.0.2.2", "eu 192.0.2.3", "uk 192.0.2.4", "us 192.0.2.5"];
+
+fn berlin() -> Place {
+    client(52.52, 13.4, "DE", Continent::Europe)
+}
+
+#[test]
+fn methods_rank_regions_for_a_client() {
+    let paris = client(48.86, 2.35, "FR", Continent::Europe);
+    let boston = client(42.36, -71.06, "US", Continent::NorthAmerica);
+    let cairo = client(30.04, 31.24, "EG", Continent::Africa);
+    let mut office = boston;
+    office.asn = Some(64500);
+    let fence = |by, strict| Method::Fence { by, strict };
+    let order =
+        |names: &[&str]| Method::Order { regions: names.iter().map(|n| region(n)).collect() };
+    let banded = |tolerance| Method::Proximity { bias: Vec::new(), tolerance };
+    let biased = |bias| Method::Proximity { bias: vec![(region("us"), bias)], tolerance: 0.0 };
+    let nearest = |count, tolerance| Method::Nearest { count, tolerance };
+    let all = &["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"][..];
+    for (what, policy, client, expected) in [
+        ("no method: all tie", vec![], paris, all),
+        ("the nearest region wins", vec![proximity()], berlin(), &["192.0.2.3"]),
+        ("distance crosses borders", vec![proximity()], paris, &["192.0.2.4"]),
+        (
+            "a tolerance ties what is about as far",
+            vec![banded(0.5)],
+            paris,
+            &["192.0.2.3", "192.0.2.4"],
+        ),
+        ("a bias draws clients in", vec![biased(99)], berlin(), &["192.0.2.5"]),
+        ("a negative bias pushes them away", vec![biased(-99)], boston, &["192.0.2.4"]),
+        ("a place unknown: distance has no opinion", vec![proximity()], Place::default(), all),
+        (
+            "an operator network beats distance",
+            vec![Method::Network, proximity()],
+            office,
+            &["192.0.2.5"],
+        ),
+        (
+            "others are not in the network",
+            vec![Method::Network, proximity()],
+            berlin(),
+            &["192.0.2.3"],
+        ),
+        ("a country fence", vec![fence(Fence::Country, false)], berlin(), &["192.0.2.3"]),
+        ("a soft fence around nothing ties all", vec![fence(Fence::Country, false)], cairo, all),
+        (
+            "a continent fence, then distance",
+            vec![fence(Fence::Continent, true), proximity()],
+            cairo,
+            &[],
+        ),
+        (
+            "a continent fence leaves two",
+            vec![fence(Fence::Continent, true)],
+            paris,
+            &["192.0.2.3", "192.0.2.4"],
+        ),
+        (
+            "a network fence",
+            vec![fence(Fence::Network(NetworkId(0)), true)],
+            office,
+            &["192.0.2.3", "192.0.2.5"],
+        ),
+        (
+            "a network fence binds its clients only",
+            vec![fence(Fence::Network(NetworkId(0)), true)],
+            paris,
+            all,
+        ),
+        ("an order", vec![order(&["br", "us"])], berlin(), &["192.0.2.2"]),
+        (
+            "the nearest two",
+            vec![proximity(), nearest(2, 0.0)],
+            boston,
+            &["192.0.2.4", "192.0.2.5"],
+        ),
+        (
+            "and those about as far as the second",
+            vec![proximity(), nearest(2, 0.2)],
+            boston,
+            &["192.0.2.3", "192.0.2.4", "192.0.2.5"],
+        ),
+        (
+            "nearest of an order",
+            vec![order(&["br", "us", "ap"]), nearest(3, 0.0)],
+            berlin(),
+            &["192.0.2.1", "192.0.2.2", "192.0.2.5"],
+        ),
+    ] {
+        let world = World::new(&[POOL]);
+        let decision = world.decide(&service(1, policy), Family::V4, &client);
+        assert_eq!(addresses(&decision), expected, "{what}");
+        if expected.is_empty() {
+            assert_eq!(decision.outcome, Outcome::NoData(NoData::Fenced), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_tolerance_is_measured_from_the_nearest_region_that_is_up() {
+    // From Paris: uk 344 km, eu 480 km, us 6,180 km; from uk's point of view eu ties at 60 %.
+    let paris = client(48.86, 2.35, "FR", Continent::Europe);
+    let banded = Method::Proximity { bias: Vec::new(), tolerance: 0.6 };
+    let mut world = World::new(&[POOL]);
+    world.set("192.0.2.4", Level::Down);
+    world.set("192.0.2.3", Level::Down);
+    let decision = world.decide(&service(1, vec![banded]), Family::V4, &paris);
+    assert_eq!(addresses(&decision), ["192.0.2.2", "192.0.2.5"], "us, and br within 60 % more");
+}
+
+#[test]
+fn health_comes_before_every_method() {
+    let two =
+        &["eu 192.0.2.1", "eu 192.0.2.2", "eu 192.0.2.3", "us 192.0.2.5", "ap 192.0.2.6 0"][..];
+    let (up, unknown, down) = (Level::Up, Level::Unknown, Level::Down);
+    for (what, levels, expected, grade) in [
+        (
+            "all up: the near region",
+            [up, up, up, up, up],
+            &["192.0.2.1", "192.0.2.2", "192.0.2.3"][..],
+            Grade::Up,
+        ),
+        ("one down: the other two", [down, up, up, up, up], &["192.0.2.2", "192.0.2.3"], Grade::Up),
+        ("below min_up the region is left", [down, down, up, up, up], &["192.0.2.5"], Grade::Up),
+        ("unknown ranks after up", [unknown, unknown, unknown, up, up], &["192.0.2.5"], Grade::Up),
+        (
+            "unknown within an up region is passed over",
+            [up, up, unknown, up, up],
+            &["192.0.2.1", "192.0.2.2"],
+            Grade::Up,
+        ),
+        (
+            "nothing judged yet: the near region",
+            [unknown; 5],
+            &["192.0.2.1", "192.0.2.2", "192.0.2.3"],
+            Grade::Unknown,
+        ),
+        (
+            "weight 0 stands by until all others are gone",
+            [down, down, down, down, up],
+            &["192.0.2.6"],
+            Grade::StandbyUp,
+        ),
+        (
+            "a standby not judged yet",
+            [down, down, down, down, unknown],
+            &["192.0.2.6"],
+            Grade::StandbyUnknown,
+        ),
+        (
+            "before that what is left of a region",
+            [down, down, up, down, down],
+            &["192.0.2.3"],
+            Grade::WeakUp,
+        ),
+        (
+            "and what may be left",
+            [down, down, unknown, down, down],
+            &["192.0.2.3"],
+            Grade::WeakUnknown,
+        ),
+    ] {
+        let mut world = World::new(&[two]);
+        for (health, level) in world.health.iter_mut().zip(levels) {
+            health.level = level;
+        }
+        let decision = world.decide(&service(1, vec![proximity()]), Family::V4, &berlin());
+        assert_eq!(addresses(&decision), expected, "{what}");
+        assert_eq!(decision.eligible, Some((PoolId(0), grade)), "{what}");
+    }
+}
+
+#[test]
+fn a_later_pool_serves_only_while_the_earlier_has_no_region_up() {
+    let pools = [&["eu 192.0.2.1", "us 192.0.2.2"][..], &["eu 198.51.100.1"]];
+    let (up, unknown, down) = (Level::Up, Level::Unknown, Level::Down);
+    for (what, levels, expected) in [
+        ("all up", [up, up, up], "192.0.2.1"),
+        ("the first pool's far region before the second pool", [down, up, up], "192.0.2.2"),
+        ("the first pool gone", [down, down, up], "198.51.100.1"),
+        (
+            "an unknown first pool is not passed over at a restart",
+            [unknown, unknown, up],
+            "192.0.2.1",
+        ),
+    ] {
+        let mut world = World::new(&pools);
+        for (health, level) in world.health.iter_mut().zip(levels) {
+            health.level = level;
+        }
+        let decision = world.decide(&service(2, vec![proximity()]), Family::V4, &berlin());
+        assert_eq!(addresses(&decision), [expected], "{what}");
+    }
+}
+
+#[test]
+fn all_down_follows_the_rule_of_the_service() {
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    let fixed = AllDown::Address(vec![ip("203.0.113.1"), ip("2001:db8::9")]);
+    for (rule, last_good, expected) in [
+        (AllDown::All, "", Ok(&["192.0.2.1", "192.0.2.2", "192.0.2.3"][..])),
+        (AllDown::First, "", Ok(&["192.0.2.1", "192.0.2.2"])),
+        (AllDown::LastGood, "192.0.2.3", Ok(&["192.0.2.3"])),
+        (AllDown::LastGood, "", Ok(&["192.0.2.1", "192.0.2.2", "192.0.2.3"])),
+        (fixed, "", Ok(&["203.0.113.1"])),
+        (
+            AllDown::Cname(name("status.example.net")),
+            "",
+            Err(Outcome::Cname(name("status.example.net"))),
+        ),
+        (AllDown::NoData, "", Err(Outcome::NoData(NoData::AllDown))),
+        (AllDown::ServFail, "", Err(Outcome::ServFail)),
+    ] {
+        let mut world = World::new(&[&["eu 192.0.2.1", "eu 192.0.2.2", "us 192.0.2.3"]]);
+        world.health.iter_mut().for_each(|health| health.level = Level::Down);
+        if !last_good.is_empty() {
+            world.last_good.push(world.id(last_good));
+        }
+        let service = Service { all_down: rule.clone(), ..service(1, vec![proximity()]) };
+        let decision = world.decide(&service, Family::V4, &berlin());
+        assert_eq!(decision.ttl, Duration::from_secs(5), "{rule:?}");
+        match expected {
+            Ok(expected) => assert_eq!(addresses(&decision), expected, "{rule:?}"),
+            Err(expected) => assert_eq!(decision.outcome, expected, "{rule:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_family_without_endpoints_is_nodata_and_never_the_other_family() {
+    let world = World::new(&[&["eu 192.0.2.1", "us 2001:db8::1"]]);
+    let service = service(1, vec![proximity()]);
+    assert_eq!(addresses(&world.decide(&service, Family::V6, &berlin())), ["2001:db8::1"]);
+    assert_eq!(addresses(&world.decide(&service, Family::V4, &berlin())), ["192.0.2.1"]);
+    let only_v4 = World::new(&[&["eu 192.0.2.1"]]);
+    let decision = only_v4.decide(&service, Family::V6, &berlin());
+    assert_eq!(decision.outcome, Outcome::NoData(NoData::Family));
+    assert_eq!(decision.ttl, Duration::from_secs(30), "it will not change by itself");
+}
+
+#[test]
+fn hostnames_are_aliases_alone_and_addresses_beside_others() {
+    let mut alone = World::new(&[&["eu lb.example.net", "us lb2.example.net"]]);
+    let www = service(1, vec![proximity()]);
+    assert_eq!(addresses(&alone.decide(&www, Family::V6, &berlin())), ["lb.example.net."]);
+
+    let mut mixed = World::new(&[&["eu lb.example.net", "us 192.0.2.1"]]);
+    let decision = mixed.decide(&www, Family::V4, &berlin());
+    assert_eq!(addresses(&decision), ["192.0.2.1"], "not resolved yet: what else there is");
+    let resolved = Addresses { v4: vec![[192, 0, 2, 7].into(), [192, 0, 2, 8].into()], v6: vec![] };
+    mixed.hosts.insert(name("lb.example.net"), resolved.clone());
+    let decision = mixed.decide(&www, Family::V4, &berlin());
+    assert_eq!(addresses(&decision), ["192.0.2.7", "192.0.2.8"]);
+
+    // At the apex an alias is impossible (RFC 1034 section 3.6.2).
+    let contest = Contest::new(&www, &alone.fleet, false);
+    let class = contest.class(contest.opinions(&berlin(), None, &alone.fleet));
+    let unresolved = contest.decide(&class, Family::V4, &alone.view());
+    assert_eq!(unresolved.outcome, Outcome::ServFail, "denying what was never looked up is wrong");
+    alone.hosts.insert(name("lb.example.net"), resolved);
+    let decision = contest.decide(&class, Family::V4, &alone.view());
+    assert_eq!(addresses(&decision), ["192.0.2.7", "192.0.2.8"]);
+}
+
+#[test]
+fn the_ttl_is_the_time_to_the_first_change_that_matters() {
+    let pool = &["eu 192.0.2.1", "us 192.0.2.2", "ap 192.0.2.3"][..];
+    for (what, changes, levels, expected) in [
+        ("no monitor: the upper bound", [None, None, None], [Level::Up; 3], 30),
+        ("the answered endpoint's", [Some(12), Some(9), None], [Level::Up; 3], 12),
+        ("never below the lower bound", [Some(1), None, None], [Level::Up; 3], 5),
+        ("never above the upper bound", [Some(90), None, None], [Level::Up; 3], 30),
+        (
+            "a nearer one coming back counts",
+            [Some(8), Some(20), Some(6)],
+            [Level::Down, Level::Up, Level::Up],
+            8,
+        ),
+    ] {
+        let mut world = World::new(&[pool]);
+        for ((health, change), level) in world.health.iter_mut().zip(changes).zip(levels) {
+            *health = healthy(level, change);
+        }
+        let decision = world.decide(&service(1, vec![proximity()]), Family::V4, &berlin());
+        assert_eq!(decision.ttl, Duration::from_secs(expected), "{what}");
+    }
+}
