@@ -100,7 +100,7 @@ pub(crate) fn nsd(folder: &Path, address: SocketAddr, origin: &str, zone: &Path)
         "server:\n    server-count: 1\n    ip-address: {ip}@{port}\n    username: \"\"\n    \
          chroot: \"\"\n    database: \"\"\n    zonesdir: \"{dir}\"\n    pidfile: \"{dir}/pid\"\n    \
          xfrdfile: \"{dir}/xfrd\"\n    zonelistfile: \"{dir}/list\"\n    xfrdir: \"{dir}\"\n    \
-         minimal-responses: no\n    rrl-ratelimit: 0\n    rrl-whitelist-ratelimit: 0\n\
+         minimal-responses: yes\n    rrl-ratelimit: 0\n    rrl-whitelist-ratelimit: 0\n\
          remote-control:\n    control-enable: no\n\
          zone:\n    name: {origin}\n    zonefile: \"{zone}\"\n"
     );
