@@ -65,10 +65,15 @@ impl Site {
 
     /// Writes a file the way a deployment does: beside it first, then in its place at once.
     pub(crate) fn write(&self, path: &str, text: &str) {
+        self.write_bytes(path, text.as_bytes());
+    }
+
+    /// [`Site::write`] for what need not be text.
+    pub(crate) fn write_bytes(&self, path: &str, octets: &[u8]) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         let draft = self.folder.path().join("draft");
-        fs::write(&draft, text).expect("a written file");
+        fs::write(&draft, octets).expect("a written file");
         fs::rename(&draft, &path).expect("a renamed file");
     }
 
