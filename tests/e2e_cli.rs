@@ -230,8 +230,9 @@ fn a_killed_server_answers_at_once_when_started_again() {
     // Nobody listens there: both endpoints of the pool are down, and that is remembered.
     let port = free_address(IpAddr::V4(site.address(9))).port();
     let monitor = format!(
-        "[monitor.open]\nkind = \"tcp\"\nport = {port}\ninterval = \"1s\"\ntimeout = \"500ms\"\n\
-         fall = 1\nrise = 1\nvantage = \"any\"\n[pool.probed]\nmonitors = [\"open\"]\nendpoints = [\n\
+        "[monitor.open]\nkind = \"tcp\"\nport = {port}\ninterval = \"1s\"\n\
+         timeout = \"500ms\"\nfall = 1\nrise = 1\nvantage = \"any\"\n\
+         [pool.probed]\nmonitors = [\"open\"]\nendpoints = [\n\
          {{ region = \"eu\", address = \"{}\" }},\n{{ region = \"us\", address = \"192.0.2.2\", \
          probe = \"{}\" }},\n]\n",
         site.address(9),

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: real servers, a DNS client, an independent oracle.
 
 #![allow(dead_code)] // Each test file compiles all of this and uses its part.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // The runner shows what a failed test printed.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Shown when a test fails.
 
 pub(crate) mod dns;
 pub(crate) mod geography;

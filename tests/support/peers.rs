@@ -98,7 +98,8 @@ pub(crate) fn nsd(folder: &Path, address: SocketAddr, origin: &str, zone: &Path)
     let dir = own.display();
     let text = format!(
         "server:\n    server-count: 1\n    ip-address: {ip}@{port}\n    username: \"\"\n    \
-         chroot: \"\"\n    database: \"\"\n    zonesdir: \"{dir}\"\n    pidfile: \"{dir}/pid\"\n    \
+         chroot: \"\"\n    database: \"\"\n    zonesdir: \"{dir}\"\n    \
+         pidfile: \"{dir}/pid\"\n    \
          xfrdfile: \"{dir}/xfrd\"\n    zonelistfile: \"{dir}/list\"\n    xfrdir: \"{dir}\"\n    \
          minimal-responses: yes\n    rrl-ratelimit: 0\n    rrl-whitelist-ratelimit: 0\n\
          remote-control:\n    control-enable: no\n\
