@@ -49,10 +49,11 @@ impl Turns {
 
 /// A served site whose zone file and fleet file carry a number that answers show.
 struct World {
-    site: Site,
     meridian: Meridian,
     zone: Arc<Turns>,
     fleet: Arc<Turns>,
+    /// Last, so that the folder is there until the process has ended.
+    site: Site,
 }
 
 impl World {

@@ -83,13 +83,14 @@ ttl     = { min = "1s", max = "30s" }
 
 /// A site of six regions with an nginx in each, and a second one in the first region.
 struct World {
-    site: Site,
     endpoints: Vec<Ipv4Addr>,
     second: Ipv4Addr,
     nginx: Vec<Nginx>,
     meridian: Meridian,
     geography: Geography,
     places: Vec<Degrees>,
+    /// Last, so that the folder is there until all processes have ended.
+    site: Site,
 }
 
 impl World {

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -13,10 +14,14 @@ use super::meridian::Meridian;
 /// Sites made by this process, so that each has loopback addresses of its own.
 static SITES: AtomicU8 = AtomicU8::new(1);
 
+/// Held by the site that is there: tests of one file would else disturb each other's clocks.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A folder with `config/`, `zones/` and, once served, `state/`, and the addresses it is served on.
 pub(crate) struct Site {
     folder: TempDir,
     network: [u8; 2],
+    _alone: MutexGuard<'static, ()>,
     /// Where DNS is answered, over UDP and TCP.
     pub(crate) dns: SocketAddr,
     /// The admin listener.
@@ -27,11 +32,14 @@ impl Site {
     /// A site with a `node.toml` in `region`, DNS and admin listeners, the project's own geo
     /// database, and probing at 127.0.0.0/8 allowed. `fleet.toml` and the zones are to be written.
     pub(crate) fn new(region: &str) -> Self {
+        // A test that failed while it was alone leaves nothing behind that matters to the next.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = TempDir::new().expect("a temporary folder");
         let pid = std::process::id();
         let network = [1 + (pid % 250) as u8, SITES.fetch_add(1, Ordering::Relaxed)];
         let own = IpAddr::V4(Ipv4Addr::new(127, network[0], network[1], 1));
-        let site = Self { folder, network, dns: free_address(own), admin: free_address(own) };
+        let (dns, admin) = (free_address(own), free_address(own));
+        let site = Self { folder, network, _alone: alone, dns, admin };
         site.write("config/node.toml", &site.node(region));
         fs::create_dir_all(site.path("zones")).expect("a folder");
         site
