@@ -110,7 +110,7 @@ impl World {
         let meridian = site.serve();
         let places = REGIONS.iter().map(|(_, location, _)| degrees(location)).collect();
         let geography = Geography::load();
-        Self { site, endpoints, second, nginx, meridian, geography, places }
+        Self { endpoints, second, nginx, meridian, geography, places, site }
     }
 
     /// The regions that may be answered to a client: the nearest of those in `fence`.
