@@ -35,7 +35,7 @@ impl Sub for Tick {
 }
 
 /// The monotonic time now.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn now() -> Tick {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let origin = *ORIGIN.get_or_init(Instant::now);
@@ -43,13 +43,13 @@ pub fn now() -> Tick {
 }
 
 /// A precise monotonic reading, for durations that are measured and only reported.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
 /// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages and logs use it.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -246,8 +246,8 @@ mod tests {
         let at = source.locate(13..22);
         let shown =
             Diagnostic::error(at, "unknown key `intervall`").hint("did you mean `interval`?");
-        let expected = "fleet.toml:2:2: error: unknown key `intervall` (did you mean `interval`?)\n \
-                        2 | \tintervall = \"5s\"\n   | \t^^^^^^^^^";
+        let expected = "fleet.toml:2:2: error: unknown key `intervall` \
+                        (did you mean `interval`?)\n 2 | \tintervall = \"5s\"\n   | \t^^^^^^^^^";
         assert_eq!(shown.to_string(), expected);
     }
 

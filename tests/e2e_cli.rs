@@ -1,0 +1,306 @@
+//! The command as an operator meets it: exit codes, output, start, stop, and bad surroundings.
+
+// Tests may fail loudly and measure real time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods)] // As above.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::geography::client_sample;
+use support::meridian::{Meridian, command};
+use support::site::{Site, zone};
+use support::wire::Ask;
+use support::{free_address, poll, seeded, wait_for};
+use tempfile::TempDir;
+
+const A: u16 = 1;
+/// SIGTERM to exit of a server with nothing to finish.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+const FLEET: &str = "version = 1\n\
+    [region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
+    [region.us]\nlocation = { lat = 38.95, lon = -77.45 }\n\
+    [region.ap]\nlocation = { lat = 1.35, lon = 103.82 }\n\
+    [pool.web]\nendpoints = [\n\
+    { region = \"eu\", address = \"192.0.2.1\" },\n\
+    { region = \"us\", address = \"192.0.2.2\" },\n\
+    { region = \"ap\", address = \"192.0.2.3\" },\n]\n";
+
+const SERVICES: &str = "version = 1\n[service.www]\npool = \"web\"\n\
+    policy = [{ method = \"fence\", by = \"continent\" }, \"proximity\"]\nanswers = 1\n";
+
+/// A site without monitors, so that every answer is a matter of the files alone.
+fn site() -> Site {
+    let site = Site::new("eu");
+    site.write("config/fleet.toml", FLEET);
+    site.write("zones/cli.test.zone", &zone("cli.test.", 1, ""));
+    site.write("zones/cli.test.toml", SERVICES);
+    site
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+/// Runs `meridian` with `--config` of the site and expects this exit code.
+fn run_on(site: &Site, arguments: &[&str], code: i32) -> (String, String) {
+    let config = site.path("config");
+    let output = command().args(arguments).arg("--config").arg(&config).output().unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");
+    (out, err)
+}
+
+#[test]
+fn every_command_explains_itself_with_two_examples() {
+    for name in ["serve", "check", "explain", "init", "demo"] {
+        let output = run(&[name, "--help"]);
+        assert_eq!(output.status.code(), Some(0), "{name}");
+        let help = text(&output.stdout);
+        let examples = help.lines().filter(|line| line.trim_start().starts_with("meridian "));
+        let tail =
+            help.lines().rev().take(8).any(|line| line.contains(&format!("meridian {name}")));
+        assert!(examples.count() >= 2 && tail, "{name} --help ends with two examples\n{help}");
+    }
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+    for wrong in [&["chekc"][..], &["serve"], &["explain"], &["check", "--colour"], &["init"]] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?} is wrong usage");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn check_names_every_mistake_and_passes_what_is_good() {
+    let site = site();
+    run_on(&site, &["check"], 0);
+    let (out, _) = run_on(&site, &["check", "--effective"], 0);
+    for value in ["udp_payload", "1232", "tcp_idle", "answers"] {
+        assert!(out.contains(value), "--effective shows `{value}`\n{out}");
+    }
+    let (json, _) = run_on(&site, &["check", "--format", "json"], 0);
+    serde_json::from_str::<Value>(&json).expect("one JSON value");
+    site.write("config/fleet.toml", &FLEET.replace("[pool.web]", "[pool.web]\nmonitor = []\n"));
+    site.write("zones/cli.test.toml", &SERVICES.replace("\"web\"", "\"wep\""));
+    site.write("zones/cli.test.zone", &zone("cli.test.", 1, "bad IN A 192.0.2.256"));
+    let (out, err) = run_on(&site, &["check"], 2);
+    let shown = format!("{out}{err}");
+    for part in [
+        "fleet.toml:9:1: error: ",
+        "cli.test.toml:3:8: error: ",
+        "cli.test.zone:6:10: error: ",
+        "`monitors`",
+        "`web`",
+        "`192.0.2.256`",
+        "^^^",
+    ] {
+        assert!(shown.contains(part), "`{part}` is not in\n{shown}");
+    }
+    let (json, _) = run_on(&site, &["check", "--format", "json"], 2);
+    serde_json::from_str::<Value>(&json).expect("one JSON value");
+    let (_, err) = run_on(&site, &["serve"], 2);
+    assert!(err.contains("fleet.toml:9:1: error: "), "serve refuses it too\n{err}");
+}
+
+#[test]
+fn init_writes_a_configuration_that_serves_and_never_overwrites() {
+    let folder = TempDir::new().unwrap();
+    let target = folder.path().join("gslb");
+    let init = || command().arg("init").arg(&target).output().unwrap();
+    assert_eq!(init().status.code(), Some(0));
+    let before = files(&target);
+    assert!(before.len() >= 4, "{before:?}");
+    let again = init();
+    assert_ne!(again.status.code(), Some(0), "it never overwrites");
+    assert!(!again.stderr.is_empty());
+    assert_eq!(files(&target), before);
+    let config = target.join("config");
+    let check = command().arg("check").arg("--config").arg(&config).output().unwrap();
+    assert_eq!(check.status.code(), Some(0), "{}{}", text(&check.stdout), text(&check.stderr));
+    let own = "127.0.0.1".parse().unwrap();
+    let (dns, admin) = (free_address(own), free_address(own));
+    let path = config.join("node.toml");
+    let node: Vec<String> = fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(|line| with_listeners(line, &dns.to_string(), &admin.to_string()))
+        .collect();
+    fs::write(&path, node.join("\n")).unwrap();
+    let mut meridian = Meridian::start(&config, folder.path(), dns, admin);
+    meridian.wait_ready();
+    let outside = meridian.client().ask(&Ask::new("nowhere.test.", A));
+    assert_eq!(outside.rcode, 5, "a name outside every zone: REFUSED");
+}
+
+/// Puts free ports in the place of the `listen` line of `[dns]` (a list) and of `[admin]` (a text).
+fn with_listeners(line: &str, dns: &str, admin: &str) -> String {
+    let value =
+        line.trim_start().strip_prefix("listen").map(|rest| rest.trim_start_matches([' ', '=']));
+    match value {
+        Some(list) if list.starts_with('[') => format!("listen = [\"{dns}\"]"),
+        Some(_) => format!("listen = \"{admin}\""),
+        None => line.to_owned(),
+    }
+}
+
+/// All files below a folder with their content.
+fn files(folder: &Path) -> BTreeSet<(String, Vec<u8>)> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn explain_says_what_is_served() {
+    let site = site();
+    let meridian = site.serve();
+    let mut client = meridian.client();
+    let mut rng = seeded("explain");
+    let sample = client_sample();
+    for _ in 0..200 {
+        let (address, length) = sample[rng.usize(..sample.len())];
+        let served = client.ask(&Ask::new("www.cli.test", A).with_subnet(address, length));
+        let address = address.to_string();
+        let arguments = ["explain", "www.cli.test", "A", "--client", &address, "--format", "json"];
+        let (json, _) = run_on(&site, &arguments, 0);
+        let value: Value = serde_json::from_str(&json).expect("one JSON value");
+        let [answer] = served.addresses()[..] else { panic!("{served:?}") };
+        // A located client has one nearest region; an unlocated one gets any.
+        if served.scope.is_some_and(|(_, scope)| scope > 0) && served.answer.len() == 1 {
+            let told = strings(&value);
+            assert!(told.contains(&answer.to_string()), "{address}: {answer} is not in\n{json}");
+            let scope = served.scope.map_or(0, |(_, scope)| u64::from(scope));
+            assert!(numbers(&value).contains(&scope), "{address}: scope {scope} is not in\n{json}");
+        }
+    }
+    let (out, _) = run_on(&site, &["explain", "www.cli.test", "--client", "141.20.0.1"], 0);
+    for part in ["fence", "proximity", "eu", "192.0.2.1"] {
+        assert!(out.contains(part), "`{part}` is not in\n{out}");
+    }
+    let down =
+        ["explain", "www.cli.test", "--client", "141.20.0.1", "--down", "eu", "--format", "json"];
+    let (out, _) = run_on(&site, &down, 0);
+    assert!(out.contains("192.0.2.2") || out.contains("192.0.2.3"), "{out}");
+    let (_, err) = run_on(&site, &["explain", "www.cli.test", "--client", "somewhere"], 2);
+    assert!(err.contains("`somewhere`") || err.contains("'somewhere'"), "{err}");
+}
+
+/// All texts in a JSON value.
+fn strings(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::String(text) => BTreeSet::from([text.clone()]),
+        Value::Array(items) => items.iter().flat_map(strings).collect(),
+        Value::Object(members) => members.values().flat_map(strings).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// All whole numbers in a JSON value.
+fn numbers(value: &Value) -> BTreeSet<u64> {
+    match value {
+        Value::Number(number) => number.as_u64().into_iter().collect(),
+        Value::Array(items) => items.iter().flat_map(numbers).collect(),
+        Value::Object(members) => members.values().flat_map(numbers).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+#[test]
+fn a_killed_server_answers_at_once_when_started_again() {
+    let site = site();
+    // Nobody listens there: both endpoints of the pool are down, and that is remembered.
+    let port = free_address(IpAddr::V4(site.address(9))).port();
+    let monitor = format!(
+        "[monitor.open]\nkind = \"tcp\"\nport = {port}\ninterval = \"1s\"\n\
+         timeout = \"500ms\"\nfall = 1\nrise = 1\nvantage = \"any\"\n\
+         [pool.probed]\nmonitors = [\"open\"]\nendpoints = [\n\
+         {{ region = \"eu\", address = \"{}\" }},\n{{ region = \"us\", address = \"192.0.2.2\", \
+         probe = \"{}\" }},\n]\n",
+        site.address(9),
+        site.admin,
+    );
+    site.write("config/fleet.toml", &format!("{FLEET}{monitor}"));
+    let service = "[service.probed]\npool = \"probed\"\npolicy = [\"proximity\"]\nanswers = 1\n";
+    site.write("zones/cli.test.toml", &format!("{SERVICES}{service}"));
+    let ask = Ask::new("probed.cli.test", A).with_subnet("141.20.0.0".parse().unwrap(), 24);
+    let other: IpAddr = "192.0.2.2".parse().unwrap();
+    let mut meridian = site.serve();
+    wait_for("the only endpoint that is up", || {
+        (meridian.client().ask(&ask).addresses() == [other]).then_some(())
+    });
+    // The state folder is written soon after a change, not at the end only.
+    wait_for("a saved state", || (!files(&site.path("state")).is_empty()).then_some(()));
+    wait_for("the saved health", || {
+        let saved = files(&site.path("state"));
+        saved.iter().any(|(_, octets)| text_of(octets).contains("down")).then_some(())
+    });
+    meridian.process.kill();
+    let started = Instant::now();
+    let meridian = site.start();
+    let mut client = meridian.client();
+    client.set_timeout(Duration::from_millis(50));
+    let first = poll(support::PATIENCE, Duration::from_millis(5), || client.try_ask(&ask).ok());
+    let reply = first.expect("an answer after the restart");
+    println!("first answer {:?} after the restart", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}", started.elapsed());
+    assert_eq!(reply.addresses(), [other], "the first answer knows what was down");
+}
+
+fn text_of(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+#[test]
+fn an_unwritable_state_folder_stops_nothing() {
+    let site = site();
+    // A file in its place cannot be written into by anyone, root included.
+    site.write("state", "not a folder");
+    let meridian = site.serve();
+    let reply = meridian.client().ask(&Ask::new("www.cli.test", A));
+    assert_eq!((reply.rcode, reply.answer.len()), (0, 1));
+    let log =
+        wait_for("a warning", || Some(meridian.process.log()).filter(|log| log.contains("WARN")));
+    assert!(log.contains("state"), "the warning names the folder\n{log}");
+}
+
+#[test]
+fn sigterm_ends_it_cleanly_and_in_time() {
+    let site = site();
+    let mut meridian = site.serve();
+    meridian.process.signal("TERM");
+    let status = meridian.process.wait(STOP_LIMIT).expect("it ends in time");
+    assert_eq!(status.code(), Some(0), "{}", meridian.process.log());
+    UdpSocket::bind(site.dns).expect("its port is free again");
+}
+
+#[test]
+fn a_port_in_use_is_a_clear_error() {
+    let site = site();
+    let _taken = UdpSocket::bind(site.dns).unwrap();
+    let mut meridian = site.start();
+    let status = meridian.process.wait(STOP_LIMIT).expect("it gives up in time");
+    let log = meridian.process.log();
+    assert!(matches!(status.code(), Some(1..=3)), "{status}: {log}");
+    let address = site.dns.to_string();
+    assert!(log.contains(&address) && log.contains("in use"), "it names {address}\n{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}

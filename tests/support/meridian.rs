@@ -1,0 +1,75 @@
+//! The server under test as a process.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::dns::Client;
+use super::process::Process;
+use super::{PATIENCE, poll};
+
+/// A running `meridian serve`.
+pub(crate) struct Meridian {
+    /// The process.
+    pub(crate) process: Process,
+    dns: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Meridian {
+    /// Starts `meridian serve --config CONFIG`, with its log in `folder`.
+    pub(crate) fn start(config: &Path, folder: &Path, dns: SocketAddr, admin: SocketAddr) -> Self {
+        let mut command = command();
+        command.arg("serve").arg("--config").arg(config);
+        Self { process: Process::start("meridian", &mut command, folder), dns, admin }
+    }
+
+    /// Waits until `/readyz` says yes; fails the test when the process ends before.
+    pub(crate) fn wait_ready(&mut self) {
+        let ready = poll(PATIENCE, Duration::from_millis(10), || {
+            let ended = self.process.ended();
+            assert!(ended.is_none(), "meridian ended: {ended:?}\n{}", self.process.log());
+            http_get(self.admin, "/readyz").filter(|(status, _)| *status == 200)
+        });
+        assert!(ready.is_some(), "meridian is not ready\n{}", self.process.log());
+    }
+
+    /// A DNS client that asks this server.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.dns)
+    }
+
+    /// Sum of the samples of a metric whose labels contain all of `labels`, such as `outcome="ok"`.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = http_get(self.admin, "/metrics").expect("an answer from /metrics");
+        let mut sum = 0.0;
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap_or((line, "0"));
+            let (metric, set) = series.split_once('{').unwrap_or((series, ""));
+            if metric == name && labels.iter().all(|label| set.contains(label)) {
+                sum += value.parse::<f64>().expect("a number");
+            }
+        }
+        sum
+    }
+}
+
+/// The `meridian` command.
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_meridian"))
+}
+
+/// Status and body of a GET request; `None` while nobody answers.
+pub(crate) fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}

@@ -1,0 +1,115 @@
+//! The files of one configuration in a folder of its own.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::TempDir;
+
+use super::free_address;
+use super::meridian::Meridian;
+
+/// Sites made by this process, so that each has loopback addresses of its own.
+static SITES: AtomicU8 = AtomicU8::new(1);
+
+/// Held by the site that is there: tests of one file would else disturb each other's clocks.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A folder with `config/`, `zones/` and, once served, `state/`, and the addresses it is served on.
+pub(crate) struct Site {
+    folder: TempDir,
+    network: [u8; 2],
+    _alone: MutexGuard<'static, ()>,
+    /// Where DNS is answered, over UDP and TCP.
+    pub(crate) dns: SocketAddr,
+    /// The admin listener.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Site {
+    /// A site with a `node.toml` in `region`, DNS and admin listeners, the project's own geo
+    /// database, and probing at 127.0.0.0/8 allowed. `fleet.toml` and the zones are to be written.
+    pub(crate) fn new(region: &str) -> Self {
+        // A test that failed while it was alone leaves nothing behind that matters to the next.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = TempDir::new().expect("a temporary folder");
+        let pid = std::process::id();
+        let network = [1 + (pid % 250) as u8, SITES.fetch_add(1, Ordering::Relaxed)];
+        let own = IpAddr::V4(Ipv4Addr::new(127, network[0], network[1], 1));
+        let (dns, admin) = (free_address(own), free_address(own));
+        let site = Self { folder, network, _alone: alone, dns, admin };
+        site.write("config/node.toml", &site.node(region));
+        fs::create_dir_all(site.path("zones")).expect("a folder");
+        site
+    }
+
+    /// The text of the `node.toml` that [`Site::new`] writes.
+    pub(crate) fn node(&self, region: &str) -> String {
+        let (dns, admin) = (self.dns, self.admin);
+        let country = Path::new(env!("CARGO_MANIFEST_DIR")).join("geoip/country.mmdb");
+        let country = country.display();
+        format!(
+            "version = 1\n\
+             [node]\nname = \"test-1\"\nregion = \"{region}\"\nstate = \"../state\"\n\
+             [zones]\ndirectory = \"../zones\"\n\
+             [geo]\ndatabases = [\"{country}\"]\nmax_age = \"3650d\"\n\
+             [dns]\nlisten = [\"{dns}\"]\nworkers = 2\n\
+             [probe]\nallow_private = true\n\
+             [admin]\nlisten = \"{admin}\"\n"
+        )
+    }
+
+    /// A loopback address that no other site uses; 1 is the node's own.
+    pub(crate) fn address(&self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.network[0], self.network[1], number)
+    }
+
+    /// A path below the site's folder.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// Writes a file the way a deployment does: beside it first, then in its place at once.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        self.write_bytes(path, text.as_bytes());
+    }
+
+    /// [`Site::write`] for what need not be text.
+    pub(crate) fn write_bytes(&self, path: &str, octets: &[u8]) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let draft = self.folder.path().join("draft");
+        fs::write(&draft, octets).expect("a written file");
+        fs::rename(&draft, &path).expect("a renamed file");
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.path(path)).expect("a removed file");
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) fn serve(&self) -> Meridian {
+        let mut meridian = self.start();
+        meridian.wait_ready();
+        meridian
+    }
+
+    /// Starts the server without waiting.
+    pub(crate) fn start(&self) -> Meridian {
+        Meridian::start(&self.path("config"), self.folder.path(), self.dns, self.admin)
+    }
+}
+
+/// A zone master file: SOA with this serial, one NS with its address, then `records`.
+pub(crate) fn zone(origin: &str, serial: u32, records: &str) -> String {
+    format!(
+        "$ORIGIN {origin}\n$TTL 300\n\
+         @ IN SOA ns1 hostmaster {serial} 3600 600 604800 60\n\
+         @ IN NS ns1\n\
+         ns1 IN A 192.0.2.53\n\
+         {records}\n"
+    )
+}
