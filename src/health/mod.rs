@@ -1,7 +1,15 @@
 //! The only judge of what is up: probe results become verdicts, verdicts become health.
 
+mod machine;
+mod merge;
+mod outcome;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use machine::{Machine, Rules, Verdict};
+pub use merge::merge;
+pub use outcome::{CauseKind, Outcome};
 
 use crate::clock::Tick;
 
