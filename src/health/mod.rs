@@ -6,6 +6,7 @@ mod machine;
 mod merge;
 mod outcome;
 mod saved;
+mod store;
 mod table;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub use machine::{Machine, Rules, Verdict};
 pub use merge::merge;
 pub use outcome::{CauseKind, Outcome};
 pub use saved::{SAVED_AGE_MAX, SavedHealth, SavedVerdict};
+pub use store::{HealthStore, StoreError};
 pub use table::{Flip, HealthTable, Observed, TableEntry};
 
 use crate::clock::Tick;
