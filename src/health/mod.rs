@@ -1,7 +1,25 @@
 //! The only judge of what is up: probe results become verdicts, verdicts become health.
 
+mod hosts;
+mod identity;
+mod machine;
+mod merge;
+mod outcome;
+mod saved;
+mod store;
+mod table;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use hosts::{HostAddresses, Resolved};
+pub use identity::EndpointIdentity;
+pub use machine::{Machine, Rules, Verdict};
+pub use merge::merge;
+pub use outcome::{CauseKind, Outcome};
+pub use saved::{SAVED_AGE_MAX, SavedHealth, SavedVerdict};
+pub use store::{HealthStore, StoreError};
+pub use table::{Flip, HealthTable, Observed, TableEntry};
 
 use crate::clock::Tick;
 

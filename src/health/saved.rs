@@ -1,0 +1,126 @@
+//! Verdicts in the form that survives a restart.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EndpointIdentity, Machine, Verdict};
+use crate::clock::Tick;
+
+/// Verdicts older than this say nothing about now: the endpoints start as unknown.
+pub const SAVED_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// The only form there is.
+const VERSION: u32 = 1;
+
+/// The verdicts of all endpoints and monitors at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedHealth {
+    /// The form, for versions to come.
+    version: u32,
+    /// Seconds since 1970-01-01 UTC.
+    pub(super) saved_at: u64,
+    /// Those that are known.
+    pub(super) verdicts: Vec<SavedVerdict>,
+}
+
+impl SavedHealth {
+    /// What is known at `saved_at`.
+    pub(super) fn new(saved_at: u64, verdicts: Vec<SavedVerdict>) -> Self {
+        Self { version: VERSION, saved_at, verdicts }
+    }
+
+    /// Seconds since 1970-01-01 UTC when it was saved.
+    pub fn saved_at(&self) -> u64 {
+        self.saved_at
+    }
+
+    /// Number of verdicts.
+    pub fn len(&self) -> usize {
+        self.verdicts.len()
+    }
+
+    /// Whether nothing was known.
+    pub fn is_empty(&self) -> bool {
+        self.verdicts.is_empty()
+    }
+
+    /// Reads what [`Self::to_json`] wrote; the text says what is wrong.
+    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+        let saved: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if saved.version != VERSION {
+            return Err(format!("version `{}` is not known, expected {VERSION}", saved.version));
+        }
+        Ok(saved)
+    }
+
+    /// One JSON document.
+    pub fn to_json(&self) -> Result<Vec<u8>, String> {
+        serde_json::to_vec(self).map_err(|error| error.to_string())
+    }
+}
+
+/// One verdict, with everything named as in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedVerdict {
+    pool: String,
+    region: String,
+    address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probe: Option<String>,
+    monitor: String,
+    verdict: Word,
+    /// In words.
+    pub(super) cause: String,
+    /// For how long it had been so when it was saved.
+    pub(super) held_seconds: u64,
+}
+
+/// A verdict worth saving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Up,
+    Down,
+}
+
+/// What a saved verdict is about: pool, region, address, probe address, monitor.
+pub(super) type Place = (String, String, String, Option<String>, String);
+
+impl SavedVerdict {
+    /// The verdict of a machine that is not unknown.
+    pub(super) fn new(
+        identity: &EndpointIdentity,
+        monitor: &str,
+        machine: &Machine,
+        now: Tick,
+    ) -> Self {
+        let (pool, region, address, probe, monitor) = Self::place_of(identity, monitor);
+        let verdict = if machine.verdict() == Verdict::Up { Word::Up } else { Word::Down };
+        let (cause, held) = (machine.cause().to_string(), now.since(machine.since()));
+        let held_seconds = held.as_secs();
+        Self { pool, region, address, probe, monitor, verdict, cause, held_seconds }
+    }
+
+    /// What it is about.
+    pub(super) fn place(&self) -> Place {
+        let Self { pool, region, address, probe, monitor, .. } = self.clone();
+        (pool, region, address, probe, monitor)
+    }
+
+    /// What a verdict on this endpoint and monitor is filed under.
+    pub(super) fn place_of(identity: &EndpointIdentity, monitor: &str) -> Place {
+        let (pool, region) = (identity.pool.clone(), identity.region.clone());
+        (pool, region, identity.address_text(), identity.probe_text(), monitor.to_owned())
+    }
+
+    /// What it says.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.verdict {
+            Word::Up => Verdict::Up,
+            Word::Down => Verdict::Down,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The file that keeps the last health over a restart.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::SavedHealth;
+
+/// Larger files are not ours: 100,000 verdicts take about 20 MiB.
+const SIZE_MAX: u64 = 64 << 20;
+
+/// `health.json` in the state folder.
+#[derive(Clone, Debug)]
+pub struct HealthStore {
+    path: PathBuf,
+}
+
+/// Why health could not be kept or found again. Serving goes on without it.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The folder cannot be read or written, or is full.
+    Folder(PathBuf, io::Error),
+    /// The content is not what was written; says what is wrong.
+    Content(PathBuf, String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path, error) => write!(f, "`{}`: {error}", path.display()),
+            Self::Content(path, what) => write!(f, "`{}` is damaged: {what}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl HealthStore {
+    /// The store in this state folder, which is made when health is first saved.
+    pub fn new(state: &Path) -> Self {
+        Self { path: state.join("health.json") }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was saved last; `None`: nothing ever.
+    pub fn load(&self) -> Result<Option<SavedHealth>, StoreError> {
+        let folder = |error| StoreError::Folder(self.path.clone(), error);
+        let content = |what| StoreError::Content(self.path.clone(), what);
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(folder(error)),
+        };
+        let mut json = Vec::new();
+        file.take(SIZE_MAX + 1).read_to_end(&mut json).map_err(folder)?;
+        if json.len() as u64 > SIZE_MAX {
+            return Err(content(format!("larger than {} MiB", SIZE_MAX >> 20)));
+        }
+        SavedHealth::from_json(&json).map(Some).map_err(content)
+    }
+
+    /// Replaces what was saved before. After a crash at any point the file holds either the old or
+    /// the new state, whole: it is written aside, flushed to disk and then renamed.
+    ///
+    /// Blocks on the disk; call it where that delays no answer.
+    pub fn save(&self, health: &SavedHealth) -> Result<(), StoreError> {
+        let json = health.to_json().map_err(|what| StoreError::Content(self.path.clone(), what))?;
+        let folder = |error| StoreError::Folder(self.path.clone(), error);
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(folder)?;
+        let aside = self.path.with_extension("json.new");
+        let written = write_whole(&aside, &json).and_then(|()| fs::rename(&aside, &self.path));
+        if written.is_err() {
+            // A half-written file would keep a full disk full; that it stays is no further harm.
+            let _ = fs::remove_file(&aside);
+        }
+        written.and_then(|()| File::open(parent)?.sync_all()).map_err(folder)
+    }
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_back_what_was_saved_and_nothing_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = HealthStore::new(&folder.path().join("deep/state"));
+        assert!(store.load().unwrap().is_none());
+        for saved_at in [7, 8] {
+            let health = SavedHealth::new(saved_at, Vec::new());
+            store.save(&health).unwrap();
+            assert_eq!(store.load().unwrap(), Some(health));
+        }
+        let files = fs::read_dir(store.path().parent().unwrap()).unwrap().count();
+        assert_eq!(files, 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn names_what_is_wrong_with_a_damaged_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = HealthStore::new(folder.path());
+        let path = store.path().display().to_string();
+        for (content, what) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            (
+                "{\"version\":1,\"saved_at\":1,\"verd",
+                "EOF while parsing a string at line 1 column 31",
+            ),
+            (
+                "{\"version\":2,\"saved_at\":1,\"verdicts\":[]}",
+                "version `2` is not known, expected 1",
+            ),
+            ("\u{0}\u{0}", "expected value at line 1 column 1"),
+        ] {
+            fs::write(store.path(), content).unwrap();
+            let error = store.load().unwrap_err().to_string();
+            assert_eq!(error, format!("`{path}` is damaged: {what}"), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_folder_is_an_error_and_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let store = HealthStore::new(&file);
+        assert!(matches!(store.save(&SavedHealth::new(0, vec![])), Err(StoreError::Folder(..))));
+        assert!(matches!(store.load(), Err(StoreError::Folder(..))));
+    }
+}
