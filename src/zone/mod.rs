@@ -1,5 +1,22 @@
 //! Zones: the master-file reader, the checks of a zone's content, and the tree that is served.
 
+mod check;
+mod duplicates;
+mod files;
+mod findings;
+mod generate;
+mod head;
+mod load;
+mod mistake;
+pub mod rdata;
+mod reader;
 mod records;
+mod token;
+mod ttl;
 
+pub use check::{Content, check};
+pub use files::{Files, Open};
+pub use load::{load, load_from};
+pub use mistake::Mistake;
+pub use reader::{read, read_from};
 pub use records::{Record, Records};

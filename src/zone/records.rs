@@ -71,13 +71,53 @@ impl Records {
         self.offsets.iter().filter_map(|offset| self.at(*offset))
     }
 
+    /// The records from `index` on.
+    pub fn iter_from(&self, index: usize) -> impl Iterator<Item = Record<'_>> {
+        self.offsets.get(index..).unwrap_or_default().iter().filter_map(|offset| self.at(*offset))
+    }
+
+    /// The records of an owner, in wire form and lower case, once they are sorted.
+    pub fn at_owner(&self, owner: &[u8]) -> impl Iterator<Item = Record<'_>> {
+        let start = self.offsets.partition_point(|offset| self.owner(*offset) < owner);
+        self.iter_from(start).take_while(move |record| record.owner == owner)
+    }
+
     /// Sorts by owner octets, then type; records of one RRset keep the order of the file.
     pub fn sort(&mut self) {
-        let mut offsets = std::mem::take(&mut self.offsets);
-        offsets.sort_by_cached_key(|offset| {
-            self.at(*offset).map(|record| (Box::<[u8]>::from(record.owner), record.rtype))
+        let key = |offset: &u32| self.at(*offset).map(|record| (record.owner, record.rtype));
+        if self.offsets.is_sorted_by_key(key) {
+            return;
+        }
+        // Most comparisons end within the octets beside the offset, so that the arena is left
+        // alone; the offset comes last and keeps the order of the file.
+        let mut keyed: Vec<(u64, u32)> =
+            self.offsets.iter().map(|offset| (start(self.owner(*offset)), *offset)).collect();
+        keyed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(&key(&b.1))));
+        self.offsets.clear();
+        self.offsets.extend(keyed.into_iter().map(|(_, offset)| offset));
+    }
+
+    /// Removes the records at these indices, which ascend.
+    pub(super) fn remove(&mut self, indices: &[usize]) {
+        let mut removed = indices.iter().copied().peekable();
+        let mut index = 0;
+        self.offsets.retain(|_| {
+            let keep = removed.next_if_eq(&index).is_none();
+            index += 1;
+            keep
         });
-        self.offsets = offsets;
+    }
+
+    /// Gives back the memory kept for more records.
+    pub(super) fn shrink(&mut self) {
+        self.arena.shrink_to_fit();
+        self.offsets.shrink_to_fit();
+    }
+
+    fn owner(&self, offset: u32) -> &[u8] {
+        let rest = self.arena.get(offset as usize..).unwrap_or_default();
+        let Some((length, rest)) = rest.split_first() else { return &[] };
+        rest.get(..usize::from(*length)).unwrap_or_default()
     }
 
     fn at(&self, offset: u32) -> Option<Record<'_>> {
@@ -95,6 +135,11 @@ impl Records {
             line: u32::from_be_bytes([n0, n1, n2, n3]),
         })
     }
+}
+
+/// The first octets of an owner as a number that sorts as they do.
+fn start(owner: &[u8]) -> u64 {
+    owner.iter().chain(&[0; 8]).take(8).fold(0, |number, octet| number << 8 | u64::from(*octet))
 }
 
 #[cfg(test)]
