@@ -204,6 +204,7 @@ impl Zone {
 
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Zone").field("apex", &self.apex).field("names", &self.names).finish()
+        let mut zone = f.debug_struct("Zone");
+        zone.field("apex", &self.apex).field("names", &self.names).finish_non_exhaustive()
     }
 }

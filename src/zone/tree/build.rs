@@ -190,12 +190,11 @@ impl<'a> Builder<'a> {
             if parent.is_empty() && !wildcard {
                 continue;
             }
-            let place = match self.find(parent) {
-                Some((place, _)) => place,
-                None => {
-                    let parent = Box::<[u8]>::from(parent);
-                    self.begin(&parent, None)?
-                }
+            let place = if let Some((place, _)) = self.find(parent) {
+                place
+            } else {
+                let parent = Box::<[u8]>::from(parent);
+                self.begin(&parent, None)?
             };
             if wildcard {
                 self.mark(place, Flags::WILDCARD);

@@ -42,17 +42,17 @@ pub(super) struct Flags(pub u8);
 
 impl Flags {
     /// A delegation: NS below the apex.
-    pub const CUT: Self = Self(1);
+    pub(super) const CUT: Self = Self(1);
     /// Below a delegation or a DNAME: glue or unreachable.
-    pub const OCCLUDED: Self = Self(2);
+    pub(super) const OCCLUDED: Self = Self(2);
     /// `*` exists right below.
-    pub const WILDCARD: Self = Self(4);
+    pub(super) const WILDCARD: Self = Self(4);
     /// Has a DNAME.
-    pub const DNAME: Self = Self(8);
+    pub(super) const DNAME: Self = Self(8);
     /// Has a CNAME.
-    pub const CNAME: Self = Self(16);
+    pub(super) const CNAME: Self = Self(16);
     /// A service answers A and AAAA.
-    pub const STEERED: Self = Self(32);
+    pub(super) const STEERED: Self = Self(32);
 
     pub(super) fn has(self, any: Self) -> bool {
         self.0 & any.0 != 0
