@@ -19,3 +19,5 @@ pub mod health;
 pub mod steering;
 
 pub mod snapshot;
+
+pub mod dns;

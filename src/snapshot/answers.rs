@@ -68,12 +68,50 @@ pub struct ServiceAnswers {
     v4: Vec<Ipv4Addr>,
     v6: Vec<Ipv6Addr>,
     ttl: u32,
+    located: Located,
+    fixed: Option<Fixed>,
+    ede: Option<u16>,
+}
+
+#[derive(Debug)]
+enum Fixed {
+    Cname(Name),
+    ServFail,
 }
 
 impl ServiceAnswers {
     /// A service that gives everyone the same addresses.
     pub fn constant(name: &str, v4: Vec<Ipv4Addr>, v6: Vec<Ipv6Addr>, ttl: u32) -> Self {
-        Self { name: name.to_owned(), v4, v6, ttl }
+        let located = Located::default();
+        Self { name: name.to_owned(), v4, v6, ttl, located, fixed: None, ede: None }
+    }
+
+    /// The same, with answers that depend on this many bits of the client's address.
+    #[must_use]
+    pub fn scoped(mut self, scope: u8) -> Self {
+        self.located.scope = scope;
+        self
+    }
+
+    /// The same, with this extended error.
+    #[must_use]
+    pub fn ede(mut self, code: u16) -> Self {
+        self.ede = Some(code);
+        self
+    }
+
+    /// The same, but everything is answered with a CNAME.
+    #[must_use]
+    pub fn cname(mut self, target: Name) -> Self {
+        self.fixed = Some(Fixed::Cname(target));
+        self
+    }
+
+    /// The same, but nothing can be answered.
+    #[must_use]
+    pub fn servfail(mut self) -> Self {
+        self.fixed = Some(Fixed::ServFail);
+        self
     }
 
     /// The owner name as text, for metrics and logs.
@@ -81,9 +119,14 @@ impl ServiceAnswers {
         &self.name
     }
 
+    /// Whether every query type is answered with a CNAME.
+    pub fn is_alias(&self) -> bool {
+        matches!(self.fixed, Some(Fixed::Cname(_)))
+    }
+
     /// The class of a client, and the scope of answers to it.
     pub fn locate(&self, _client: IpAddr) -> Located {
-        Located::default()
+        self.located
     }
 
     /// Writes the address records of `family` for a client of class `at` to the start of `out`,
@@ -100,31 +143,44 @@ impl ServiceAnswers {
         owner: u16,
         out: &mut [u8],
     ) -> Steered<'_> {
-        let addresses: Vec<IpAddr> = match family {
-            Family::V4 => self.v4.iter().copied().map(IpAddr::V4).collect(),
-            Family::V6 => self.v6.iter().copied().map(IpAddr::V6).collect(),
+        let kind = match &self.fixed {
+            Some(Fixed::Cname(target)) => SteeredKind::Cname { target, ttl: self.ttl },
+            Some(Fixed::ServFail) => SteeredKind::ServFail,
+            None => match family {
+                Family::V4 => self.records(1, self.v4.iter().map(Ipv4Addr::octets), owner, out),
+                Family::V6 => self.records(28, self.v6.iter().map(Ipv6Addr::octets), owner, out),
+            },
         };
-        let mut wire = Vec::new();
-        for address in &addresses {
-            let (rtype, octets) = match address {
-                IpAddr::V4(v4) => (1u16, v4.octets().to_vec()),
-                IpAddr::V6(v6) => (28, v6.octets().to_vec()),
+        Steered { kind, ede: self.ede, region: Some(0) }
+    }
+
+    fn records<const N: usize>(
+        &self,
+        rtype: u16,
+        addresses: impl Iterator<Item = [u8; N]>,
+        owner: u16,
+        out: &mut [u8],
+    ) -> SteeredKind<'_> {
+        let (mut count, mut length) = (0, 0);
+        for address in addresses {
+            let mut put = |octets: &[u8]| {
+                let place = out.get_mut(length..length + octets.len())?;
+                place.copy_from_slice(octets);
+                length += octets.len();
+                Some(())
             };
-            wire.extend_from_slice(&owner.to_be_bytes());
-            wire.extend_from_slice(&rtype.to_be_bytes());
-            wire.extend_from_slice(&1u16.to_be_bytes());
-            wire.extend_from_slice(&self.ttl.to_be_bytes());
-            wire.extend_from_slice(&(octets.len() as u16).to_be_bytes());
-            wire.extend_from_slice(&octets);
+            let fixed = [owner, rtype, 1, (self.ttl >> 16) as u16, self.ttl as u16, N as u16];
+            if put(fixed.map(u16::to_be_bytes).as_flattened())
+                .and_then(|()| put(&address))
+                .is_none()
+            {
+                return SteeredKind::NoSpace;
+            }
+            count += 1;
         }
-        let kind = if addresses.is_empty() {
-            SteeredKind::NoData { ttl_max: self.ttl }
-        } else if let Some(start) = out.get_mut(..wire.len()) {
-            start.copy_from_slice(&wire);
-            SteeredKind::Records { count: addresses.len() as u16, length: wire.len() }
-        } else {
-            SteeredKind::NoSpace
-        };
-        Steered { kind, ede: None, region: None }
+        if count == 0 {
+            return SteeredKind::NoData { ttl_max: self.ttl };
+        }
+        SteeredKind::Records { count, length }
     }
 }

@@ -12,6 +12,7 @@ pub mod rdata;
 mod reader;
 mod records;
 mod token;
+mod tree;
 mod ttl;
 
 pub use check::{Content, check};
@@ -20,3 +21,7 @@ pub use load::{load, load_from};
 pub use mistake::Mistake;
 pub use reader::{read, read_from};
 pub use records::{Record, Records};
+pub use tree::{
+    Found, NameTable, NegativeSoa, Node, QueryName, Rrset, SteeredOwner, TooLarge, Zone, hash,
+    rtype,
+};

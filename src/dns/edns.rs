@@ -1,0 +1,210 @@
+//! EDNS (RFC 6891): the OPT record of queries and replies, and the client subnet (RFC 7871).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::writer::{Full, Writer};
+
+/// The one version there is (RFC 6891 section 6.1.3).
+pub(super) const VERSION: u8 = 0;
+/// Smallest UDP size anyone may have; smaller ones mean this (RFC 6891 section 6.2.3).
+pub(super) const SIZE_MIN: u16 = 512;
+/// Option codes (RFC 7871 section 6, RFC 8914 section 2).
+const CLIENT_SUBNET: u16 = 8;
+const EXTENDED_ERROR: u16 = 15;
+/// The DO bit in the OPT record's TTL (RFC 3225 section 3).
+const DNSSEC_OK: u32 = 0x8000;
+/// OPT record without options.
+const OPT_FIXED: usize = 11;
+/// Code and length of an option.
+const OPTION_FIXED: usize = 4;
+
+/// Extended DNS errors that the engine gives by itself (RFC 8914 section 4).
+pub(super) mod ede {
+    /// Not Ready: the zone was never loaded.
+    pub(in crate::dns) const NOT_READY: u16 = 14;
+    /// Not Authoritative: no zone here holds the name.
+    pub(in crate::dns) const NOT_AUTHORITATIVE: u16 = 20;
+}
+
+/// The OPT record of a query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edns {
+    /// Largest UDP reply the client takes, in octets.
+    pub size: u16,
+    pub version: u8,
+    pub dnssec_ok: bool,
+    pub subnet: Subnet,
+}
+
+/// The client subnet of a query, before it is known whether its sender is believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Subnet {
+    /// None.
+    Absent,
+    /// One that breaks the rules of RFC 7871.
+    Malformed,
+    /// A sound one.
+    Given(ClientSubnet),
+}
+
+/// A client subnet option as it came: family, source length, scope and address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientSubnet {
+    octets: [u8; 20],
+    length: u8,
+    /// `None`: a source length of 0, by which the client keeps its place to itself.
+    pub address: Option<IpAddr>,
+}
+
+impl Edns {
+    /// Reads an OPT record; `false` when its options do not fill it exactly.
+    pub(super) fn read(class: u16, ttl: u32, rdata: &[u8]) -> (Self, bool) {
+        let [_, version, _, _] = ttl.to_be_bytes();
+        let dnssec_ok = ttl & DNSSEC_OK != 0;
+        let mut edns =
+            Self { size: class.max(SIZE_MIN), version, dnssec_ok, subnet: Subnet::Absent };
+        let mut rest = rdata;
+        while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
+            let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+            let Some((data, tail)) = tail.split_at_checked(length) else { break };
+            rest = tail;
+            // RFC 6891 section 6.1.2: unknown options are ignored.
+            if u16::from_be_bytes([*c0, *c1]) == CLIENT_SUBNET {
+                edns.subnet = match (edns.subnet, ClientSubnet::read(data)) {
+                    (Subnet::Absent, Some(subnet)) => Subnet::Given(subnet),
+                    // Of two subnets neither can be known to be meant.
+                    _ => Subnet::Malformed,
+                };
+            }
+        }
+        (edns, rest.is_empty())
+    }
+}
+
+impl ClientSubnet {
+    /// Reads the option's data by the rules of RFC 7871 section 6.
+    fn read(data: &[u8]) -> Option<Self> {
+        let ([f0, f1, source, scope], address) = data.split_first_chunk::<4>()?;
+        let family = u16::from_be_bytes([*f0, *f1]);
+        let bits = match family {
+            1 => 32,
+            2 => 128,
+            // `dig +subnet=0` sends no family with its empty prefix; nothing can be read wrongly.
+            0 => 0,
+            _ => return None,
+        };
+        // The address has as many octets as the prefix needs, and no bit behind it.
+        let surplus = (8 - source % 8) % 8;
+        let sound = *scope == 0
+            && *source <= bits
+            && address.len() == usize::from(source.div_ceil(8))
+            && address.last().is_none_or(|last| last.trailing_zeros() >= u32::from(surplus));
+        if !sound {
+            return None;
+        }
+        let mut octets = [0; 20];
+        octets.get_mut(..data.len())?.copy_from_slice(data);
+        let [_, _, _, _, a, b, c, d, ..] = octets;
+        let address = match family {
+            _ if *source == 0 => None,
+            1 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
+            _ => octets.last_chunk::<16>().map(|v6| IpAddr::V6(Ipv6Addr::from(*v6))),
+        };
+        Some(Self { octets, length: data.len() as u8, address })
+    }
+}
+
+/// The OPT record of a reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplyOpt {
+    /// Largest UDP query we take, in octets.
+    pub size: u16,
+    pub dnssec_ok: bool,
+    pub subnet: Option<ClientSubnet>,
+}
+
+impl ReplyOpt {
+    /// Its length without an extended error, which is left out when there is no room.
+    pub(super) fn length(&self) -> usize {
+        OPT_FIXED + self.subnet.map_or(0, |subnet| OPTION_FIXED + usize::from(subnet.length))
+    }
+
+    /// Writes it. `rcode_high` are the upper eight bits of the rcode, `scope` what RFC 7871
+    /// section 7.2.1 calls the SCOPE PREFIX-LENGTH.
+    pub(super) fn write(
+        &self,
+        writer: &mut Writer<'_>,
+        rcode_high: u8,
+        scope: u8,
+        ede: Option<u16>,
+    ) -> Result<(), Full> {
+        let ede_length = OPTION_FIXED + 2;
+        let ede = ede.filter(|_| writer.rest().len() >= self.length() + ede_length);
+        let options = self.length() - OPT_FIXED + ede.map_or(0, |_| ede_length);
+        let [s0, s1] = self.size.to_be_bytes();
+        let [l0, l1] = (options as u16).to_be_bytes();
+        let flags = if self.dnssec_ok { 0x80 } else { 0 };
+        writer.put(&[0, 0, 41, s0, s1, rcode_high, VERSION, flags, 0, l0, l1])?;
+        if let Some(subnet) = &self.subnet {
+            let [_, _, source, _, ..] = subnet.octets;
+            let scope = if source == 0 { 0 } else { scope };
+            writer.put(&[0, CLIENT_SUBNET as u8, 0, subnet.length])?;
+            let at = writer.at();
+            writer.put(subnet.octets.get(..usize::from(subnet.length)).unwrap_or_default())?;
+            writer.patch(at + 3, &[scope]);
+        }
+        if let Some(code) = ede {
+            let [c0, c1] = code.to_be_bytes();
+            writer.put(&[0, EXTENDED_ERROR as u8, 0, 2, c0, c1])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_subnets_are_read_by_the_rules_of_rfc_7871() {
+        let sound = |data: &[u8]| ClientSubnet::read(data).map(|subnet| subnet.address);
+        let address = |text: &str| Some(Some(text.parse().unwrap()));
+        let v6 = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0x80];
+        for (what, data, expected) in [
+            ("a /24", &[0, 1, 24, 0, 192, 0, 2][..], address("192.0.2.0")),
+            ("a /20", &[0, 1, 20, 0, 10, 0, 0xf0], address("10.0.240.0")),
+            ("a whole address", &[0, 1, 32, 0, 192, 0, 2, 1], address("192.0.2.1")),
+            ("an IPv6 /49", &[&[0, 2, 49, 0][..], &v6].concat(), address("2001:db8:0:8000::")),
+            ("no place", &[0, 1, 0, 0], Some(None)),
+            ("no IPv6 place", &[0, 2, 0, 0], Some(None)),
+            ("no family and no place, as dig sends it", &[0, 0, 0, 0], Some(None)),
+            ("a family that does not exist", &[0, 3, 24, 0, 192, 0, 2], None),
+            ("no family with a prefix", &[0, 0, 8, 0, 10], None),
+            ("a prefix longer than the address", &[0, 1, 33, 0, 192, 0, 2, 1, 0], None),
+            ("too few octets", &[0, 1, 24, 0, 192, 0], None),
+            ("too many octets", &[0, 1, 24, 0, 192, 0, 2, 0], None),
+            ("a bit behind the prefix", &[0, 1, 20, 0, 10, 0, 0xf8], None),
+            ("a scope in a query", &[0, 1, 24, 24, 192, 0, 2], None),
+            ("half an option", &[0, 1, 24], None),
+            ("nothing", &[], None),
+        ] {
+            assert_eq!(sound(data), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn options_fill_the_record_and_one_subnet_is_enough() {
+        let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
+        let unknown = [0xff, 0, 0, 1, 7];
+        let read = |rdata: &[u8]| Edns::read(4096, 0x0001_8000, rdata);
+        let (edns, sound) = read(&[&unknown[..], &subnet].concat());
+        assert!(sound && edns.dnssec_ok && edns.version == 1 && edns.size == 4096);
+        assert!(matches!(edns.subnet, Subnet::Given(_)));
+        let (edns, sound) = read(&[subnet, subnet].concat());
+        assert!(sound && matches!(edns.subnet, Subnet::Malformed));
+        for rdata in [&subnet[..10], &[0, 8, 0][..], &[1, 2, 0xff, 0xff, 0]] {
+            assert!(!read(rdata).1, "{rdata:?}");
+        }
+        assert_eq!(Edns::read(0, 0, &[]).0.size, 512);
+    }
+}

@@ -1,0 +1,310 @@
+//! The answer engine: query bytes in, reply bytes out.
+//!
+//! A pure function of the snapshot, the query, its sender and a random number. It allocates
+//! nothing, locks nothing and reads no clock, so every transport, `explain` and the tests call it
+//! alike.
+
+mod resolve;
+
+use std::net::{IpAddr, SocketAddr};
+
+use self::resolve::{Outcome, Resolver};
+use super::edns::{ClientSubnet, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
+use super::wire::{AA, CD, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
+use super::writer::Writer;
+use crate::model;
+use crate::snapshot::{AnswerOptions, ServedZone, Snapshot, ZoneEntry};
+use crate::zone::rtype;
+
+/// Response codes (RFC 1035 section 4.1.1, RFC 6672 section 2.2, RFC 6891 section 9).
+pub mod rcode {
+    /// All well.
+    pub const NOERROR: u16 = 0;
+    /// The query is malformed.
+    pub const FORMERR: u16 = 1;
+    /// The server cannot answer now.
+    pub const SERVFAIL: u16 = 2;
+    /// There is no such name.
+    pub const NXDOMAIN: u16 = 3;
+    /// The opcode is not implemented.
+    pub const NOTIMP: u16 = 4;
+    /// The server will not answer.
+    pub const REFUSED: u16 = 5;
+    /// A DNAME leads to a name that is too long.
+    pub const YXDOMAIN: u16 = 6;
+    /// The EDNS version is not implemented.
+    pub const BADVERS: u16 = 16;
+}
+
+/// Longest message over TCP (RFC 1035 section 4.2.2).
+pub const MESSAGE_MAX: usize = 65535;
+
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How the query came.
+    pub transport: Transport,
+}
+
+/// How queries come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One datagram each.
+    Udp,
+    /// Messages with a length in front (RFC 7766).
+    Tcp,
+}
+
+impl Transport {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// What becomes of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A reply of this many octets was written.
+    Length(usize),
+    /// There is no reply.
+    Drop,
+}
+
+/// A reply, and what is counted of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// What was written.
+    pub reply: Reply,
+    /// What is counted.
+    pub facts: Facts,
+}
+
+/// What is counted of a reply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The response code, with the upper bits that OPT holds.
+    pub rcode: u16,
+    /// The query was no well-formed query (FORMERR, or no reply at all).
+    pub malformed: bool,
+    /// The reply was cut, with TC set.
+    pub truncated: bool,
+    /// The number of the service that answered, as its zone labels it; the last one of a chain.
+    pub service: Option<u32>,
+    /// The number of the region of the first address, as the snapshot labels it.
+    pub region: Option<u32>,
+    /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
+    /// the query had a client subnet.
+    pub scope: u8,
+}
+
+/// Answers one query into `out`; `random` decides what a service leaves to chance.
+///
+/// For a batch: [`Parsed::parse`] for each query, then [`locate`], [`touch`] and [`respond`], each
+/// in a loop of its own, so that the queries wait for memory together.
+pub fn answer(
+    snapshot: &Snapshot,
+    query: &[u8],
+    peer: Peer,
+    random: u64,
+    out: &mut [u8],
+) -> Answer {
+    let mut parsed = Parsed::default();
+    parsed.parse(query);
+    locate(snapshot, &mut parsed);
+    respond(snapshot, query, &parsed, peer, random, out)
+}
+
+/// Finds the zone of a parsed query.
+pub fn locate(snapshot: &Snapshot, parsed: &mut Parsed) {
+    if parsed.intent != Intent::Answer {
+        return;
+    }
+    let zones = &snapshot.zones;
+    // RFC 4035 section 3.1.4.1: DS belongs to the parent's side of a cut. Where the parent is not
+    // served here, the child says that it has none.
+    parsed.zone = match parsed.qtype {
+        rtype::DS => zones.find(&parsed.name, 1).or_else(|| zones.find(&parsed.name, 0)),
+        _ => zones.find(&parsed.name, 0),
+    };
+    if let Some(ZoneEntry::Serving(served)) = parsed.zone.and_then(|zone| zones.get(zone)) {
+        parsed.hash = served.zone.hash(&parsed.name);
+    }
+}
+
+/// Reads the memory that the answer to a located query begins with.
+pub fn touch(snapshot: &Snapshot, parsed: &Parsed) -> u8 {
+    match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
+        Some(ZoneEntry::Serving(served)) => served.zone.touch(parsed.hash),
+        _ => 0,
+    }
+}
+
+/// Answers a located query; `snapshot` and `query` are those it was parsed and located with.
+pub fn respond(
+    snapshot: &Snapshot,
+    query: &[u8],
+    parsed: &Parsed,
+    peer: Peer,
+    random: u64,
+    out: &mut [u8],
+) -> Answer {
+    // Nobody can hear a reply to port 0; such queries have a forged source.
+    if parsed.intent == Intent::Ignore || peer.address.port() == 0 {
+        let facts = Facts { malformed: true, ..Facts::default() };
+        return Answer { reply: Reply::Drop, facts };
+    }
+    let options = &snapshot.options;
+    let subnet = believed_subnet(options, parsed, peer.address.ip());
+    let opt = parsed.edns.map(|edns| ReplyOpt {
+        size: options.udp_payload,
+        dnssec_ok: edns.dnssec_ok,
+        subnet: subnet.ok().flatten(),
+    });
+    let limit = limit(options, parsed, peer.transport).min(out.len());
+    let reserved = opt.map_or(0, |opt| opt.length());
+    let mut writer = Writer::new(out, 0, limit.saturating_sub(reserved));
+    let begun = query.get(..parsed.question_end).is_some_and(|start| writer.put(start).is_ok());
+    if !begun {
+        // A buffer too short for the question: no transport of ours has one.
+        return Answer { reply: Reply::Drop, facts: Facts::default() };
+    }
+    let mut outcome = match decide(snapshot, parsed, subnet.is_err()) {
+        Verdict::Code(rcode, ede) => Outcome { rcode, ede, ..Outcome::default() },
+        Verdict::Resolve(served) => {
+            let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
+            let client = client.unwrap_or(peer.address.ip());
+            Resolver::new(served, parsed, client, random, &mut writer).run()
+        }
+    };
+    if outcome.truncated {
+        outcome.clear_sections();
+        writer.cut(parsed.question_end);
+    }
+    writer.set_end(limit);
+    let length = finish(&mut writer, parsed, &outcome, opt);
+    Answer { reply: Reply::Length(length), facts: facts(snapshot, parsed, &outcome) }
+}
+
+/// What is to be done about a well-formed or malformed query.
+enum Verdict<'s> {
+    /// Only a response code and perhaps an extended error.
+    Code(u16, Option<u16>),
+    /// An answer from this zone.
+    Resolve(&'s ServedZone),
+}
+
+fn decide<'s>(snapshot: &'s Snapshot, parsed: &Parsed, bad_subnet: bool) -> Verdict<'s> {
+    match parsed.intent {
+        Intent::NotImp => return Verdict::Code(rcode::NOTIMP, None),
+        Intent::Answer => {}
+        Intent::FormErr | Intent::Ignore => return Verdict::Code(rcode::FORMERR, None),
+    }
+    // RFC 6891 section 6.1.3: told even if the rest were refused.
+    if parsed.edns.is_some_and(|edns| edns.version != VERSION) {
+        return Verdict::Code(rcode::BADVERS, None);
+    }
+    // RFC 7871 section 7.2.1: a malformed option makes a malformed query.
+    if bad_subnet {
+        return Verdict::Code(rcode::FORMERR, None);
+    }
+    // RFC 1034 section 4.2: zones are of one class, and we have none of another. For class ANY an
+    // authoritative answer would have to cover all classes (RFC 1035 section 3.2.5).
+    // RFC 5936 section 2.2.1: a transfer that is not offered to the client is refused.
+    if parsed.qclass != CLASS_IN || matches!(parsed.qtype, rtype::AXFR | rtype::IXFR) {
+        return Verdict::Code(rcode::REFUSED, None);
+    }
+    match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
+        Some(ZoneEntry::Serving(served)) => Verdict::Resolve(served),
+        Some(ZoneEntry::Failed) => Verdict::Code(rcode::SERVFAIL, Some(ede::NOT_READY)),
+        None => Verdict::Code(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE)),
+    }
+}
+
+/// The client subnet, if the policy believes the one who sent it; `Err` when that is malformed.
+///
+/// The option of a sender who is not believed is ignored as if unknown, whatever is in it.
+fn believed_subnet(
+    options: &AnswerOptions,
+    parsed: &Parsed,
+    peer: IpAddr,
+) -> Result<Option<ClientSubnet>, ()> {
+    let Some(edns) = &parsed.edns else { return Ok(None) };
+    let believed = || match &options.client_subnet {
+        model::ClientSubnet::On => true,
+        model::ClientSubnet::Off => false,
+        model::ClientSubnet::Trusted(prefixes) => prefixes.iter().any(|p| p.contains(peer)),
+    };
+    match edns.subnet {
+        Subnet::Given(subnet) if believed() => Ok(Some(subnet)),
+        Subnet::Malformed if believed() => Err(()),
+        _ => Ok(None),
+    }
+}
+
+/// Most octets the reply may have.
+fn limit(options: &AnswerOptions, parsed: &Parsed, transport: Transport) -> usize {
+    match (transport, &parsed.edns) {
+        (Transport::Tcp, _) => MESSAGE_MAX,
+        // RFC 1035 section 4.2.1.
+        (Transport::Udp, None) => usize::from(SIZE_MIN),
+        // RFC 6891 section 6.2.5; RFC 9715 section 3.1 for our own bound.
+        (Transport::Udp, Some(edns)) => usize::from(edns.size.min(options.udp_payload)),
+    }
+}
+
+/// Writes OPT and header; returns the length of the reply.
+fn finish(
+    writer: &mut Writer<'_>,
+    parsed: &Parsed,
+    outcome: &Outcome,
+    opt: Option<ReplyOpt>,
+) -> usize {
+    let mut additionals = outcome.additionals;
+    if let Some(opt) = opt {
+        // A malformed or refused version of EDNS gets a bare OPT: its options were not looked at.
+        let bare = matches!(outcome.rcode, rcode::FORMERR | rcode::BADVERS | rcode::NOTIMP);
+        let opt = if bare { ReplyOpt { subnet: None, ..opt } } else { opt };
+        let high = (outcome.rcode >> 4) as u8;
+        // Its room was reserved.
+        if opt.write(writer, high, outcome.scope, outcome.ede).is_ok() {
+            additionals += 1;
+        }
+    }
+    let [high, low] = parsed.flags;
+    let aa = if outcome.authoritative { AA } else { 0 };
+    let tc = if outcome.truncated { TC } else { 0 };
+    // RFC 4035 section 3.2.2: CD is copied. AD, RA and the reserved bit are 0: nothing was
+    // validated, there is no recursion.
+    let flags = [(high & !(AA | TC)) | QR | aa | tc, (low & CD) | (outcome.rcode & 0xf) as u8];
+    writer.patch(2, &flags);
+    let questions = u16::from(parsed.question_end > HEADER);
+    let counts = [questions, outcome.answers, outcome.authorities, additionals];
+    writer.patch(4, counts.map(u16::to_be_bytes).as_flattened());
+    writer.at()
+}
+
+fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
+    let labels = match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
+        Some(ZoneEntry::Serving(served)) => served.labels.as_slice(),
+        _ => &[],
+    };
+    let service = outcome.service.and_then(|service| labels.get(service as usize));
+    let region = outcome.region.and_then(|region| snapshot.region_labels.get(usize::from(region)));
+    Facts {
+        rcode: outcome.rcode,
+        malformed: outcome.rcode == rcode::FORMERR,
+        truncated: outcome.truncated,
+        service: service.copied(),
+        region: region.copied(),
+        scope: outcome.scope,
+    }
+}

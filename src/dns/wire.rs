@@ -1,0 +1,183 @@
+//! Reads a query: header, question, and the one record behind them that matters, OPT.
+
+use super::edns::Edns;
+use crate::zone::{QueryName, rtype};
+
+/// Octets of the header (RFC 1035 section 4.1.1).
+pub(super) const HEADER: usize = 12;
+/// Where the question begins: owner names that equal its name point here.
+pub(super) const QUESTION_AT: usize = HEADER;
+/// Class IN (RFC 1035 section 3.2.4).
+pub(super) const CLASS_IN: u16 = 1;
+
+/// Bits of the third octet of the header.
+pub(super) const QR: u8 = 0x80;
+const OPCODE: u8 = 0x78;
+pub(super) const AA: u8 = 0x04;
+pub(super) const TC: u8 = 0x02;
+/// Bit of the fourth octet of the header.
+pub(super) const CD: u8 = 0x10;
+
+/// What to do with a query, as far as its form tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// Nothing: it is a response, or too short to have a header to answer to.
+    Ignore,
+    /// Say that it is malformed.
+    FormErr,
+    /// Say that its opcode is not implemented.
+    NotImp,
+    /// Answer it.
+    Answer,
+}
+
+/// A query as read, and what was looked up for it. One value serves many queries in turn.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    pub(super) intent: Intent,
+    /// The third and fourth octet of the header.
+    pub(super) flags: [u8; 2],
+    pub(super) name: QueryName,
+    pub(super) qtype: u16,
+    pub(super) qclass: u16,
+    /// Where the question ends; [`HEADER`] without a whole one.
+    pub(super) question_end: usize,
+    pub(super) edns: Option<Edns>,
+    /// Index of the zone that holds the name.
+    pub(super) zone: Option<u32>,
+    /// Hash of the name in that zone.
+    pub(super) hash: u64,
+}
+
+impl Default for Parsed {
+    fn default() -> Self {
+        Self {
+            intent: Intent::Ignore,
+            flags: [0; 2],
+            name: QueryName::default(),
+            qtype: 0,
+            qclass: 0,
+            question_end: HEADER,
+            edns: None,
+            zone: None,
+            hash: 0,
+        }
+    }
+}
+
+impl Parsed {
+    /// Reads a query. Never fails: what is wrong with it decides how it is answered.
+    pub fn parse(&mut self, query: &[u8]) {
+        self.question_end = HEADER;
+        self.edns = None;
+        self.zone = None;
+        self.intent = self.examine(query);
+    }
+
+    fn examine(&mut self, query: &[u8]) -> Intent {
+        let Some((header, body)) = query.split_first_chunk::<HEADER>() else {
+            return Intent::Ignore;
+        };
+        let [_, _, high, low, qd0, qd1, an0, an1, ns0, ns1, ar0, ar1] = *header;
+        self.flags = [high, low];
+        // Answering responses would let two servers talk for ever.
+        if high & QR != 0 {
+            return Intent::Ignore;
+        }
+        let one_question = [qd0, qd1] == [0, 1] && self.question(body).is_some();
+        if high & OPCODE != 0 {
+            return Intent::NotImp;
+        }
+        // RFC 9619 section 4: QDCOUNT is 1, or the message is malformed.
+        if !one_question {
+            return Intent::FormErr;
+        }
+        let others =
+            u32::from(u16::from_be_bytes([an0, an1])) + u32::from(u16::from_be_bytes([ns0, ns1]));
+        let additional = u32::from(u16::from_be_bytes([ar0, ar1]));
+        match self.records(query, others, additional) {
+            // What follows the last record was not meant by anyone.
+            Some(end) if end == query.len() => Intent::Answer,
+            _ => Intent::FormErr,
+        }
+    }
+
+    fn question(&mut self, body: &[u8]) -> Option<()> {
+        let length = self.name.read(body)?;
+        let [t0, t1, c0, c1] = *body.get(length..)?.first_chunk()?;
+        self.qtype = u16::from_be_bytes([t0, t1]);
+        self.qclass = u16::from_be_bytes([c0, c1]);
+        self.question_end = HEADER + length + 4;
+        Some(())
+    }
+
+    /// Walks the records behind the question; returns where they end.
+    fn records(&mut self, query: &[u8], others: u32, additional: u32) -> Option<usize> {
+        let mut at = self.question_end;
+        // Each record takes octets of the query, so its length bounds both loops.
+        for _ in 0..others {
+            let record = Frame::read(query, at)?;
+            // RFC 6891 section 6.1.1: OPT stands in the additional section alone.
+            if record.rtype == rtype::OPT {
+                return None;
+            }
+            at = record.end;
+        }
+        for _ in 0..additional {
+            let record = Frame::read(query, at)?;
+            at = record.end;
+            if record.rtype == rtype::OPT {
+                // RFC 6891 sections 6.1.1 and 6.1.2: one OPT, owned by the root.
+                if self.edns.is_some() || !record.root {
+                    return None;
+                }
+                let (edns, sound) = Edns::read(record.class, record.ttl, record.rdata);
+                self.edns = Some(edns);
+                if !sound {
+                    return None;
+                }
+            }
+        }
+        Some(at)
+    }
+}
+
+/// A record in a query.
+struct Frame<'q> {
+    root: bool,
+    rtype: u16,
+    class: u16,
+    ttl: u32,
+    rdata: &'q [u8],
+    end: usize,
+}
+
+impl<'q> Frame<'q> {
+    fn read(query: &'q [u8], at: usize) -> Option<Self> {
+        let name_end = skip_name(query, at)?;
+        let fixed: &[u8; 10] = query.get(name_end..)?.first_chunk()?;
+        let [t0, t1, c0, c1, l0, l1, l2, l3, d0, d1] = *fixed;
+        let start = name_end + fixed.len();
+        let end = start + usize::from(u16::from_be_bytes([d0, d1]));
+        Some(Self {
+            root: query.get(at) == Some(&0),
+            rtype: u16::from_be_bytes([t0, t1]),
+            class: u16::from_be_bytes([c0, c1]),
+            ttl: u32::from_be_bytes([l0, l1, l2, l3]),
+            rdata: query.get(start..end)?,
+            end,
+        })
+    }
+}
+
+/// The end of the name at `at`; pointers (RFC 1035 section 4.1.4) end a name and are not followed.
+fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            length @ 1..=63 => at += 1 + usize::from(length),
+            0xc0.. => return (at + 2 <= message.len()).then_some(at + 2),
+            _ => return None,
+        }
+    }
+}
