@@ -51,7 +51,11 @@ pub fn locate(text: &str) -> Option<Spot> {
     if let Some((_, code, latitude, longitude)) = place {
         let code = Country::parse(code)?;
         let point = Point::new(*latitude, *longitude)?;
-        return Some(Spot { point, country: Some(code), continent: Some(country(code)?.continent) });
+        return Some(Spot {
+            point,
+            country: Some(code),
+            continent: Some(country(code)?.continent),
+        });
     }
     let (code, ..) = COUNTRIES.iter().find(|(code, name, ..)| *code == text || *name == text)?;
     let code = Country::parse(code)?;
