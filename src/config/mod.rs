@@ -14,6 +14,7 @@ mod names;
 mod resolve;
 mod sheet;
 mod spec;
+mod syntax;
 mod tree;
 mod unsupported;
 mod value;
@@ -73,7 +74,8 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     let probe = node.probe.as_ref();
     let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, probe, &folder, &mut files);
     let zones = zones(&node, &mut node_sheet, &names, &fleet, &mut files);
-    if node.dns && zones.complete && names.pools.complete() {
+    let sound = !zones.findings.has_errors() && !fleet_sheet.findings.has_errors();
+    if node.dns && sound && !zones.zones.is_empty() {
         unused_pools(&fleet_spec, &mut fleet_sheet, &zones);
     }
     unjudged(&node, &mut node_sheet, &fleet);

@@ -55,9 +55,14 @@ impl<Id: Copy> Names<Id> {
         let hint = if known.is_empty() {
             format!("fleet.toml defines no {kind}")
         } else {
-            choice(&format!("{kind}s"), name, &known)
+            choice(&format!("known {kind}s"), name, &known)
         };
         Err(Fault::new(format!("unknown {kind} `{name}`")).hint(hint))
+    }
+
+    /// The same names, of which no unknown one is reported.
+    pub(super) fn lenient(self) -> Self {
+        Self { lenient: true, ..self }
     }
 
     /// Number of names.

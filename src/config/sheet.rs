@@ -11,7 +11,7 @@ use super::effective::{Effective, Origin};
 use super::spec::{Field, List};
 use super::tree::{Cut, Step};
 use super::value::Fault;
-use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source, nearest};
 
 /// One file while it is resolved.
 pub(super) struct Sheet {
@@ -70,10 +70,11 @@ impl Sheet {
         self.broken || self.cuts.iter().any(lost)
     }
 
-    /// Whether `key` of the table or list that starts at `parent` was cut out; `None`: any item.
+    /// Whether `key` of the table or list that starts at `parent` was cut out, perhaps because it
+    /// is misspelt; `None`: any item.
     fn lost(&self, parent: usize, key: Option<&str>) -> bool {
         let same = |step: Option<&Step>| match (step, key) {
-            (Some(Step::Key(cut)), Some(key)) => cut == key,
+            (Some(Step::Key(cut)), Some(key)) => cut == key || nearest(cut, [key]).is_some(),
             (Some(Step::Item(_)), None) => true,
             _ => false,
         };
@@ -162,11 +163,11 @@ impl Section<'_> {
 
     /// Reports that a key is missing, unless it was cut out.
     pub(super) fn missing(&mut self, key: &str) {
-        let table = match self.path.rsplit_once('.') {
-            Some((_, table)) => table,
-            None => &self.path,
+        let of = match self.path.rsplit_once('.').map_or(self.path.as_str(), |(_, last)| last) {
+            "" => String::new(),
+            item if item.ends_with(']') => " in this item".to_owned(),
+            _ => format!(" in `{}`", self.path),
         };
-        let of = if table.is_empty() { String::new() } else { format!(" in `{table}`") };
         self.lacks(key, Fault::new(format!("`{key}` is missing{of}")));
     }
 
@@ -237,15 +238,15 @@ impl Section<'_> {
     ) -> Vec<U> {
         let Some(field) = field else { return Vec::new() };
         self.written(key, field.span());
-        let mut first: HashMap<U, u32> = HashMap::new();
+        let mut first: HashMap<U, Range<usize>> = HashMap::new();
         let mut items = Vec::new();
         for item in field.get_ref() {
             match read(item.get_ref()) {
                 Err(fault) => self.error(item.span(), fault),
                 Ok(None) => {}
                 Ok(Some(value)) => {
-                    let line = self.locate(item.span()).line;
-                    if let Some(before) = first.insert(value.clone(), line) {
+                    if let Some(before) = first.insert(value.clone(), item.span()) {
+                        let before = self.locate(before).line;
                         let text = self.text(item.span());
                         let fault = Fault::new(format!("`{text}` is listed twice"));
                         self.error(item.span(), fault.hint(format!("first in line {before}")));

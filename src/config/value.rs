@@ -38,16 +38,21 @@ impl Fault {
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// How a duration is written.
+const DURATION_FORM: &str = "a whole number and one unit of ms, s, m, h, d, such as `\"5s\"`";
+
 /// A duration: a whole number and a unit.
 pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let (number, unit) = text.split_at(text.len() - digits.len());
     let fault = || {
-        let hint = match number {
-            "" => "a whole number and a unit, such as `\"5s\"`; units: ms, s, m, h, d".to_owned(),
-            _ => format!("write `\"{number}s\"` for seconds; units: ms, s, m, h, d"),
-        };
-        Fault::new(format!("`{text}` is not a duration")).hint(hint)
+        let fault = Fault::new(format!("`{text}` is not a duration"));
+        match (number, unit) {
+            (number, "") if !number.is_empty() => {
+                fault.hint(format!("write `\"{number}s\"` if seconds are meant"))
+            }
+            _ => fault.hint(DURATION_FORM),
+        }
     };
     let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(fault)?;
     let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
@@ -119,7 +124,7 @@ pub(super) fn word<T: Clone>(
 
 /// A word that is none of `known`.
 pub(super) fn unknown_word(key: &str, text: &str, known: &[&str]) -> Fault {
-    Fault::new(format!("unknown {key} `{text}`")).hint(choice("words", text, known))
+    Fault::new(format!("unknown {key} `{text}`")).hint(choice("expected one of", text, known))
 }
 
 /// Longest name of a region, monitor, pool or network: that of a DNS label, as names end up in
@@ -138,6 +143,11 @@ pub(super) fn name(text: &str) -> Result<String, Fault> {
 
 /// A prefix or a single address.
 pub(super) fn prefix(text: &str) -> Result<Prefix, Fault> {
+    if text.contains([',', ';', ' ', '\t']) {
+        return Err(
+            Fault::new(format!("`{text}` is more than one prefix")).hint("write each by itself")
+        );
+    }
     text.parse::<Prefix>().map_err(|error| match error {
         PrefixError::HostBits(meant) => {
             Fault::new(format!("`{text}` has bits set after its prefix length"))
@@ -185,6 +195,9 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, Fault> {
 /// An absolute hostname (RFC 952 and RFC 1123 section 2.1, and underscores as service names have).
 pub(super) fn hostname(text: &str) -> Result<Name, Fault> {
     let fault = |why: &str| Fault::new(format!("`{text}` is not a hostname: {why}"));
+    if text.is_empty() {
+        return Err(Fault::new("the hostname is empty"));
+    }
     let read = Name::parse(text, &Name::root()).map_err(|error| fault(&error.to_string()))?;
     let plain = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'-' || *octet == b'_';
     if read.is_root() || !read.labels().all(|label| label.iter().all(plain)) {

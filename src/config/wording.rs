@@ -1,7 +1,5 @@
 //! Mistakes of form in words an operator can act on, whatever the libraries underneath say.
 
-use std::ops::Range;
-
 use toml::de::DeValue;
 
 use super::spec::DURATION_EXPECTED;
@@ -9,51 +7,60 @@ use super::tree::Step;
 use super::value::Fault;
 use crate::diagnostic::nearest;
 
+/// How messages of the parser start, and what to say instead.
+const SYNTAX: [(&str, &str); 13] = [
+    ("unclosed table", "the closing `]` of the header is missing"),
+    ("unclosed array table", "the closing `]]` of the header is missing"),
+    ("key with no value", "`=` is missing after the key"),
+    ("missing value for key", "`=` is missing after the key"),
+    ("missing comma between array elements", "a comma is missing between two items"),
+    ("missing comma between key-value pairs", "a comma is missing between two keys"),
+    ("extra comma", "there is a comma too many"),
+    ("unexpected key or value", "unexpected text, expected the end of the line"),
+    ("invalid inline table element", "unexpected text, expected `,` or `}`"),
+    ("missing key for inline table", "unexpected text, expected `key = value`"),
+    ("missing assignment between", "`=` is missing after the key"),
+    ("unquoted keys cannot be empty", "a key is missing"),
+    ("missing escaped value", "unknown escape after `\\`"),
+];
+
 /// A syntax error. `unclosed`: the value it is in never ends.
-pub(super) fn syntax(message: &str, text: &str, span: &Range<usize>, unclosed: bool) -> Fault {
-    let found = text.get(span.clone()).unwrap_or_default().trim();
+pub(super) fn syntax(message: &str, unclosed: bool) -> Fault {
     if unclosed {
         return Fault::new("the closing bracket of this value is missing");
-    }
-    if message.starts_with("string values must be quoted") {
-        return match found {
-            "" => Fault::new("a value is missing after `=`"),
-            "True" | "TRUE" | "yes" | "on" => unquoted(found).hint("write `true`, or quote it"),
-            "False" | "FALSE" | "no" | "off" => unquoted(found).hint("write `false`, or quote it"),
-            _ => unquoted(found).hint(format!("write `\"{found}\"`")),
-        };
-    }
-    if message.starts_with("duplicate key") {
-        return Fault::new(format!("`{found}` is defined twice"))
-            .hint("keep one of them, or give this one another name");
-    }
-    let known = [
-        ("unclosed table", "the closing `]` of the header is missing"),
-        ("unclosed array table", "the closing `]]` of the header is missing"),
-        ("key with no value", "`=` is missing after the key"),
-        ("missing comma between array elements", "a comma is missing between two items"),
-        ("missing comma between key-value pairs", "a comma is missing between two keys"),
-        ("extra comma", "there is a comma too many"),
-        ("unexpected key or value", "unexpected text, expected the end of the line"),
-        ("unquoted keys cannot be empty", "a key is missing"),
-        ("missing escaped value", "unknown escape after `\\`"),
-    ];
-    if let Some((_, what)) = known.iter().find(|(start, _)| message.starts_with(start)) {
-        let fault = Fault::new(*what);
-        return if what.contains("escape") {
-            fault.hint("write `\\\\` for a backslash, or use '…' quotes")
-        } else {
-            fault
-        };
     }
     if message.ends_with("string, expected `\"`") || message.ends_with("string, expected `'`") {
         return Fault::new("the closing quote is missing");
     }
-    Fault::new(message)
+    let Some((start, what)) = SYNTAX.iter().find(|(start, _)| message.starts_with(start)) else {
+        return Fault::new(message);
+    };
+    let fault = Fault::new(*what);
+    if *start == "missing escaped value" {
+        return fault.hint("write `\\\\` for a backslash, or use '…' quotes");
+    }
+    fault
 }
 
-fn unquoted(found: &str) -> Fault {
-    Fault::new(format!("`{found}` is not quoted"))
+/// A word that is neither quoted nor a number nor `true` or `false`.
+pub(super) fn word(text: &str) -> Fault {
+    let number = |c: char| c.is_ascii_digit() || "+-._".contains(c);
+    let fault = Fault::new(format!("`{text}` is not quoted"));
+    match text {
+        "" => Fault::new("a value is missing after `=`"),
+        "True" | "TRUE" | "yes" | "on" => fault.hint("write `true`, or quote it"),
+        "False" | "FALSE" | "no" | "off" => fault.hint("write `false`, or quote it"),
+        _ if text.chars().all(number) => {
+            Fault::new(format!("`{text}` is not a number")).hint("quote it if text is meant")
+        }
+        _ => fault.hint(format!("write `\"{text}\"`")),
+    }
+}
+
+/// A key or table that is there twice.
+pub(super) fn twice(text: &str) -> Fault {
+    Fault::new(format!("`{text}` is defined twice"))
+        .hint("keep one of them, or give this one another name")
 }
 
 /// A date where the language knows none.
@@ -101,7 +108,7 @@ fn named(path: &[Step]) -> (&str, bool) {
 /// An unknown key; serde gives the known ones in backquotes.
 fn unknown_key(key: &str, expected: &str) -> Fault {
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    Fault::new(format!("unknown key `{key}`")).hint(choice("keys", key, &known))
+    Fault::new(format!("unknown key `{key}`")).hint(choice("known keys", key, &known))
 }
 
 /// What to say of a word that is none of `known`: the nearest one, or all.
@@ -111,8 +118,7 @@ pub(super) fn choice<'a>(kind: &str, word: &str, known: &[&'a str]) -> String {
     let near = known.iter().find(exact).copied();
     match near.or_else(|| nearest(word, known.iter().copied())) {
         Some(name) => format!("did you mean `{name}`?"),
-        None if known.is_empty() => format!("there are no {kind} here"),
-        None => format!("known {kind}: {}", known.join(", ")),
+        None => format!("{kind}: {}", known.join(", ")),
     }
 }
 
@@ -133,9 +139,7 @@ fn meant(expected: &str, key: &str, value: &DeValue<'_>) -> Option<String> {
     match (expected, value) {
         ("a list", DeValue::String(text)) => Some(format!("{key} = [\"{text}\"]")),
         ("a list", DeValue::Integer(number)) => Some(format!("{key} = [{}]", number.as_str())),
-        ("a string" | "a string or a table", DeValue::Integer(number)) => {
-            Some(format!("\"{}\"", number.as_str()))
-        }
+        ("a string", DeValue::Integer(number)) => Some(format!("\"{}\"", number.as_str())),
         (DURATION_EXPECTED, DeValue::Integer(number)) => Some(format!("\"{}s\"", number.as_str())),
         ("a whole number", DeValue::String(text)) => {
             text.parse::<i64>().ok().map(|number| number.to_string())

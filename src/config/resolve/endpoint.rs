@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use toml::Spanned;
 
@@ -27,15 +28,15 @@ pub(super) fn resolve(
         return Vec::new();
     };
     section.not_empty(list, empty());
-    let mut seen: HashMap<Address, u32> = HashMap::new();
+    let mut seen: HashMap<Address, Range<usize>> = HashMap::new();
     let mut endpoints = Vec::new();
     for (index, item) in items.get_ref().iter().enumerate() {
         let mut section = section.item("endpoints", index, item.span());
         let table = &item.get_ref().0;
         let Some(endpoint) = endpoint(&mut section, pool, table, regions) else { continue };
         let span = table.address.as_ref().map(Spanned::span).unwrap_or_default();
-        let line = section.locate(span.clone()).line;
-        if let Some(before) = seen.insert(endpoint.address.clone(), line) {
+        if let Some(before) = seen.insert(endpoint.address.clone(), span.clone()) {
+            let before = section.locate(before).line;
             let text = section.text(span.clone());
             let fault = Fault::new(format!("`{text}` is already an endpoint of this pool"));
             section.error(span, fault.hint(format!("first in line {before}")));

@@ -33,8 +33,10 @@ pub(in crate::config) struct FleetNames {
 impl FleetNames {
     /// Collects the names, and says which are no names.
     pub(in crate::config) fn of(spec: &FleetFile, sheet: &mut Sheet) -> Self {
+        // Without any region every reference dangles; saying so once is enough.
+        let regions = Names::of("region", &spec.region, sheet, RegionId);
         Self {
-            regions: Names::of("region", &spec.region, sheet, RegionId),
+            regions: if spec.region.is_empty() { regions.lenient() } else { regions },
             monitors: Names::of("monitor", &spec.monitor, sheet, MonitorId),
             pools: Names::of("pool", &spec.pool, sheet, PoolId),
             networks: Names::of("network", &spec.network, sheet, NetworkId),
@@ -112,7 +114,7 @@ pub(in crate::config) fn resolve(
         draft.pools.push(pool);
     }
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
-    if draft.pools.iter().all(Option::is_some) && names.pools.complete() {
+    if !top.sheet.findings.has_errors() {
         for (index, (name, _)) in spec.monitor.iter().enumerate() {
             if !used.contains(&MonitorId(index as u16)) {
                 let fault = Fault::new(format!("monitor `{}` is used by no pool", name.get_ref()));

@@ -31,12 +31,16 @@ pub(super) fn resolve(
 ) -> Option<Method> {
     let empty = MethodTable::default();
     let (table, name, at) = match item.get_ref() {
-        TextOr::Text(name) => (&empty, name, item.span()),
+        TextOr::Text(name) => {
+            section.written("method", item.span());
+            (&empty, name, item.span())
+        }
         TextOr::Table(table) => {
             let Some(name) = &table.method else {
                 section.missing("method");
                 return None;
             };
+            section.written("method", name.span());
             (table, name.get_ref(), name.span())
         }
     };

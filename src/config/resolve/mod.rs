@@ -28,7 +28,7 @@ fn version(top: &mut Section<'_>, field: &Field<i64>) {
                 Fault::new("`version` is missing").hint("start the file with `version = 1`");
             top.lacks("version", fault);
         }
-        Some(field) if *field.get_ref() == VERSION => {}
+        Some(field) if *field.get_ref() == VERSION => top.written("version", field.span()),
         Some(field) => {
             let fault = Fault::new(format!("version `{}` is not known", field.get_ref()));
             top.error(field.span(), fault.hint("write `version = 1`"));

@@ -28,7 +28,11 @@ pub(super) fn resolve(
     alone: bool,
 ) -> Option<Monitor> {
     let kinds = [("http", Kind::Http), ("tcp", Kind::Tcp)];
-    let kind = section.required("kind", table.kind.as_ref(), word("kind", &kinds));
+    let kind = section.required("kind", table.kind.as_ref(), |text| match text.as_str() {
+        "https" => Err(Fault::new("unknown kind `https`")
+            .hint("write `kind = \"http\"` and `scheme = \"https\"`")),
+        _ => word("kind", &kinds)(text),
+    });
     let check = match kind {
         Some(Kind::Http) => Some(Check::Http(http(section, table))),
         Some(Kind::Tcp) => tcp(section, table).map(Check::Tcp),
@@ -76,16 +80,21 @@ fn hierarchy(
 
 fn vantage(section: &mut Section<'_>, table: &MonitorTable, alone: bool) -> Vantage {
     let words = [("any", Vantage::Any), ("majority", Vantage::Majority), ("all", Vantage::All)];
-    let vantage = section.value("vantage", &table.vantage, d::VANTAGE, |field| match field {
+    let Some(field) = &table.vantage else {
+        section.default("vantage", d::VANTAGE.written);
+        return d::VANTAGE.value;
+    };
+    let read = match field.get_ref() {
         TextOr::Text(text) => word("vantage", &words)(text),
         TextOr::Table(table) => at_least(table),
-    });
-    if let Some(field) = table.vantage.as_ref().filter(|_| !alone && vantage != Vantage::Any) {
+    };
+    let vantage = section.read("vantage", field.span(), read);
+    if !alone && matches!(vantage, Some(Vantage::Majority | Vantage::All)) {
         let fault = Fault::new("one probing region decides alone, whatever `vantage` says");
         let hint = "each node goes by its own probes until nodes share verdicts";
         section.warn(field.span(), fault.hint(hint));
     }
-    vantage
+    vantage.unwrap_or(d::VANTAGE.value)
 }
 
 /// `{ at_least = 1 }` is `any`; more votes need more than one voter.

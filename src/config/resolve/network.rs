@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
-use std::ops::Range;
-
-use toml::Spanned;
 
 use super::fleet::country;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::Section;
-use crate::config::spec::{List, Named, NetworkTable};
+use crate::config::spec::{Named, NetworkTable};
 use crate::config::value::{Fault, prefix, whole_in};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::model::{Network, RegionId};
@@ -53,6 +50,9 @@ pub(super) fn resolve(
                 lines(&mut section, &source, &mut network, &mut claims);
             }
         }
+        // Listed in the file as well is no mistake, only once too often.
+        network.prefixes.sort_unstable();
+        network.prefixes.dedup();
         networks.push(network);
     }
     networks
@@ -65,13 +65,14 @@ fn network(
     regions: &Names<RegionId>,
     claims: &mut Claims,
 ) -> Network {
-    let prefixes = section.list("prefixes", &table.prefixes, |text| prefix(text).map(Some));
-    let asn = whole_in("asns", &d::ASN_RANGE);
-    let asns = section.list("asns", &table.asns, |number| asn(number).map(Some));
-    let countries = section.list("countries", &table.countries, |text| country(text).map(Some));
-    claim(section, name, &table.prefixes, &prefixes, &mut claims.prefixes);
-    claim(section, name, &table.asns, &asns, &mut claims.asns);
-    claim(section, name, &table.countries, &countries, &mut claims.countries);
+    let Claims { prefixes, asns, countries } = claims;
+    let prefixes = section
+        .list("prefixes", &table.prefixes, |text| claim(name, prefix(text)?, prefixes).map(Some));
+    let number = whole_in("asn", &d::ASN_RANGE);
+    let asns = section.list("asns", &table.asns, |asn| claim(name, number(asn)?, asns).map(Some));
+    let countries = section.list("countries", &table.countries, |text| {
+        claim(name, country(text)?, countries).map(Some)
+    });
     let silent = [&table.prefixes, &table.countries].iter().all(|list| list.is_none());
     if silent && table.asns.is_none() && table.file.is_none() {
         let fault = Fault::new(format!("network `{name}` holds no clients"));
@@ -86,18 +87,18 @@ fn network(
     Network { name: name.to_owned(), prefixes, asns, countries, regions }
 }
 
-/// Claims what a list holds, and reports what another network has claimed before.
-fn claim<T, U: Clone + Eq + Hash + Display>(
-    section: &mut Section<'_>,
+/// Claims a token, unless another network has it already.
+fn claim<U: Clone + Eq + Hash + Display>(
     name: &str,
-    list: &List<T>,
-    values: &[U],
+    token: U,
     claims: &mut HashMap<U, String>,
-) {
-    let span: Range<usize> = list.as_ref().map(Spanned::span).unwrap_or_default();
-    for value in values {
-        if let Some(other) = claims.insert(value.clone(), name.to_owned()) {
-            section.error(span.clone(), taken(value, &other));
+) -> Result<U, Fault> {
+    match claims.get(&token) {
+        Some(other) if other != name => Err(taken(&token, other)),
+        Some(_) => Ok(token),
+        None => {
+            claims.insert(token.clone(), name.to_owned());
+            Ok(token)
         }
     }
 }
@@ -118,17 +119,9 @@ fn lines(section: &mut Section<'_>, source: &Source, network: &mut Network, clai
         if text.is_empty() {
             continue;
         }
-        let read = prefix(text).and_then(|read| match claims.prefixes.get(&read) {
-            Some(other) if *other == network.name => Ok(None),
-            Some(other) => Err(taken(&read, other)),
-            None => Ok(Some(read)),
-        });
+        let read = prefix(text).and_then(|read| claim(&network.name, read, &mut claims.prefixes));
         match read {
-            Ok(None) => {}
-            Ok(Some(read)) => {
-                claims.prefixes.insert(read, network.name.clone());
-                network.prefixes.push(read);
-            }
+            Ok(read) => network.prefixes.push(read),
             Err(Fault { what, hint }) => {
                 let at = source.locate(start..start + text.len());
                 section.sheet.findings.push(Diagnostic { hint, ..Diagnostic::error(at, what) });

@@ -90,7 +90,10 @@ fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {
 
 /// A path must be something.
 fn path(text: &str) -> Result<(), Fault> {
-    if text.is_empty() || text.contains('\0') {
+    if text.is_empty() {
+        return Err(Fault::new("the path is empty"));
+    }
+    if text.contains('\0') {
         return Err(Fault::new(format!("`{}` is not a path", text.escape_debug())));
     }
     Ok(())

@@ -89,9 +89,8 @@ fn policy(
 ) -> Vec<(std::ops::Range<usize>, Method)> {
     let Some(field) = &table.policy else {
         section.default("policy", d::POLICY);
-        return Vec::new();
+        return vec![(section.header(), Method::Weighted)];
     };
-    section.written("policy", field.span());
     let mut policy: Vec<(std::ops::Range<usize>, Method)> = Vec::new();
     for (index, item) in field.get_ref().iter().enumerate() {
         let mut inside = section.item("policy", index, item.span());
@@ -190,8 +189,12 @@ fn ttl(
     let header = table.ttl.as_ref().map_or_else(|| section.header(), Spanned::span);
     let bounds = table.ttl.as_ref().map_or(&empty, |table| &table.get_ref().0);
     let mut section = section.inside("ttl", header);
+    let before = section.sheet.findings.counts();
     let min = section.value("min", &bounds.min, d::TTL_MIN, seconds("min"));
     let max = section.value("max", &bounds.max, d::TTL_MAX, seconds("max"));
+    if section.sheet.findings.counts() != before {
+        return TtlRange { min, max };
+    }
     if min > max {
         let at = bounds.min.as_ref().or(bounds.max.as_ref()).map(Spanned::span);
         let which = |field: &Option<_>| if field.is_some() { "" } else { " (the default)" };

@@ -23,8 +23,6 @@ pub(in crate::config) struct ZonesDraft {
     pub zones: Vec<ZoneFiles>,
     /// Pools that a service names.
     pub used: BTreeSet<PoolId>,
-    /// Whether every file could be read as a whole.
-    pub complete: bool,
     /// What is wrong.
     pub findings: Diagnostics,
     /// Values in force.
@@ -46,7 +44,7 @@ pub(in crate::config) fn resolve(
     files: &mut Files,
     effective: Option<Vec<Effective>>,
 ) -> std::io::Result<ZonesDraft> {
-    let mut draft = ZonesDraft { complete: true, effective, ..ZonesDraft::default() };
+    let mut draft = ZonesDraft { effective, ..ZonesDraft::default() };
     let pairs = pairs(folder, files, &mut draft.findings)?;
     let masters: Vec<String> = pairs.values().filter_map(|pair| pair.master.clone()).collect();
     for (origin, pair) in pairs {
@@ -125,22 +123,21 @@ fn services(
         Ok(source) => source,
         Err(error) => {
             draft.findings.push(error);
-            draft.complete = false;
             return Vec::new();
         }
     };
     let (spec, mut sheet): (ZoneFile, Sheet) = document::read(source, ZONE, draft.effective.take());
-    draft.complete &= !sheet.lost_table("service") && sheet.lost_names("service").next().is_none();
     let mut top = sheet.top();
     super::version(&mut top, &spec.version);
     let mut ordered: Vec<_> = spec.service.iter().collect();
     ordered.sort_by_key(|(name, _)| name.span().start);
-    let mut owners: HashMap<Name, u32> = HashMap::new();
+    let mut owners: HashMap<Name, Range<usize>> = HashMap::new();
     let mut services = Vec::new();
     for (key, table) in ordered {
         let Some(owner) = top.read_owner(key.get_ref(), key.span(), origin) else { continue };
         let at = top.locate(key.span());
-        if let Some(before) = owners.insert(owner.clone(), at.line) {
+        if let Some(before) = owners.insert(owner.clone(), key.span()) {
+            let before = top.locate(before).line;
             let fault = Fault::new(format!("service `{}` is defined twice", key.get_ref()));
             let hint = format!("first in line {before}; names do not tell case");
             top.error(key.span(), fault.hint(hint));
