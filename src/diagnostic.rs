@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
@@ -107,12 +107,14 @@ impl fmt::Display for Diagnostic {
 pub struct Source {
     file: Arc<str>,
     text: Arc<str>,
+    /// Where each line starts; made when the first place is looked up.
+    lines: Arc<OnceLock<Vec<usize>>>,
 }
 
 impl Source {
     /// A file of this name and content.
     pub fn new(file: &str, text: &str) -> Self {
-        Self { file: file.into(), text: text.into() }
+        Self { file: file.into(), text: text.into(), lines: Arc::default() }
     }
 
     /// The name as shown in diagnostics.
@@ -130,15 +132,19 @@ impl Source {
     pub fn locate(&self, range: Range<usize>) -> Location {
         let text = self.text.as_ref();
         let start = floor_boundary(text, range.start);
-        let before = text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let lines = self.lines.get_or_init(|| {
+            let feeds = text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(feeds).collect()
+        });
+        let number = lines.partition_point(|line| *line <= start);
+        let line_start = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
         let rest = text.get(line_start..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
         let line_end = line_start + line.len();
         let marked = text.get(start..floor_boundary(text, range.end.min(line_end)));
         Location {
             file: self.file.clone(),
-            line: before.matches('\n').count() as u32 + 1,
+            line: number as u32,
             column: text.get(line_start..start).unwrap_or_default().chars().count() as u32 + 1,
             width: marked.map_or(0, |marked| marked.chars().count() as u32).max(1),
             text: line.to_owned(),

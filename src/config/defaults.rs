@@ -1,0 +1,174 @@
+//! The default of every key that has one, and the range of every number.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::model::{AllDown, LogFormat, Scheme, Vantage};
+
+/// A default.
+pub(super) struct Preset<T> {
+    /// What it means.
+    pub value: T,
+    /// How it would be written in the file.
+    pub written: &'static str,
+}
+
+const fn preset<T>(value: T, written: &'static str) -> Preset<T> {
+    Preset { value, written }
+}
+
+const fn seconds(seconds: u64, written: &'static str) -> Preset<Duration> {
+    preset(Duration::from_secs(seconds), written)
+}
+
+const fn span(least_ms: u64, most_seconds: u64) -> RangeInclusive<Duration> {
+    Duration::from_millis(least_ms)..=Duration::from_secs(most_seconds)
+}
+
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+// node.toml
+
+/// `node.state`: beside the configuration, which may be read-only.
+pub(super) const STATE: Preset<&str> = preset("../state", "\"../state\"");
+/// `zones.directory`
+pub(super) const ZONES: Preset<&str> = preset("../zones", "\"../zones\"");
+/// `geo.databases`: none, which means the embedded country database.
+pub(super) const DATABASES: &str = "[] (the embedded country database)";
+/// `geo.max_age`: registries move about one prefix in a hundred a month.
+pub(super) const MAX_AGE: Preset<Duration> = seconds(45 * DAY, "\"45d\"");
+/// Range of `geo.max_age`.
+pub(super) const MAX_AGE_RANGE: RangeInclusive<Duration> = span(DAY * 1_000, 3_650 * DAY);
+/// `dns.listen`: every address of the machine.
+pub(super) const DNS_LISTEN: Preset<[SocketAddr; 2]> = preset(
+    [
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 53),
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 53),
+    ],
+    "[\"0.0.0.0:53\", \"[::]:53\"]",
+);
+/// `dns.workers`: 0 is one per core.
+pub(super) const WORKERS: Preset<usize> = preset(0, "0");
+/// Range of `dns.workers`: beyond the cores of any machine.
+pub(super) const WORKERS_RANGE: RangeInclusive<u16> = 0..=1_024;
+/// `dns.udp_payload`: passes unfragmented wherever IPv6 does (RFC 9715 section 3.1).
+pub(super) const UDP_PAYLOAD: Preset<u16> = preset(1_232, "1232");
+/// Range of `dns.udp_payload`: from what needs no EDNS (RFC 1035 section 4.2.1) to RFC 6891's
+/// advice (section 6.2.5).
+pub(super) const UDP_PAYLOAD_RANGE: RangeInclusive<u16> = 512..=4_096;
+/// `dns.limits.tcp_clients`
+pub(super) const TCP_CLIENTS: Preset<usize> = preset(2_000, "2000");
+/// Range of `dns.limits.tcp_clients`: up to a million file descriptors.
+pub(super) const TCP_CLIENTS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+/// `dns.limits.tcp_idle`: RFC 7766 section 6.2.3 asks for a few seconds.
+pub(super) const TCP_IDLE: Preset<Duration> = seconds(10, "\"10s\"");
+/// Range of `dns.limits.tcp_idle`
+pub(super) const TCP_IDLE_RANGE: RangeInclusive<Duration> = span(100, HOUR);
+/// `dns.client_subnet.policy`
+pub(super) const CLIENT_SUBNET: &str = "\"on\"";
+/// `probe.max_in_flight`: well below the usual 1024 file descriptors.
+pub(super) const MAX_IN_FLIGHT: Preset<usize> = preset(512, "512");
+/// Range of `probe.max_in_flight`: ports of one source address.
+pub(super) const MAX_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=60_000;
+/// `probe.allow_private`
+pub(super) const ALLOW_PRIVATE: Preset<bool> = preset(true, "true");
+/// `probe.deny`: where clouds hand out credentials.
+pub(super) const DENY: Preset<&str> = preset("169.254.169.254/32", "[\"169.254.169.254/32\"]");
+/// `cluster.engine`
+pub(super) const ENGINE: Preset<()> = preset((), "\"embedded\"");
+/// `admin.listen`
+pub(super) const ADMIN_LISTEN: Preset<SocketAddr> =
+    preset(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_053), "\"127.0.0.1:8053\"");
+/// `log.format`
+pub(super) const LOG_FORMAT: Preset<LogFormat> = preset(LogFormat::Text, "\"text\"");
+/// `log.level`
+pub(super) const LOG_LEVEL: Preset<&str> = preset("info", "\"info\"");
+
+// fleet.toml
+
+/// `monitor.scheme`
+pub(super) const SCHEME: Preset<Scheme> = preset(Scheme::Http, "\"http\"");
+/// `monitor.path`
+pub(super) const PATH: Preset<&str> = preset("/", "\"/\"");
+/// `monitor.method`
+pub(super) const METHOD: Preset<&str> = preset("GET", "\"GET\"");
+/// `monitor.expect_status`
+pub(super) const EXPECT_STATUS: Preset<RangeInclusive<u16>> = preset(200..=299, "[\"200-299\"]");
+/// Range of `monitor.expect_status` (RFC 9110 section 15).
+pub(super) const STATUS_RANGE: RangeInclusive<u16> = 100..=599;
+/// `monitor.verify_certificate`
+pub(super) const VERIFY: Preset<bool> = preset(true, "true");
+/// Range of `monitor.expires_within`
+pub(super) const EXPIRES_RANGE: RangeInclusive<Duration> = span(0, 3_650 * DAY);
+/// `monitor.interval`
+pub(super) const INTERVAL: Preset<Duration> = seconds(5, "\"5s\"");
+/// Range of `monitor.interval`: probes more often than ten a second are load, not monitoring.
+pub(super) const INTERVAL_RANGE: RangeInclusive<Duration> = span(100, DAY);
+/// `monitor.timeout`
+pub(super) const TIMEOUT: Preset<Duration> = seconds(2, "\"2s\"");
+/// Range of `monitor.timeout`
+pub(super) const TIMEOUT_RANGE: RangeInclusive<Duration> = span(10, HOUR);
+/// `monitor.fall`: one lost packet is no failure.
+pub(super) const FALL: Preset<u32> = preset(2, "2");
+/// `monitor.rise`
+pub(super) const RISE: Preset<u32> = preset(2, "2");
+/// Range of `monitor.fall` and `monitor.rise`: the state machine remembers that many results.
+pub(super) const COUNT_RANGE: RangeInclusive<u32> = 1..=100;
+/// `monitor.vantage`
+pub(super) const VANTAGE: Preset<Vantage> = preset(Vantage::Majority, "\"majority\"");
+/// `monitor.hold_down`
+pub(super) const HOLD_DOWN: Preset<Duration> = seconds(10, "\"10s\"");
+/// Range of `monitor.hold_down`
+pub(super) const HOLD_DOWN_RANGE: RangeInclusive<Duration> = span(0, DAY);
+/// `pool.min_up`
+pub(super) const MIN_UP: Preset<f64> = preset(0.5, "0.5");
+/// `weight` of an endpoint
+pub(super) const WEIGHT: Preset<u32> = preset(100, "100");
+/// Range of `weight`: sums over a pool stay far from overflow.
+pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 0..=1_000_000;
+/// Range of ports.
+pub(super) const PORT_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
+/// Range of autonomous system numbers (RFC 7607 reserves 0).
+pub(super) const ASN_RANGE: RangeInclusive<u32> = 1..=u32::MAX;
+
+// zones/NAME.toml
+
+/// `policy`
+pub(super) const POLICY: &str = "[\"weighted\"]";
+/// `answers`, but for policies that end in `rotate`
+pub(super) const ANSWERS: Preset<u16> = preset(1, "1");
+/// `answers` after `rotate`
+pub(super) const ANSWERS_ROTATE: &str = "all";
+/// Range of `answers`: as many AAAA records as fit in the largest UDP answer.
+pub(super) const ANSWERS_RANGE: RangeInclusive<u16> = 1..=128;
+/// `ttl.min`
+pub(super) const TTL_MIN: Preset<Duration> = seconds(5, "\"5s\"");
+/// `ttl.max`
+pub(super) const TTL_MAX: Preset<Duration> = seconds(30, "\"30s\"");
+/// Range of `ttl.min` and `ttl.max`: a second is the unit, and a steered answer older than a day
+/// steers nobody.
+pub(super) const TTL_RANGE: RangeInclusive<Duration> = span(1_000, DAY);
+/// `all_down`
+pub(super) const ALL_DOWN: Preset<AllDown> = preset(AllDown::All, "\"all\"");
+/// `failback`
+pub(super) const FAILBACK: Preset<()> = preset((), "\"auto\"");
+/// `strict` of `fence`
+pub(super) const STRICT: Preset<bool> = preset(false, "false");
+/// `tolerance` of `proximity` and `nearest`
+pub(super) const TOLERANCE: Preset<f64> = preset(0.0, "0");
+/// Range of `bias` of `proximity`.
+pub(super) const BIAS_RANGE: RangeInclusive<i8> = -99..=99;
+/// `n` of `nearest`
+pub(super) const NEAREST: Preset<u16> = preset(1, "1");
+/// Range of `n` of `nearest`
+pub(super) const NEAREST_RANGE: RangeInclusive<u16> = 1..=1_000;
+/// `prefix.v4` of `affinity`
+pub(super) const AFFINITY_V4: Preset<u8> = preset(24, "24");
+/// Range of `prefix.v4` of `affinity`
+pub(super) const AFFINITY_V4_RANGE: RangeInclusive<u8> = 1..=32;
+/// `prefix.v6` of `affinity`
+pub(super) const AFFINITY_V6: Preset<u8> = preset(48, "48");
+/// Range of `prefix.v6` of `affinity`
+pub(super) const AFFINITY_V6_RANGE: RangeInclusive<u8> = 1..=128;

@@ -1,0 +1,144 @@
+//! Files and folders: opened by their real path, shown as the operator would write them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+use crate::diagnostic::{Diagnostic, Location, Source};
+
+/// Longest file that is read. A million prefixes fit; an endless device does not.
+const LENGTH_MAX: u64 = 64 << 20;
+
+/// A path in both its forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// What the system is asked for; `..` is left to it, since links may be on the way.
+    pub real: PathBuf,
+    /// What messages show, with `..` resolved by its looks.
+    pub shown: String,
+}
+
+impl Place {
+    /// A path as given on the command line.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { real: path.to_owned(), shown: normal(path) }
+    }
+
+    /// `relative` as seen from this folder; an absolute path stands alone.
+    pub(super) fn join(&self, relative: &str) -> Self {
+        Self {
+            real: self.real.join(relative),
+            shown: normal(&Path::new(&self.shown).join(relative)),
+        }
+    }
+}
+
+/// `path` without `.` and without `..` where that can be told from the text alone.
+fn normal(path: &Path) -> String {
+    let mut parts: Vec<Component<'_>> = Vec::new();
+    for part in path.components() {
+        match (part, parts.last()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    let normal: PathBuf = parts.into_iter().collect();
+    let text = normal.to_string_lossy();
+    if text.is_empty() { ".".to_owned() } else { text.into_owned() }
+}
+
+/// The files of one run.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Every file that was asked for, found or not: one that is mended must be noticed.
+    pub used: Vec<PathBuf>,
+    /// Folders in which new files count.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Notes a file that others read.
+    pub(super) fn note(&mut self, place: &Place) {
+        if !self.used.contains(&place.real) {
+            self.used.push(place.real.clone());
+        }
+    }
+
+    /// Reads a text file.
+    pub(super) fn read(&mut self, place: &Place) -> Result<Source, Diagnostic> {
+        self.note(place);
+        let octets = octets(&place.real).map_err(|error| {
+            let what = format!("cannot be read: {}", reason(&error));
+            Diagnostic::error(Location::file(&place.shown), what)
+        })?;
+        match String::from_utf8(octets) {
+            Ok(text) => Ok(Source::new(&place.shown, &text)),
+            Err(error) => {
+                let good = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let at = Source::new(&place.shown, &text).locate(good..good + 1);
+                Err(Diagnostic::error(at, "this is not UTF-8 text").hint("save the file as UTF-8"))
+            }
+        }
+    }
+
+    /// The names of the files in a folder, in order; names that are no text are left out.
+    pub(super) fn list(&mut self, folder: &Place) -> io::Result<Vec<String>> {
+        self.folders.push(folder.real.clone());
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&folder.real)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+fn octets(path: &Path) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    File::open(path)?.take(LENGTH_MAX + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > LENGTH_MAX {
+        return Err(io::Error::other(format!("it is longer than {} MiB", LENGTH_MAX >> 20)));
+    }
+    Ok(octets)
+}
+
+/// Why a file cannot be used, in words of ours where there are better ones.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_paths_as_an_operator_would_write_them() {
+        for (folder, relative, shown) in [
+            ("config", "node.toml", "config/node.toml"),
+            ("config", "../zones", "zones"),
+            ("./config/", "../zones", "zones"),
+            (".", "../zones", "../zones"),
+            ("..", "../zones", "../../zones"),
+            ("/etc/meridian/config", "../zones", "/etc/meridian/zones"),
+            ("/", "../zones", "/zones"),
+            ("config", "/srv/zones", "/srv/zones"),
+            ("config", "..", "."),
+        ] {
+            let place = Place::new(Path::new(folder)).join(relative);
+            assert_eq!(place.shown, shown, "{folder} {relative}");
+            assert_eq!(place.real, Path::new(folder).join(relative));
+        }
+    }
+}

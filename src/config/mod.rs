@@ -1,0 +1,164 @@
+//! The configuration: files become specs, specs become a [`Model`] that is valid by construction.
+//!
+//! One run finds all mistakes of all files. Each file is parsed, what is wrong in form is reported
+//! and cut out ([`document`]), the rest becomes a spec ([`spec`]) and then part of the model
+//! ([`resolve`]). A model comes out only when nothing is wrong at all.
+
+#![allow(clippy::ref_option, reason = "fields of a spec are handed on as they stand")]
+
+mod defaults;
+mod document;
+mod effective;
+mod files;
+mod names;
+mod resolve;
+mod sheet;
+mod spec;
+mod syntax;
+mod tree;
+mod unsupported;
+mod value;
+mod wording;
+
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::Diagnostics;
+use crate::model::{Model, PoolId};
+use files::{Files, Place};
+use resolve::{FleetDraft, FleetNames, NodeDraft, resolve_fleet, resolve_node, resolve_zones};
+use serde::de::DeserializeOwned;
+use sheet::Sheet;
+use spec::{FleetFile, NodeFile};
+use unsupported::Rule;
+use value::Fault;
+
+pub use effective::{Effective, Origin};
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `Some` exactly when no diagnostic is an error.
+    pub model: Option<Model>,
+    /// All mistakes and warnings.
+    pub diagnostics: Diagnostics,
+    /// Every file the configuration consists of, found or not: node.toml, fleet.toml, zone files,
+    /// network lists and geo databases. A change of any of them is a reason to read it again.
+    pub files: Vec<PathBuf>,
+    /// Folders in which a new or removed file is a reason as well.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Reads the configuration in `dir`.
+pub fn load(dir: &Path) -> Loaded {
+    read(dir, None).0
+}
+
+/// Reads the configuration in `dir`, and lists every value in force in the order of the files.
+pub fn effective(dir: &Path) -> (Loaded, Vec<Effective>) {
+    read(dir, Some(Vec::new()))
+}
+
+fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective>) {
+    let folder = Place::new(dir);
+    let mut files = Files { folders: vec![folder.real.clone()], ..Files::default() };
+    let (node_spec, mut node_sheet) =
+        document::<NodeFile>(&mut files, &folder.join("node.toml"), unsupported::NODE, effective);
+    let (fleet_spec, mut fleet_sheet) = document::<FleetFile>(
+        &mut files,
+        &folder.join("fleet.toml"),
+        unsupported::FLEET,
+        node_sheet.effective.as_ref().map(|_| Vec::new()),
+    );
+    let names = FleetNames::of(&fleet_spec, &mut fleet_sheet);
+    let node = resolve_node(&node_spec, &mut node_sheet, &folder, &names.regions, &mut files);
+    let probe = node.probe.as_ref();
+    let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, probe, &folder, &mut files);
+    let zones = zones(&node, &mut node_sheet, &names, &fleet, &mut files);
+    let sound = !zones.findings.has_errors() && !fleet_sheet.findings.has_errors();
+    if node.dns && sound && !zones.zones.is_empty() {
+        unused_pools(&fleet_spec, &mut fleet_sheet, &zones);
+    }
+    unjudged(&node, &mut node_sheet, &fleet);
+    let mut diagnostics = Diagnostics::default();
+    let mut effective = Vec::new();
+    for sheet in [node_sheet, fleet_sheet] {
+        diagnostics.extend(sheet.findings);
+        effective.extend(sheet.effective.unwrap_or_default());
+    }
+    diagnostics.extend(zones.findings);
+    effective.extend(zones.effective.unwrap_or_default());
+    let model = if diagnostics.has_errors() {
+        None
+    } else {
+        node.node.zip(fleet.finish()).map(|(node, fleet)| Model { node, fleet, zones: zones.zones })
+    };
+    let Files { used, folders } = files;
+    (Loaded { model, diagnostics, files: used, folders }, effective)
+}
+
+/// Reads one of the two files that must be there.
+fn document<T: DeserializeOwned + Default>(
+    files: &mut Files,
+    place: &Place,
+    rules: &[Rule],
+    effective: Option<Vec<Effective>>,
+) -> (T, Sheet) {
+    match files.read(place) {
+        Ok(source) => document::read(source, rules, effective),
+        Err(error) => {
+            let missing = error.at.line == 0;
+            let error =
+                if missing { error.hint("`meridian init DIR` writes a valid one") } else { error };
+            let sheet = Sheet::unreadable(&place.shown, error);
+            (T::default(), Sheet { effective, ..sheet })
+        }
+    }
+}
+
+/// The zones of the node's folder.
+fn zones(
+    node: &NodeDraft,
+    sheet: &mut Sheet,
+    names: &FleetNames,
+    fleet: &FleetDraft,
+    files: &mut Files,
+) -> resolve::ZonesDraft {
+    let (folder, written) = &node.zones;
+    let effective = sheet.effective.as_ref().map(|_| Vec::new());
+    let read = resolve_zones(folder, names, fleet, files, effective);
+    let fault = match &read {
+        Ok(draft) if draft.zones.is_empty() && draft.findings.counts().0 == 0 => {
+            Some(resolve::unusable(folder, None))
+        }
+        Ok(_) => None,
+        Err(error) => Some(resolve::unusable(folder, Some(error))),
+    };
+    // A node that answers no DNS needs no zones.
+    if let Some(fault) = fault.filter(|_| node.dns) {
+        match written {
+            Some(span) => sheet.error(span.clone(), fault),
+            None => sheet.error(node.dns_at.clone(), fault),
+        }
+    }
+    read.unwrap_or_default()
+}
+
+/// Warns of pools that no service names.
+fn unused_pools(spec: &FleetFile, sheet: &mut Sheet, zones: &resolve::ZonesDraft) {
+    for (index, (name, _)) in spec.pool.iter().enumerate() {
+        if !zones.used.contains(&PoolId(index as u16)) {
+            let fault = Fault::new(format!("pool `{}` is used by no service", name.get_ref()));
+            sheet.warn(name.span(), fault);
+        }
+    }
+}
+
+/// Warns of a node that answers from monitored pools and never probes.
+fn unjudged(node: &NodeDraft, sheet: &mut Sheet, fleet: &FleetDraft) {
+    let monitored = fleet.pools.iter().flatten().any(|pool| !pool.monitors.is_empty());
+    if node.dns && node.probe.is_none() && monitored && !sheet.lost_table("probe") {
+        let fault = Fault::new("this node answers from monitored pools, but does not probe");
+        let hint = "add [probe]; without it nothing is ever taken down";
+        sheet.warn(node.dns_at.clone(), fault.hint(hint));
+    }
+}

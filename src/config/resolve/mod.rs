@@ -1,0 +1,37 @@
+//! From specs to the model: references, ranges and what keys mean together, file by file.
+
+mod endpoint;
+mod fleet;
+mod method;
+mod monitor;
+mod network;
+mod node;
+mod service;
+mod zones;
+
+use super::sheet::Section;
+use super::spec::Field;
+use super::value::Fault;
+
+pub(super) use fleet::{FleetDraft, FleetNames, resolve as resolve_fleet};
+pub(super) use node::{NodeDraft, resolve as resolve_node};
+pub(super) use zones::{ZonesDraft, resolve as resolve_zones, unusable};
+
+/// The one version of the language there is.
+const VERSION: i64 = 1;
+
+/// `version`, which every file starts with.
+fn version(top: &mut Section<'_>, field: &Field<i64>) {
+    match field {
+        None => {
+            let fault =
+                Fault::new("`version` is missing").hint("start the file with `version = 1`");
+            top.lacks("version", fault);
+        }
+        Some(field) if *field.get_ref() == VERSION => top.written("version", field.span()),
+        Some(field) => {
+            let fault = Fault::new(format!("version `{}` is not known", field.get_ref()));
+            top.error(field.span(), fault.hint("write `version = 1`"));
+        }
+    }
+}

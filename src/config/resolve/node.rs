@@ -1,0 +1,279 @@
+//! node.toml: from what is written to [`Node`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+use crate::config::defaults as d;
+use crate::config::files::{Files, Place, reason};
+use crate::config::names::Names;
+use crate::config::sheet::{Section, Sheet};
+use crate::config::spec::{
+    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
+    Table,
+};
+use crate::config::value::{
+    Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
+};
+use crate::model::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId};
+use crate::prefix::Prefix;
+
+/// What node.toml means.
+pub(in crate::config) struct NodeDraft {
+    /// The node; `None` when something required is missing.
+    pub node: Option<Node>,
+    /// The folder of the zone files, and where it is written.
+    pub zones: (Place, Option<std::ops::Range<usize>>),
+    /// Its `[dns]` role, also while the rest of the file is wrong.
+    pub dns: bool,
+    /// Its `[probe]` role, likewise.
+    pub probe: Option<Probe>,
+    /// Where `[dns]` stands, for warnings.
+    pub dns_at: std::ops::Range<usize>,
+}
+
+/// Resolves the file; `folder` is where it is.
+pub(in crate::config) fn resolve(
+    spec: &NodeFile,
+    sheet: &mut Sheet,
+    folder: &Place,
+    regions: &Names<RegionId>,
+    files: &mut Files,
+) -> NodeDraft {
+    let mut top = sheet.top();
+    super::version(&mut top, &spec.version);
+    let identity = identity(&mut top, spec, regions);
+    let place = |text: &String| path(text).map(|()| folder.join(text));
+    let table = spec.zones.as_ref().map(|table| &table.get_ref().0);
+    let field = table.and_then(|table| table.directory.as_ref());
+    let mut section = top.inside("zones", header(spec.zones.as_ref()));
+    if field.is_none() {
+        section.default("directory", d::ZONES.written);
+    }
+    let zones = section.optional("directory", field, place);
+    let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
+    let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
+    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table));
+    let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
+    if let Some(cluster) = &spec.cluster {
+        let mut section = top.inside("cluster", cluster.span());
+        let words = [("embedded", ())];
+        section.value("engine", &cluster.get_ref().0.engine, d::ENGINE, word("engine", &words));
+    }
+    let admin = spec.admin.as_ref().map(|table| admin(&mut top, table));
+    let log = log(&mut top, spec.log.as_ref());
+    if dns.is_none() && probe.is_none() && admin.is_none() && !top.sheet.lost_table("dns") {
+        let fault = Fault::new("this node has no role").hint("add [dns], [probe] or both");
+        top.warn(header(spec.node.as_ref()), fault);
+    }
+    let dns_at = header(spec.dns.as_ref());
+    let role = dns.is_some();
+    let shared = probe.clone();
+    let node = identity.map(|(name, region, state)| Node {
+        name,
+        region,
+        state: folder.real.join(state),
+        zones: zones.0.real.clone(),
+        geo,
+        dns,
+        probe,
+        admin,
+        log,
+    });
+    NodeDraft { node, zones, dns: role, probe: shared, dns_at }
+}
+
+fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {
+    table.map(Spanned::span).unwrap_or_default()
+}
+
+/// A path must be something.
+fn path(text: &str) -> Result<(), Fault> {
+    if text.is_empty() {
+        return Err(Fault::new("the path is empty"));
+    }
+    if text.contains('\0') {
+        return Err(Fault::new(format!("`{}` is not a path", text.escape_debug())));
+    }
+    Ok(())
+}
+
+/// `[node]`: name, region and state folder.
+fn identity(
+    top: &mut Section<'_>,
+    spec: &NodeFile,
+    regions: &Names<RegionId>,
+) -> Option<(String, RegionId, String)> {
+    let Some(table) = &spec.node else {
+        top.lacks("node", Fault::new("`[node]` is missing").hint("it needs `name` and `region`"));
+        return None;
+    };
+    let mut section = top.inside("node", table.span());
+    let table = &table.get_ref().0;
+    let name = section.required("name", table.name.as_ref(), |text| name(text));
+    let region = section.required("region", table.region.as_ref(), |text| regions.find(text));
+    if table.state.is_none() {
+        section.default("state", d::STATE.written);
+    }
+    let read = |text: &String| path(text).map(|()| text.clone());
+    let state = section.optional("state", table.state.as_ref(), read);
+    Some((name?, region??, state.unwrap_or_else(|| d::STATE.value.to_owned())))
+}
+
+/// `[geo]`; files are looked for here, because here it is known where their names stand.
+fn geo(
+    top: &mut Section<'_>,
+    table: Option<&Spanned<Table<GeoTable>>>,
+    folder: &Place,
+    files: &mut Files,
+) -> Geo {
+    let mut section = top.inside("geo", header(table));
+    let empty = GeoTable::default();
+    let table = table.map_or(&empty, |table| &table.get_ref().0);
+    if table.databases.is_none() {
+        section.default("databases", d::DATABASES);
+    }
+    let databases: Vec<PathBuf> = section.list("databases", &table.databases, |text| {
+        path(text)?;
+        let place = folder.join(text);
+        files.note(&place);
+        match std::fs::metadata(&place.real) {
+            Ok(found) if found.is_file() => Ok(Some(place.real)),
+            Ok(_) => Err(Fault::new(format!("`{}` is not a file", place.shown))),
+            Err(error) => {
+                Err(Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error))))
+            }
+        }
+    });
+    let read = duration_in("max_age", &d::MAX_AGE_RANGE);
+    let max_age = section.value("max_age", &table.max_age, d::MAX_AGE, read);
+    Geo { databases, max_age }
+}
+
+fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
+    let mut section = top.inside("dns", table.span());
+    let table = &table.get_ref().0;
+    let mut listen = section.list("listen", &table.listen, |text| listener(text).map(Some));
+    let fault = Fault::new("`listen` is empty").hint("leave it out to listen on every address");
+    section.not_empty(&table.listen, fault);
+    if table.listen.is_none() {
+        section.default("listen", d::DNS_LISTEN.written);
+        listen = d::DNS_LISTEN.value.to_vec();
+    }
+    let read = whole_in("workers", &d::WORKERS_RANGE);
+    let workers =
+        section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
+    let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
+    let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
+    let client_subnet = client_subnet(&mut section, table.client_subnet.as_ref());
+    let mut section = section.inside("limits", header(table.limits.as_ref()));
+    let empty = LimitsTable::default();
+    let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
+    let read = whole_in("tcp_clients", &d::TCP_CLIENTS_RANGE);
+    let tcp_clients = section
+        .value("tcp_clients", &limits.tcp_clients, d::TCP_CLIENTS, |n| read(n).map(|n| n as usize));
+    let read = duration_in("tcp_idle", &d::TCP_IDLE_RANGE);
+    let tcp_idle = section.value("tcp_idle", &limits.tcp_idle, d::TCP_IDLE, read);
+    Dns { listen, workers, udp_payload, client_subnet, tcp_clients, tcp_idle }
+}
+
+/// The three policies for EDNS client subnet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SubnetPolicy {
+    On,
+    Off,
+    Trusted,
+}
+
+fn client_subnet(
+    dns: &mut Section<'_>,
+    table: Option<&Spanned<Table<ClientSubnetTable>>>,
+) -> ClientSubnet {
+    let mut section = dns.inside("client_subnet", header(table));
+    let empty = ClientSubnetTable::default();
+    let table = table.map_or(&empty, |table| &table.get_ref().0);
+    let words =
+        [("on", SubnetPolicy::On), ("off", SubnetPolicy::Off), ("trusted", SubnetPolicy::Trusted)];
+    let preset = d::Preset { value: SubnetPolicy::On, written: d::CLIENT_SUBNET };
+    let policy = section.value("policy", &table.policy, preset, word("policy", &words));
+    let trusted = section.list("trusted", &table.trusted, |text| prefix(text).map(Some));
+    let fault = || Fault::new("`trusted` names no resolver, so no client subnet is believed");
+    match policy {
+        SubnetPolicy::Trusted if table.trusted.is_none() => {
+            section.lacks("trusted", fault().hint("add it, or write `policy = \"off\"`"));
+        }
+        SubnetPolicy::Trusted => {
+            section.not_empty(&table.trusted, fault().hint("or write `policy = \"off\"`"));
+        }
+        SubnetPolicy::On | SubnetPolicy::Off => {
+            if let Some(field) = &table.trusted {
+                let fault = Fault::new("`trusted` has no effect with this policy");
+                section.error(field.span(), fault.hint("write `policy = \"trusted\"`"));
+            }
+        }
+    }
+    match policy {
+        SubnetPolicy::On => ClientSubnet::On,
+        SubnetPolicy::Off => ClientSubnet::Off,
+        SubnetPolicy::Trusted => ClientSubnet::Trusted(trusted),
+    }
+}
+
+fn probe(top: &mut Section<'_>, table: &Spanned<Table<ProbeTable>>) -> Probe {
+    let mut section = top.inside("probe", table.span());
+    let table = &table.get_ref().0;
+    let read = whole_in("max_in_flight", &d::MAX_IN_FLIGHT_RANGE);
+    let max_in_flight =
+        section.value("max_in_flight", &table.max_in_flight, d::MAX_IN_FLIGHT, |n| {
+            read(n).map(|n| n as usize)
+        });
+    let allow_private =
+        section.value("allow_private", &table.allow_private, d::ALLOW_PRIVATE, |flag| Ok(*flag));
+    let mut deny = section.list("deny", &table.deny, |text| prefix(text).map(Some));
+    if table.deny.is_none() {
+        section.default("deny", d::DENY.written);
+        deny = d::DENY.value.parse::<Prefix>().into_iter().collect();
+    }
+    Probe { max_in_flight, allow_private, deny }
+}
+
+fn admin(top: &mut Section<'_>, table: &Spanned<Table<AdminTable>>) -> Admin {
+    let mut section = top.inside("admin", table.span());
+    let read = |text: &String| -> Result<SocketAddr, Fault> {
+        let read = listener(text)?;
+        if read.ip().is_loopback() {
+            return Ok(read);
+        }
+        Err(Fault::new(format!("`{text}` is not on loopback"))
+            .hint("other addresses need tokens, which are not supported yet; use `127.0.0.1:8053`"))
+    };
+    let listen = section.value("listen", &table.get_ref().0.listen, d::ADMIN_LISTEN, read);
+    Admin { listen }
+}
+
+fn log(top: &mut Section<'_>, table: Option<&Spanned<Table<LogTable>>>) -> Log {
+    let mut section = top.inside("log", header(table));
+    let empty = LogTable::default();
+    let table = table.map_or(&empty, |table| &table.get_ref().0);
+    let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = section.value("format", &table.format, d::LOG_FORMAT, word("format", &words));
+    if table.level.is_none() {
+        section.default("level", d::LOG_LEVEL.written);
+    }
+    let level = section.optional("level", table.level.as_ref(), |text| level(text));
+    Log { format, level: level.unwrap_or_else(|| d::LOG_LEVEL.value.to_owned()) }
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// A level, or a filter: `info,meridian::dns=debug`.
+fn level(text: &str) -> Result<String, Fault> {
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        if !LEVELS.contains(&level) {
+            return Err(unknown_word("level", level, &LEVELS));
+        }
+    }
+    Ok(text.to_owned())
+}

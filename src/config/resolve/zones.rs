@@ -1,0 +1,210 @@
+//! The folder of zones: which there are, and the services of each.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use super::fleet::{FleetDraft, FleetNames};
+use super::service::{self, Identity};
+use crate::config::document;
+use crate::config::effective::Effective;
+use crate::config::files::{Files, Place, reason};
+use crate::config::sheet::{Section, Sheet};
+use crate::config::spec::{ServiceTable, ZoneFile};
+use crate::config::unsupported::ZONE;
+use crate::config::value::Fault;
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest};
+use crate::model::{PoolId, Service, ZoneFiles};
+use crate::name::Name;
+
+/// The zones of a folder.
+#[derive(Default)]
+pub(in crate::config) struct ZonesDraft {
+    /// By origin.
+    pub zones: Vec<ZoneFiles>,
+    /// Pools that a service names.
+    pub used: BTreeSet<PoolId>,
+    /// What is wrong.
+    pub findings: Diagnostics,
+    /// Values in force.
+    pub effective: Option<Vec<Effective>>,
+}
+
+/// The two files of one zone.
+#[derive(Default)]
+struct Pair {
+    master: Option<String>,
+    services: Option<String>,
+}
+
+/// Resolves all zones of `folder`. `names`: whether to collect values in force.
+pub(in crate::config) fn resolve(
+    folder: &Place,
+    names: &FleetNames,
+    fleet: &FleetDraft,
+    files: &mut Files,
+    effective: Option<Vec<Effective>>,
+) -> std::io::Result<ZonesDraft> {
+    let mut draft = ZonesDraft { effective, ..ZonesDraft::default() };
+    let pairs = pairs(folder, files, &mut draft.findings)?;
+    let masters: Vec<String> = pairs.values().filter_map(|pair| pair.master.clone()).collect();
+    for (origin, pair) in pairs {
+        let services = match &pair.services {
+            Some(file) => services(&folder.join(file), &origin, names, fleet, files, &mut draft),
+            None => Vec::new(),
+        };
+        if let Some(file) = &pair.master {
+            let place = folder.join(file);
+            files.note(&place);
+            draft.zones.push(ZoneFiles { origin, master: place.real, services });
+        } else if let Some(file) = &pair.services {
+            let wanted = format!("{}.zone", file.trim_end_matches(".toml"));
+            let fault = Diagnostic::error(
+                Location::file(&folder.join(file).shown),
+                format!("there is no `{wanted}` beside it"),
+            );
+            let near = nearest(&wanted, masters.iter().map(String::as_str));
+            draft.findings.push(match near {
+                Some(near) => fault.hint(format!("did you mean it for `{near}`?")),
+                None => fault.hint("services stand in a zone with SOA and NS"),
+            });
+        }
+    }
+    Ok(draft)
+}
+
+/// The files of the folder by origin.
+fn pairs(
+    folder: &Place,
+    files: &mut Files,
+    findings: &mut Diagnostics,
+) -> std::io::Result<BTreeMap<Name, Pair>> {
+    let mut pairs: BTreeMap<Name, Pair> = BTreeMap::new();
+    for file in files.list(folder)? {
+        let (stem, is_master) = match (file.strip_suffix(".zone"), file.strip_suffix(".toml")) {
+            (Some(stem), _) => (stem, true),
+            (None, Some(stem)) => (stem, false),
+            (None, None) => continue,
+        };
+        // Editors keep half-written copies under such names.
+        if stem.is_empty() || stem.starts_with(['.', '#']) {
+            continue;
+        }
+        let at = Location::file(&folder.join(&file).shown);
+        let origin = match Name::parse(stem, &Name::root()) {
+            Ok(origin) => origin,
+            Err(error) => {
+                let what = format!("`{stem}` is not a domain name: {error}");
+                findings.push(Diagnostic::error(at, what).hint("the file is named after the zone"));
+                continue;
+            }
+        };
+        let pair = pairs.entry(origin).or_default();
+        let slot = if is_master { &mut pair.master } else { &mut pair.services };
+        if let Some(other) = slot {
+            let what = format!("`{other}` is for the same zone");
+            findings.push(Diagnostic::error(at, what).hint("names of zones do not tell case"));
+        } else {
+            *slot = Some(file);
+        }
+    }
+    Ok(pairs)
+}
+
+/// The services of one file, by owner.
+fn services(
+    place: &Place,
+    origin: &Name,
+    names: &FleetNames,
+    fleet: &FleetDraft,
+    files: &mut Files,
+    draft: &mut ZonesDraft,
+) -> Vec<Service> {
+    let source = match files.read(place) {
+        Ok(source) => source,
+        Err(error) => {
+            draft.findings.push(error);
+            return Vec::new();
+        }
+    };
+    let (spec, mut sheet): (ZoneFile, Sheet) = document::read(source, ZONE, draft.effective.take());
+    let mut top = sheet.top();
+    super::version(&mut top, &spec.version);
+    let mut ordered: Vec<_> = spec.service.iter().collect();
+    ordered.sort_by_key(|(name, _)| name.span().start);
+    let mut owners: HashMap<Name, Range<usize>> = HashMap::new();
+    let mut services = Vec::new();
+    for (key, table) in ordered {
+        let Some(owner) = top.read_owner(key.get_ref(), key.span(), origin) else { continue };
+        let at = top.locate(key.span());
+        if let Some(before) = owners.insert(owner.clone(), key.span()) {
+            let before = top.locate(before).line;
+            let fault = Fault::new(format!("service `{}` is defined twice", key.get_ref()));
+            let hint = format!("first in line {before}; names do not tell case");
+            top.error(key.span(), fault.hint(hint));
+        }
+        let mut section = top.named("service", key.get_ref(), table.span());
+        let identity = Identity { name: key.get_ref().clone(), owner, origin: origin.clone(), at };
+        let table: &ServiceTable = &table.get_ref().0;
+        services.push(service::resolve(&mut section, identity, table, names, fleet));
+    }
+    draft.used.extend(services.iter().flat_map(|service| service.pools.iter().copied()));
+    draft.effective = sheet.effective.take();
+    draft.findings.extend(sheet.findings);
+    services.sort_by(|a, b| a.owner.cmp(&b.owner));
+    services
+}
+
+impl Section<'_> {
+    /// The owner name of a service, relative to the origin; reported when it is none.
+    fn read_owner(&mut self, text: &str, span: Range<usize>, origin: &Name) -> Option<Name> {
+        match owner(text, origin) {
+            Ok(owner) => Some(owner),
+            Err(fault) => {
+                self.error(span, fault);
+                None
+            }
+        }
+    }
+}
+
+/// The owner name of a service: below the origin, `@` for the apex, `*` as first label only.
+fn owner(text: &str, origin: &Name) -> Result<Name, Fault> {
+    let fault = |why: &str| Fault::new(format!("`{text}` is not an owner name: {why}"));
+    if text.ends_with('.') {
+        let relative = text.trim_end_matches('.');
+        let suffix = origin.to_string();
+        let inside = relative.strip_suffix(suffix.trim_end_matches('.'));
+        let meant = inside.map(|label| label.trim_end_matches('.')).filter(|l| !l.is_empty());
+        let fault = fault("it is absolute");
+        return Err(match meant {
+            Some(meant) => fault.hint(format!("write `{meant}`")),
+            None => fault.hint(format!("names are below `{suffix}`, `@` is the apex")),
+        });
+    }
+    let owner = Name::parse(text, origin).map_err(|error| fault(&error.to_string()))?;
+    let below = owner.labels().count() - origin.labels().count();
+    for (index, label) in owner.labels().take(below).enumerate() {
+        // RFC 4592 section 2.1.1: only a first label that is `*` alone makes a wildcard.
+        if label.contains(&b'*') && (index > 0 || label != b"*") {
+            return Err(fault("`*` stands alone as the first label"));
+        }
+        let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_*".contains(octet);
+        if !label.iter().all(plain) {
+            return Err(fault("expected letters, digits, `-` and `_`"));
+        }
+    }
+    Ok(owner)
+}
+
+/// What to say of a folder of zones that cannot be used.
+pub(in crate::config) fn unusable(folder: &Place, error: Option<&std::io::Error>) -> Fault {
+    match error {
+        Some(error) => {
+            let why = reason(error).replace("file", "folder");
+            Fault::new(format!("the zones in `{}` cannot be read: {why}", folder.shown))
+        }
+        None => Fault::new(format!("there is no .zone file in `{}`", folder.shown)).hint(
+            "a node with [dns] answers for at least one zone, such as `app.example.com.zone`",
+        ),
+    }
+}

@@ -1,0 +1,144 @@
+//! `fleet.toml` as written.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{DurationText, Field, List, Named, Table, TextOr};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct FleetFile {
+    /// Version of the language.
+    pub version: Field<i64>,
+    /// Regions by name.
+    pub region: Named<RegionTable>,
+    /// Monitors by name.
+    pub monitor: Named<MonitorTable>,
+    /// Pools by name.
+    pub pool: Named<PoolTable>,
+    /// Networks by name.
+    pub network: Named<NetworkTable>,
+}
+
+/// `[region.NAME]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RegionTable {
+    /// Preset, place name or coordinates.
+    pub location: Field<TextOr<CoordinatesTable>>,
+    /// Two-letter code.
+    pub country: Field<String>,
+}
+
+/// `{ lat = 50.11, lon = 8.68 }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct CoordinatesTable {
+    /// Degrees north.
+    pub lat: Field<f64>,
+    /// Degrees east.
+    pub lon: Field<f64>,
+}
+
+/// `[monitor.NAME]`, the keys of all kinds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct MonitorTable {
+    /// http or tcp.
+    pub kind: Field<String>,
+    /// http or https.
+    pub scheme: Field<String>,
+    /// Destination port.
+    pub port: Field<i64>,
+    /// Path and query.
+    pub path: Field<String>,
+    /// Host header and server name.
+    pub host: Field<String>,
+    /// Request method.
+    pub method: Field<String>,
+    /// Header fields.
+    pub headers: Field<BTreeMap<Spanned<String>, Spanned<TextOr<EnvTable>>>>,
+    /// Status codes and ranges.
+    pub expect_status: List<String>,
+    /// Regular expression.
+    pub expect_body: Field<String>,
+    /// Whether the certificate must hold.
+    pub verify_certificate: Field<bool>,
+    /// Certificate end counted as failure in advance.
+    pub expires_within: Field<DurationText>,
+    /// Time between probes.
+    pub interval: Field<DurationText>,
+    /// Longest probe.
+    pub timeout: Field<DurationText>,
+    /// Failures that take down.
+    pub fall: Field<i64>,
+    /// Successes that bring up.
+    pub rise: Field<i64>,
+    /// Who must agree.
+    pub vantage: Field<TextOr<VantageTable>>,
+    /// Least time down after flips.
+    pub hold_down: Field<DurationText>,
+}
+
+/// `{ env = "NAME" }`: a value that stands in the environment.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct EnvTable {
+    /// Name of the variable.
+    pub env: Field<String>,
+}
+
+/// `{ at_least = 2 }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct VantageTable {
+    /// Number of vantages.
+    pub at_least: Field<i64>,
+}
+
+/// `[pool.NAME]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct PoolTable {
+    /// Monitors by name.
+    pub monitors: List<String>,
+    /// Share of a region's weight.
+    pub min_up: Field<f64>,
+    /// The endpoints.
+    pub endpoints: List<Table<EndpointTable>>,
+}
+
+/// One item of `endpoints`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct EndpointTable {
+    /// A region of the fleet.
+    pub region: Field<String>,
+    /// Address or hostname.
+    pub address: Field<String>,
+    /// Share among tied endpoints.
+    pub weight: Field<i64>,
+    /// Failure domain.
+    pub group: Field<String>,
+    /// Where it is probed.
+    pub probe: Field<String>,
+}
+
+/// `[network.NAME]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct NetworkTable {
+    /// Client prefixes.
+    pub prefixes: List<String>,
+    /// Autonomous systems.
+    pub asns: List<i64>,
+    /// Two-letter codes.
+    pub countries: List<String>,
+    /// More prefixes, one a line.
+    pub file: Field<String>,
+    /// Preferred regions.
+    pub regions: List<String>,
+}

@@ -1,0 +1,117 @@
+//! What an operator may write, file by file: plain serde types, unknown keys denied, nothing
+//! checked beyond the TOML type.
+//!
+//! Nearly every key is optional here, because the reader must go on after a mistake; the resolver
+//! says what is missing. Everything keeps its place in the file.
+
+mod fleet;
+mod node;
+mod zone;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use toml::Spanned;
+
+pub(super) use fleet::{
+    CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PoolTable,
+    RegionTable, VantageTable,
+};
+pub(super) use node::{
+    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
+};
+pub(super) use zone::{AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile};
+
+/// A key that may be left out.
+pub(super) type Field<T> = Option<Spanned<T>>;
+/// A list whose items keep their places.
+pub(super) type List<T> = Option<Spanned<Vec<Spanned<T>>>>;
+/// Tables by name: `[pool.web]`.
+pub(super) type Named<T> = BTreeMap<Spanned<String>, Spanned<Table<T>>>;
+
+/// A table. Derived code alone would also take a list and read it by position.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TableVisitor(PhantomData))
+    }
+}
+
+struct TableVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
+    type Value = Table<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Table)
+    }
+}
+
+/// Either a word or a table: `vantage = "any"`, `vantage = { at_least = 1 }`.
+#[derive(Clone, Debug)]
+pub(super) enum TextOr<T> {
+    /// The word.
+    Text(String),
+    /// The table.
+    Table(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrVisitor(PhantomData))
+    }
+}
+
+struct TextOrVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for TextOrVisitor<T> {
+    type Value = TextOr<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a table")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(TextOr::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(TextOr::Table)
+    }
+}
+
+/// A duration as text; a type of its own so that a bare number is told what to write.
+#[derive(Clone, Debug)]
+pub(super) struct DurationText(pub String);
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(DurationVisitor)
+    }
+}
+
+struct DurationVisitor;
+
+/// What a [`DurationText`] must look like, as shown in messages.
+pub(super) const DURATION_EXPECTED: &str = "a duration such as `\"5s\"`";
+
+impl Visitor<'_> for DurationVisitor {
+    type Value = DurationText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(DURATION_EXPECTED)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(DurationText(text.to_owned()))
+    }
+}

@@ -1,0 +1,133 @@
+//! `node.toml` as written.
+
+use serde::Deserialize;
+
+use super::{DurationText, Field, List, Table};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct NodeFile {
+    /// Version of the language.
+    pub version: Field<i64>,
+    /// Who this process is.
+    pub node: Field<Table<NodeTable>>,
+    /// Where the zone files are.
+    pub zones: Field<Table<ZonesTable>>,
+    /// The geo databases.
+    pub geo: Field<Table<GeoTable>>,
+    /// Present: this node answers DNS.
+    pub dns: Field<Table<DnsTable>>,
+    /// Present: this node probes.
+    pub probe: Field<Table<ProbeTable>>,
+    /// How nodes share what they see.
+    pub cluster: Field<Table<ClusterTable>>,
+    /// Present: this node has the admin listener.
+    pub admin: Field<Table<AdminTable>>,
+    /// How it logs.
+    pub log: Field<Table<LogTable>>,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct NodeTable {
+    /// Unique in the fleet.
+    pub name: Field<String>,
+    /// A region of the fleet.
+    pub region: Field<String>,
+    /// Folder of what must survive a restart.
+    pub state: Field<String>,
+}
+
+/// `[zones]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ZonesTable {
+    /// Folder of the zone files.
+    pub directory: Field<String>,
+}
+
+/// `[geo]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct GeoTable {
+    /// Database files.
+    pub databases: List<String>,
+    /// Warn above this age.
+    pub max_age: Field<DurationText>,
+}
+
+/// `[dns]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct DnsTable {
+    /// UDP and TCP addresses.
+    pub listen: List<String>,
+    /// UDP workers.
+    pub workers: Field<i64>,
+    /// Largest UDP answer.
+    pub udp_payload: Field<i64>,
+    /// `[dns.client_subnet]`
+    pub client_subnet: Field<Table<ClientSubnetTable>>,
+    /// `[dns.limits]`
+    pub limits: Field<Table<LimitsTable>>,
+}
+
+/// `[dns.client_subnet]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ClientSubnetTable {
+    /// on, off or trusted.
+    pub policy: Field<String>,
+    /// Resolvers that are believed.
+    pub trusted: List<String>,
+}
+
+/// `[dns.limits]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct LimitsTable {
+    /// Most TCP connections.
+    pub tcp_clients: Field<i64>,
+    /// Idle TCP connections are closed after this.
+    pub tcp_idle: Field<DurationText>,
+}
+
+/// `[probe]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ProbeTable {
+    /// Most probes under way.
+    pub max_in_flight: Field<i64>,
+    /// Whether private space may be probed.
+    pub allow_private: Field<bool>,
+    /// Never probed.
+    pub deny: List<String>,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ClusterTable {
+    /// embedded.
+    pub engine: Field<String>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct AdminTable {
+    /// Address of the listener.
+    pub listen: Field<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct LogTable {
+    /// text or json.
+    pub format: Field<String>,
+    /// Level or filter.
+    pub level: Field<String>,
+}
