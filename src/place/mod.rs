@@ -1,5 +1,7 @@
 //! Places on the globe: points, countries, continents, and the compiled-in gazetteer.
 
+pub mod gazetteer;
+
 use std::fmt;
 
 /// Mean radius of the Earth in kilometres (IUGG mean radius R1).
