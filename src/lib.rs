@@ -12,6 +12,7 @@ pub mod prefix;
 
 pub mod model;
 
+pub mod geo;
 pub mod zone;
 
 pub mod health;
