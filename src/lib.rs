@@ -13,6 +13,7 @@ pub mod prefix;
 pub mod model;
 
 pub mod config;
+pub mod geo;
 pub mod zone;
 
 pub mod health;
