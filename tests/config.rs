@@ -1,12 +1,14 @@
 //! Configurations and exactly what is said of them: each file in `golden/config` holds the files
 //! of one configuration and the findings. `UPDATE_GOLDEN=1` rewrites the findings.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use meridian::config::{self, Loaded};
-use meridian::model::Service;
+use meridian::model::{Method, Service};
 
 /// Separates the files of a case: `--- config/node.toml`, `--- absent: PATH`, `--- expected`.
 const MARK: &str = "--- ";
@@ -155,7 +157,7 @@ fn the_model_of_the_full_example_means_what_is_written() {
         .services
         .iter()
         .map(|service| {
-            let methods: Vec<&str> = service.policy.iter().map(|method| method.name()).collect();
+            let methods: Vec<&str> = service.policy.iter().map(Method::name).collect();
             let Service { owner, answers, at, .. } = service;
             format!("{owner} line {} {methods:?} {answers:?} {:?}", at.line, service.all_down)
         })
@@ -181,11 +183,11 @@ fn every_file_that_matters_is_named_for_watching() {
     assert_eq!(
         loaded.files,
         [
-            below("node.toml"),
-            below("fleet.toml"),
-            below("networks/office.txt"),
             below("../zones/app.example.com.toml"),
             below("../zones/app.example.com.zone"),
+            below("fleet.toml"),
+            below("networks/office.txt"),
+            below("node.toml"),
         ]
     );
     assert_eq!(loaded.folders, [config.clone(), below("../zones")]);

@@ -1,5 +1,6 @@
 //! Files and folders: opened by their real path, shown as the operator would write them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -54,7 +55,7 @@ fn normal(path: &Path) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// Every file that was asked for, found or not: one that is mended must be noticed.
-    pub used: Vec<PathBuf>,
+    pub used: BTreeSet<PathBuf>,
     /// Folders in which new files count.
     pub folders: Vec<PathBuf>,
 }
@@ -62,9 +63,7 @@ pub(super) struct Files {
 impl Files {
     /// Notes a file that others read.
     pub(super) fn note(&mut self, place: &Place) {
-        if !self.used.contains(&place.real) {
-            self.used.push(place.real.clone());
-        }
+        self.used.insert(place.real.clone());
     }
 
     /// Reads a text file.

@@ -93,7 +93,8 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         node.node.zip(fleet.finish()).map(|(node, fleet)| Model { node, fleet, zones: zones.zones })
     };
     let Files { used, folders } = files;
-    (Loaded { model, diagnostics, files: used, folders }, effective)
+    let files = used.into_iter().collect();
+    (Loaded { model, diagnostics, files, folders }, effective)
 }
 
 /// Reads one of the two files that must be there.

@@ -71,11 +71,11 @@ impl Sheet {
     }
 
     /// Whether `key` of the table or list that starts at `parent` was cut out, perhaps because it
-    /// is misspelt; `None`: any item.
+    /// is misspelt; `None`: anything.
     fn lost(&self, parent: usize, key: Option<&str>) -> bool {
         let same = |step: Option<&Step>| match (step, key) {
             (Some(Step::Key(cut)), Some(key)) => cut == key || nearest(cut, [key]).is_some(),
-            (Some(Step::Item(_)), None) => true,
+            (cut, None) => cut.is_some(),
             _ => false,
         };
         self.broken || self.cuts.iter().any(|cut| cut.parent == parent && same(cut.path.last()))
@@ -156,7 +156,11 @@ impl Section<'_> {
 
     /// Reports a mistake of the table as a whole, unless `key`, which would mend it, was cut out.
     pub(super) fn lacks(&mut self, key: &str, fault: Fault) {
-        if !self.sheet.lost(self.header.start, Some(key)) {
+        // A table that is there only as part of another one's header was hardly meant.
+        let text = self.sheet.source.text().get(self.header.clone()).unwrap_or_default();
+        let implied = !text.is_empty() && !text.starts_with(['[', '{', '"']);
+        let key = (!implied).then_some(key);
+        if !self.sheet.lost(self.header.start, key) {
             self.sheet.error(self.header.clone(), fault);
         }
     }

@@ -104,7 +104,7 @@ pub(super) fn share(key: &str) -> impl Fn(&f64) -> Result<f64, Fault> {
             return Ok(*number);
         }
         let fault = Fault::new(format!("`{key}` must be from 0 to 1, found `{number}`"));
-        let percent = (1.0..=100.0).contains(number);
+        let percent = (10.0..=100.0).contains(number);
         Err(if percent { fault.hint(format!("write `{}`", number / 100.0)) } else { fault })
     }
 }
@@ -162,14 +162,14 @@ pub(super) fn prefix(text: &str) -> Result<Prefix, Fault> {
     })
 }
 
-/// Address and port of a listener.
-pub(super) fn listener(text: &str) -> Result<SocketAddr, Fault> {
+/// Address and port of a listener; `port` is the usual one, for the hint.
+pub(super) fn listener(text: &str, port: u16) -> Result<SocketAddr, Fault> {
     text.parse::<SocketAddr>().map_err(|_| {
         let fault = Fault::new(format!("`{text}` is not an address with a port"));
         match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) => fault.hint(format!("such as `{v4}:53`")),
-            Ok(IpAddr::V6(v6)) => fault.hint(format!("such as `[{v6}]:53`")),
-            Err(_) => fault.hint("such as `192.0.2.1:53` or `[2001:db8::1]:53`"),
+            Ok(IpAddr::V4(v4)) => fault.hint(format!("such as `{v4}:{port}`")),
+            Ok(IpAddr::V6(v6)) => fault.hint(format!("such as `[{v6}]:{port}`")),
+            Err(_) => fault.hint(format!("such as `192.0.2.1:{port}` or `[2001:db8::1]:{port}`")),
         }
     })
 }

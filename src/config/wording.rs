@@ -8,7 +8,7 @@ use super::value::Fault;
 use crate::diagnostic::nearest;
 
 /// How messages of the parser start, and what to say instead.
-const SYNTAX: [(&str, &str); 13] = [
+const SYNTAX: [(&str, &str); 16] = [
     ("unclosed table", "the closing `]` of the header is missing"),
     ("unclosed array table", "the closing `]]` of the header is missing"),
     ("key with no value", "`=` is missing after the key"),
@@ -16,11 +16,14 @@ const SYNTAX: [(&str, &str); 13] = [
     ("missing comma between array elements", "a comma is missing between two items"),
     ("missing comma between key-value pairs", "a comma is missing between two keys"),
     ("extra comma", "there is a comma too many"),
+    ("extra `=`", "there is an `=` too many"),
+    ("invalid key-value pair", "unexpected text, expected `key = value` or a `[table]`"),
     ("unexpected key or value", "unexpected text, expected the end of the line"),
     ("invalid inline table element", "unexpected text, expected `,` or `}`"),
     ("missing key for inline table", "unexpected text, expected `key = value`"),
     ("missing assignment between", "`=` is missing after the key"),
     ("unquoted keys cannot be empty", "a key is missing"),
+    ("invalid unquoted key", "this key or name is not quoted"),
     ("missing escaped value", "unknown escape after `\\`"),
 ];
 
@@ -36,10 +39,11 @@ pub(super) fn syntax(message: &str, unclosed: bool) -> Fault {
         return Fault::new(message);
     };
     let fault = Fault::new(*what);
-    if *start == "missing escaped value" {
-        return fault.hint("write `\\\\` for a backslash, or use '…' quotes");
+    match *start {
+        "missing escaped value" => fault.hint("write `\\\\` for a backslash, or use '…' quotes"),
+        "invalid unquoted key" => fault.hint("such as [service.\"*.eu\"]"),
+        _ => fault,
     }
-    fault
 }
 
 /// A word that is neither quoted nor a number nor `true` or `false`.
@@ -74,7 +78,15 @@ pub(super) fn mistyped(message: &str, path: &[Step], value: &DeValue<'_>) -> Fau
     let (key, is_item) = named(path);
     let expected = message.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
     if message.starts_with("unknown field") {
-        return unknown_key(key, expected);
+        return match (path, value) {
+            ([Step::Key(kind), Step::Key(name), Step::Key(_)], DeValue::Table(_))
+                if kind == "service" =>
+            {
+                Fault::new(format!("unknown table `{key}` in service `{name}`"))
+                    .hint(format!("a name with dots is quoted: [service.\"{name}.{key}\"]"))
+            }
+            _ => unknown_key(key, expected),
+        };
     }
     let of = if is_item { "an item of " } else { "" };
     if message.contains("as i128") || message.contains("as u128") {

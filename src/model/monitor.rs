@@ -18,7 +18,7 @@ pub struct Monitor {
     pub check: Check,
     /// Time between two probes of one endpoint, before jitter.
     pub interval: Duration,
-    /// A probe without a result by then has failed; below `interval`.
+    /// A probe without a result by then has failed; usually below `interval`.
     pub timeout: Duration,
     /// Failures that take an endpoint down, at least 1.
     pub fall: u32,

@@ -63,7 +63,8 @@ pub(in crate::config) fn resolve(
     }
     let admin = spec.admin.as_ref().map(|table| admin(&mut top, table));
     let log = log(&mut top, spec.log.as_ref());
-    if dns.is_none() && probe.is_none() && admin.is_none() && !top.sheet.lost_table("dns") {
+    let idle = dns.is_none() && probe.is_none() && admin.is_none();
+    if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {
         let fault = Fault::new("this node has no role").hint("add [dns], [probe] or both");
         top.warn(header(spec.node.as_ref()), fault);
     }
@@ -154,7 +155,7 @@ fn geo(
 fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
     let mut section = top.inside("dns", table.span());
     let table = &table.get_ref().0;
-    let mut listen = section.list("listen", &table.listen, |text| listener(text).map(Some));
+    let mut listen = section.list("listen", &table.listen, |text| listener(text, 53).map(Some));
     let fault = Fault::new("`listen` is empty").hint("leave it out to listen on every address");
     section.not_empty(&table.listen, fault);
     if table.listen.is_none() {
@@ -241,7 +242,7 @@ fn probe(top: &mut Section<'_>, table: &Spanned<Table<ProbeTable>>) -> Probe {
 fn admin(top: &mut Section<'_>, table: &Spanned<Table<AdminTable>>) -> Admin {
     let mut section = top.inside("admin", table.span());
     let read = |text: &String| -> Result<SocketAddr, Fault> {
-        let read = listener(text)?;
+        let read = listener(text, 8_053)?;
         if read.ip().is_loopback() {
             return Ok(read);
         }
