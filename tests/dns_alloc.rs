@@ -1,0 +1,62 @@
+//! Answering a query allocates nothing.
+
+#![allow(clippy::unwrap_used)] // Test.
+#![allow(unsafe_code)] // A global allocator cannot be written without it.
+
+mod dns_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use dns_support::{Query, peer, script};
+use meridian::dns::{Reply, Transport, answer};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting.
+struct Counting;
+
+// SAFETY: every call is passed on unchanged to the system's allocator; the count is a plain cell of
+// the calling thread that never allocates.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn no_answer_allocates() {
+    let world = script::world(include_str!("data/dns/properties.world"));
+    let address = "192.0.2.0".parse().unwrap();
+    let mut out = vec![0; 65535];
+    for name in
+        ["www", "no", "no.no.no", "x.w", "one", "a", "x.d", "q.grow", "x.sub", "big", "geo", "near"]
+    {
+        for qtype in [1, 28, 16, 43, 255] {
+            let name = format!("{name}.example.com.");
+            let plain = Query::new(&name, qtype);
+            for query in [plain.clone(), plain.subnet(address, 24)] {
+                let wire = query.wire();
+                for transport in Transport::ALL {
+                    let before = ALLOCATIONS.get();
+                    let reply = answer(&world, &wire, peer(transport), 7, &mut out).reply;
+                    let allocations = ALLOCATIONS.get() - before;
+                    assert!(matches!(reply, Reply::Length(_)));
+                    assert_eq!(allocations, 0, "{name} {qtype}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What the DNS tests share: snapshots from text, queries, and decoded replies.
+
+#![allow(dead_code, unreachable_pub)] // Each test binary uses its own part.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Test.
+
+pub mod script;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hickory_proto::op::Message;
+use meridian::dns::{Facts, Peer, Reply, Transport, answer};
+use meridian::model::ClientSubnet;
+use meridian::name::{self, Name};
+use meridian::snapshot::{AnswerOptions, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet};
+use meridian::zone::{Record, Records, SteeredOwner, Zone};
+
+/// An absolute name.
+pub fn absolute(text: &str) -> Name {
+    Name::parse(text, &Name::root()).unwrap_or_else(|error| panic!("`{text}`: {error}"))
+}
+
+/// The number of a type by its mnemonic or `TYPEnnn`.
+pub fn type_number(text: &str) -> u16 {
+    text.strip_prefix("TYPE").map_or_else(
+        || {
+            let known: hickory_proto::rr::RecordType =
+                text.parse().unwrap_or_else(|_| panic!("no type `{text}`"));
+            known.into()
+        },
+        |number| number.parse().unwrap(),
+    )
+}
+
+/// RDATA of the few forms that the tests write: see the match.
+fn rdata(rtype: &str, text: &str, origin: &Name) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let name = |text: &str, wire: &mut Vec<u8>| {
+        name::encode(text.as_bytes(), origin.as_wire(), wire).unwrap();
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match (rtype, words.as_slice()) {
+        (_, ["\\#", _, hex]) => {
+            for at in (0..hex.len()).step_by(2) {
+                wire.push(u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+            }
+        }
+        ("A" | "AAAA", [address]) => match address.parse().unwrap() {
+            IpAddr::V4(v4) => wire.extend_from_slice(&v4.octets()),
+            IpAddr::V6(v6) => wire.extend_from_slice(&v6.octets()),
+        },
+        ("NS" | "CNAME" | "DNAME" | "PTR", [target]) => name(target, &mut wire),
+        ("MX", [preference, target]) => {
+            wire.extend_from_slice(&preference.parse::<u16>().unwrap().to_be_bytes());
+            name(target, &mut wire);
+        }
+        ("SOA", [mname, rname, numbers @ ..]) => {
+            name(mname, &mut wire);
+            name(rname, &mut wire);
+            for number in numbers {
+                wire.extend_from_slice(&number.parse::<u32>().unwrap().to_be_bytes());
+            }
+        }
+        ("TXT", _) => {
+            let text = text.trim().trim_matches('"');
+            wire.push(text.len() as u8);
+            wire.extend_from_slice(text.as_bytes());
+        }
+        _ => panic!("`{rtype} {text}` is no RDATA that the tests know"),
+    }
+    wire
+}
+
+/// A world under construction: zones, services, options.
+#[derive(Default)]
+pub struct Builder {
+    zones: Vec<(Name, Option<Records>, Services)>,
+    options: AnswerOptions,
+}
+
+/// Services by owner.
+type Services = Vec<(Name, ServiceAnswers)>;
+
+impl Builder {
+    /// Adds a zone; the lines and services that follow belong to it.
+    pub fn zone(&mut self, apex: &str) {
+        self.zones.push((absolute(apex), Some(Records::default()), Vec::new()));
+    }
+
+    /// Adds a zone that was never loaded.
+    pub fn failed(&mut self, apex: &str) {
+        self.zones.push((absolute(apex), None, Vec::new()));
+    }
+
+    /// Adds `OWNER TTL TYPE RDATA` to the zone.
+    pub fn record(&mut self, line: &str) {
+        let (origin, records, _) = self.zones.last_mut().unwrap();
+        let mut words = line.trim().splitn(4, ' ').map(str::trim);
+        let owner = Name::parse(words.next().unwrap(), origin).unwrap();
+        let ttl = words.next().unwrap().parse().unwrap_or_else(|_| panic!("no TTL in `{line}`"));
+        let rtype = words.next().unwrap();
+        let rdata = rdata(rtype, words.next().unwrap_or_default(), origin);
+        let (owner, rtype) = (owner.as_wire(), type_number(rtype));
+        let record = Record { owner, rtype, ttl, rdata: &rdata, file: 0, line: 0 };
+        assert!(records.as_mut().unwrap().push(record));
+    }
+
+    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [ede=N] [cname=NAME] [servfail]`.
+    pub fn service(&mut self, line: &str) {
+        let (origin, _, services) = self.zones.last_mut().unwrap();
+        let mut words = line.split_whitespace();
+        let owner = Name::parse(words.next().unwrap(), origin).unwrap();
+        let words: Vec<_> = words.map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
+        let value = |key| words.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        let list = |key| value(key).map_or(Vec::new(), |list| list.split(',').collect());
+        let v4 = list("v4").iter().map(|text| text.parse().unwrap()).collect();
+        let v6 = list("v6").iter().map(|text| text.parse().unwrap()).collect();
+        let ttl = value("ttl").map_or(30, |text| text.parse().unwrap());
+        let mut answers = ServiceAnswers::constant(&owner.to_string(), v4, v6, ttl);
+        if let Some(scope) = value("scope") {
+            answers = answers.scoped(scope.parse().unwrap());
+        }
+        if let Some(code) = value("ede") {
+            answers = answers.ede(code.parse().unwrap());
+        }
+        if let Some(target) = value("cname") {
+            answers = answers.cname(Name::parse(target, origin).unwrap());
+        }
+        if value("servfail").is_some() {
+            answers = answers.servfail();
+        }
+        services.push((owner, answers));
+    }
+
+    /// Sets `udp_payload=N`, `subnet=on`, `subnet=off` or `subnet=PREFIX` (trusted).
+    pub fn option(&mut self, text: &str) {
+        match text.split_once('=').unwrap() {
+            ("udp_payload", size) => self.options.udp_payload = size.parse().unwrap(),
+            ("subnet", "on") => self.options.client_subnet = ClientSubnet::On,
+            ("subnet", "off") => self.options.client_subnet = ClientSubnet::Off,
+            ("subnet", prefix) => {
+                self.options.client_subnet = ClientSubnet::Trusted(vec![prefix.parse().unwrap()]);
+            }
+            _ => panic!("no option `{text}`"),
+        }
+    }
+
+    /// The snapshot of all that was added.
+    pub fn build(self) -> Snapshot {
+        let entries = self.zones.into_iter().map(|(apex, records, services)| {
+            let Some(mut records) = records else { return (apex, ZoneEntry::Failed) };
+            records.sort();
+            let owners: Vec<_> = (0..)
+                .zip(&services)
+                .map(|(service, (owner, _))| SteeredOwner { owner, service })
+                .collect();
+            let zone = Arc::new(Zone::build(&apex, &records, &owners).unwrap());
+            let labels = (1..).take(services.len()).collect();
+            let services = services.into_iter().map(|(_, answers)| Arc::new(answers)).collect();
+            (apex, ZoneEntry::Serving(ServedZone { zone, services, labels }))
+        });
+        let zones = ZoneSet::new(entries);
+        Snapshot { generation: 1, zones, options: self.options, region_labels: vec![1] }
+    }
+}
+
+/// A query by parts.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Name as text; its case is kept.
+    pub name: String,
+    /// Type number.
+    pub qtype: u16,
+    /// Class number.
+    pub qclass: u16,
+    /// Third and fourth octet of the header.
+    pub flags: [u8; 2],
+    /// UDP size, version, DO and options; `None`: no OPT.
+    pub edns: Option<(u16, u8, bool, Vec<u8>)>,
+}
+
+impl Query {
+    /// A plain query of class IN.
+    pub fn new(name: &str, qtype: u16) -> Self {
+        Self { name: name.to_owned(), qtype, qclass: 1, flags: [0; 2], edns: None }
+    }
+
+    /// The same with EDNS and these options.
+    pub fn edns(mut self, size: u16, options: &[u8]) -> Self {
+        self.edns = Some((size, 0, false, options.to_vec()));
+        self
+    }
+
+    /// The same with a client subnet.
+    pub fn subnet(self, address: IpAddr, source: u8) -> Self {
+        let octets = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        let count = usize::from(source.div_ceil(8));
+        let family = if address.is_ipv4() { 1 } else { 2 };
+        let head = [0, 8, 0, count as u8 + 4, 0, family, source, 0];
+        self.edns(1232, &[&head, &octets[..count]].concat())
+    }
+
+    /// Wire form, with message id 0x4d52.
+    pub fn wire(&self) -> Vec<u8> {
+        let [high, low] = self.flags;
+        let additional = u8::from(self.edns.is_some());
+        let mut wire = vec![0x4d, 0x52, high, low, 0, 1, 0, 0, 0, 0, 0, additional];
+        name::encode(self.name.as_bytes(), &[0], &mut wire).unwrap();
+        wire.extend_from_slice(&self.qtype.to_be_bytes());
+        wire.extend_from_slice(&self.qclass.to_be_bytes());
+        if let Some((size, version, dnssec_ok, options)) = &self.edns {
+            wire.extend_from_slice(&[0, 0, 41]);
+            wire.extend_from_slice(&size.to_be_bytes());
+            wire.extend_from_slice(&[0, *version, if *dnssec_ok { 0x80 } else { 0 }, 0]);
+            wire.extend_from_slice(&(options.len() as u16).to_be_bytes());
+            wire.extend_from_slice(options);
+        }
+        wire
+    }
+}
+
+/// A client at 198.51.100.1.
+pub fn peer(transport: Transport) -> Peer {
+    Peer { address: SocketAddr::from(([198, 51, 100, 1], 4242)), transport }
+}
+
+/// Asks the engine; `None`: no reply.
+pub fn ask(snapshot: &Snapshot, query: &[u8], transport: Transport) -> (Option<Vec<u8>>, Facts) {
+    let mut out = vec![0xaa; 65535];
+    let answer = answer(snapshot, query, peer(transport), 7, &mut out);
+    match answer.reply {
+        Reply::Length(length) => {
+            out.truncate(length);
+            (Some(out), answer.facts)
+        }
+        Reply::Drop => (None, answer.facts),
+    }
+}
+
+/// Decodes a reply with an independent implementation.
+pub fn decode(reply: &[u8]) -> Message {
+    Message::from_vec(reply).unwrap_or_else(|error| panic!("{error}: {reply:02x?}"))
+}
