@@ -17,3 +17,5 @@ pub mod zone;
 pub mod health;
 
 pub mod snapshot;
+
+pub mod probe;
