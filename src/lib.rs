@@ -23,3 +23,4 @@ pub mod steering;
 pub mod snapshot;
 
 pub mod dns;
+pub mod probe;

@@ -1,0 +1,103 @@
+//! How probes speak TLS: with ring, and with or without verifying the certificate.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// The two client configurations of probes.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    verifying: Arc<ClientConfig>,
+    trusting: Arc<ClientConfig>,
+}
+
+impl Tls {
+    /// Trusts the authorities of the operating system, or those in the file or folder that
+    /// `SSL_CERT_FILE` or `SSL_CERT_DIR` names. Reads files. Also tells what could not be read.
+    pub fn system() -> Result<(Self, Vec<String>), Error> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut problems: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        let mut authorities = RootCertStore::empty();
+        let (_, ignored) = authorities.add_parsable_certificates(found.certs);
+        if ignored > 0 {
+            problems.push(format!("{ignored} certificates of authorities are malformed"));
+        }
+        if authorities.is_empty() {
+            problems.push("no certificate of an authority found".to_owned());
+        }
+        Ok((Self::trusting_in(authorities)?, problems))
+    }
+
+    /// Trusts these authorities.
+    pub fn trusting_in(authorities: RootCertStore) -> Result<Self, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = || {
+            ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+        };
+        let verifying = builder()?.with_root_certificates(authorities).with_no_client_auth();
+        let anyone = Arc::new(AnyCertificate { provider: provider.clone() });
+        let trusting =
+            builder()?.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
+        Ok(Self { verifying: finished(verifying), trusting: finished(trusting) })
+    }
+
+    /// The configuration for a monitor that verifies certificates or not.
+    pub(super) fn config(&self, verify: bool) -> ClientConfig {
+        ClientConfig::clone(if verify { &self.verifying } else { &self.trusting })
+    }
+}
+
+fn finished(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A resumed session shows no certificate, so that a bad new one would go unnoticed.
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+/// For `verify_certificate = false`: any certificate will do, but its owner must hold the key.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
