@@ -27,7 +27,7 @@ pub struct Region {
 }
 
 /// An operator's list of clients, which beats the geo database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// The name in the configuration.
     pub name: String,

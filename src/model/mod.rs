@@ -5,7 +5,6 @@
 //! numbers everything anew.
 
 mod fleet;
-mod hosts;
 mod monitor;
 mod node;
 mod policy;
@@ -13,7 +12,6 @@ mod pool;
 mod service;
 
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
-pub use hosts::{Addresses, HostAddresses};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
 pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe};
 pub use policy::{Fence, Method};

@@ -1,17 +1,18 @@
 //! The prepared answers of one service.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::plan::Steering;
 use crate::name::Name;
+use crate::steering::{
+    Candidate, Class, Contenders, Contest, Decision, Eligible, Family, Local, NoData, Outcome,
+    PICKS_MAX, Pick, Target, View,
+};
 
-/// The address family a query asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// A records.
-    V4,
-    /// AAAA records.
-    V6,
-}
+/// Extended DNS error "Other" (RFC 8914 section 4.1), for answers given while all is down.
+pub const EDE_OTHER: u16 = 0;
 
 /// Where a client is, as far as a service cares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,56 +63,64 @@ pub enum SteeredKind<'a> {
 }
 
 /// The prepared answers of one service for all client classes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServiceAnswers {
-    name: String,
-    v4: Vec<Ipv4Addr>,
-    v6: Vec<Ipv6Addr>,
+    name: Arc<str>,
+    steering: Arc<Steering>,
+    prepared: Arc<Prepared>,
+}
+
+/// The answers of a contest under one state of health; services with equal contests share them.
+#[derive(Debug)]
+pub struct Prepared {
+    v4: Sets,
+    v6: Sets,
+}
+
+/// The answers of one family.
+#[derive(Debug, Default)]
+struct Sets {
+    /// Index into `sets`, by class.
+    by_class: Vec<u32>,
+    sets: Vec<AnswerSet>,
+}
+
+/// One outcome, ready to be written.
+#[derive(Debug)]
+struct AnswerSet {
+    kind: SetKind,
     ttl: u32,
-    located: Located,
-    fixed: Option<Fixed>,
     ede: Option<u16>,
 }
 
 #[derive(Debug)]
-enum Fixed {
+enum SetKind {
+    Records(RecordSet),
+    Aliases { contenders: Contenders, pick: Pick, targets: Vec<(Name, u16)> },
     Cname(Name),
+    NoData,
     ServFail,
 }
 
+/// Address records in wire form, all of one size, with the owner 0xC00C.
+#[derive(Debug)]
+struct RecordSet {
+    contenders: Contenders,
+    pick: Pick,
+    want: usize,
+    wire: Vec<u8>,
+    size: usize,
+    /// Region of each record, as `RegionId`; `u16::MAX`: none.
+    regions: Vec<u16>,
+}
+
+/// Region of an address that stands for no endpoint.
+const NO_REGION: u16 = u16::MAX;
+
 impl ServiceAnswers {
-    /// A service that gives everyone the same addresses.
-    pub fn constant(name: &str, v4: Vec<Ipv4Addr>, v6: Vec<Ipv6Addr>, ttl: u32) -> Self {
-        let located = Located::default();
-        Self { name: name.to_owned(), v4, v6, ttl, located, fixed: None, ede: None }
-    }
-
-    /// The same, with answers that depend on this many bits of the client's address.
-    #[must_use]
-    pub fn scoped(mut self, scope: u8) -> Self {
-        self.located.scope = scope;
-        self
-    }
-
-    /// The same, with this extended error.
-    #[must_use]
-    pub fn ede(mut self, code: u16) -> Self {
-        self.ede = Some(code);
-        self
-    }
-
-    /// The same, but everything is answered with a CNAME.
-    #[must_use]
-    pub fn cname(mut self, target: Name) -> Self {
-        self.fixed = Some(Fixed::Cname(target));
-        self
-    }
-
-    /// The same, but nothing can be answered.
-    #[must_use]
-    pub fn servfail(mut self) -> Self {
-        self.fixed = Some(Fixed::ServFail);
-        self
+    /// The answers of the service of this owner name.
+    pub fn new(name: Arc<str>, steering: Arc<Steering>, prepared: Arc<Prepared>) -> Self {
+        Self { name, steering, prepared }
     }
 
     /// The owner name as text, for metrics and logs.
@@ -119,14 +128,21 @@ impl ServiceAnswers {
         &self.name
     }
 
+    /// The rules behind the answers.
+    pub fn steering(&self) -> &Arc<Steering> {
+        &self.steering
+    }
+
     /// Whether every query type is answered with a CNAME.
     pub fn is_alias(&self) -> bool {
-        matches!(self.fixed, Some(Fixed::Cname(_)))
+        self.steering.contest.is_alias()
     }
 
     /// The class of a client, and the scope of answers to it.
-    pub fn locate(&self, _client: IpAddr) -> Located {
-        self.located
+    pub fn locate(&self, client: IpAddr) -> Located {
+        let (class, scope) =
+            self.steering.table.as_ref().map_or((0, 0), |table| table.lookup(client));
+        Located { class, scope: scope.max(self.steering.contest.pick().scope(client)) }
     }
 
     /// Writes the address records of `family` for a client of class `at` to the start of `out`,
@@ -137,50 +153,181 @@ impl ServiceAnswers {
     pub fn answer(
         &self,
         family: Family,
-        _at: Located,
-        _client: IpAddr,
-        _random: u64,
+        at: Located,
+        client: IpAddr,
+        random: u64,
         owner: u16,
         out: &mut [u8],
     ) -> Steered<'_> {
-        let kind = match &self.fixed {
-            Some(Fixed::Cname(target)) => SteeredKind::Cname { target, ttl: self.ttl },
-            Some(Fixed::ServFail) => SteeredKind::ServFail,
-            None => match family {
-                Family::V4 => self.records(1, self.v4.iter().map(Ipv4Addr::octets), owner, out),
-                Family::V6 => self.records(28, self.v6.iter().map(Ipv6Addr::octets), owner, out),
-            },
+        let sets = self.prepared.family(family);
+        let index = sets.by_class.get(at.class as usize).copied().unwrap_or(0);
+        let Some(set) = sets.sets.get(index as usize) else {
+            return Steered { kind: SteeredKind::ServFail, ede: None, region: None };
         };
-        Steered { kind, ede: self.ede, region: Some(0) }
+        let (kind, region) = match &set.kind {
+            SetKind::Records(records) => records.write(client, random, owner, out),
+            SetKind::Aliases { contenders, pick, targets } => {
+                let chosen = pick.choose(contenders, client, random, 1);
+                match chosen.iter().next().and_then(|index| targets.get(index)) {
+                    Some((target, region)) => {
+                        (SteeredKind::Cname { target, ttl: set.ttl }, Some(*region))
+                    }
+                    None => (SteeredKind::ServFail, None),
+                }
+            }
+            SetKind::Cname(target) => (SteeredKind::Cname { target, ttl: set.ttl }, None),
+            SetKind::NoData => (SteeredKind::NoData { ttl_max: set.ttl }, None),
+            SetKind::ServFail => (SteeredKind::ServFail, None),
+        };
+        Steered { kind, ede: set.ede, region: region.filter(|region| *region != NO_REGION) }
+    }
+}
+
+impl Prepared {
+    /// Prepares the answers to all classes of a contest in this state of the world.
+    pub fn new(steering: &Steering, view: &View<'_>) -> Self {
+        Self {
+            v4: Sets::new(steering, Family::V4, view),
+            v6: Sets::new(steering, Family::V6, view),
+        }
     }
 
-    fn records<const N: usize>(
+    fn family(&self, family: Family) -> &Sets {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+}
+
+impl Sets {
+    fn new(steering: &Steering, family: Family, view: &View<'_>) -> Self {
+        let contest = &steering.contest;
+        let mut sets = Sets::default();
+        // Most classes are allowed every region, and few first places exist among them.
+        let mut eligible: HashMap<Vec<bool>, Option<Eligible>> = HashMap::new();
+        let mut known: HashMap<(Vec<bool>, Vec<Local>, u64), u32> = HashMap::new();
+        for class in &steering.classes {
+            let all = 0..contest.regions().len() as Local;
+            let allowed: Vec<bool> = all.map(|region| class.allows(region)).collect();
+            let found = eligible
+                .entry(allowed.clone())
+                .or_insert_with(|| contest.eligible(family, view, |region| class.allows(region)));
+            let place = match found {
+                Some(found) => {
+                    let (best, ttl) = contest.best(class, found, view);
+                    (allowed, best, ttl.as_secs())
+                }
+                // All down: the classes' own first places decide.
+                None => (allowed, class.tiers.iter().flatten().copied().collect(), 0),
+            };
+            let index = *known.entry(place).or_insert_with(|| {
+                sets.sets.push(AnswerSet::new(contest, class, family, view));
+                (sets.sets.len() - 1) as u32
+            });
+            sets.by_class.push(index);
+        }
+        sets
+    }
+}
+
+impl AnswerSet {
+    fn new(contest: &Contest, class: &Class, family: Family, view: &View<'_>) -> Self {
+        let decision = contest.decide(class, family, view);
+        let ttl = decision.ttl.as_secs() as u32;
+        let down = decision.eligible.is_none();
+        let denied = matches!(decision.outcome, Outcome::NoData(NoData::Family | NoData::Fenced));
+        let ede = (down && !denied).then_some(EDE_OTHER);
+        let kind = match &decision.outcome {
+            Outcome::Tied(tied) => tied_kind(contest, &decision, tied, ttl, view),
+            Outcome::Cname(target) => SetKind::Cname(target.clone()),
+            Outcome::NoData(_) => SetKind::NoData,
+            Outcome::ServFail => SetKind::ServFail,
+        };
+        Self { kind, ttl, ede }
+    }
+}
+
+/// How many records an answer of this decision holds, and how they are picked: with everything
+/// down, the rule `all` means all.
+pub fn picking(contest: &Contest, decision: &Decision) -> (Pick, usize) {
+    let all_of_them = matches!(
+        contest.all_down(),
+        crate::model::AllDown::All | crate::model::AllDown::Address(_)
+    );
+    if decision.eligible.is_none() && all_of_them && !contest.is_alias() {
+        return (Pick::Rotate, PICKS_MAX);
+    }
+    (contest.pick(), contest.answers())
+}
+
+fn tied_kind(
+    contest: &Contest,
+    decision: &Decision,
+    tied: &[Candidate],
+    ttl: u32,
+    view: &View<'_>,
+) -> SetKind {
+    let contenders = Contenders::new(tied, contest, view);
+    let (pick, want) = picking(contest, decision);
+    let region = |candidate: &Candidate| {
+        let region = contest.regions().get(usize::from(candidate.region));
+        region.map_or(NO_REGION, |region| region.0)
+    };
+    let aliases = tied.iter().filter_map(|candidate| match &candidate.target {
+        Target::Alias(name) => Some((name.clone(), region(candidate))),
+        Target::Ip(_) => None,
+    });
+    let targets: Vec<(Name, u16)> = aliases.collect();
+    if !targets.is_empty() {
+        return SetKind::Aliases { contenders, pick, targets };
+    }
+    let mut wire = Vec::with_capacity(tied.len() * 28);
+    for candidate in tied {
+        if let Target::Ip(address) = &candidate.target {
+            encode(*address, ttl, &mut wire);
+        }
+    }
+    let size = wire.len() / tied.len().max(1);
+    let regions = tied.iter().map(region).collect();
+    SetKind::Records(RecordSet { contenders, pick, want, wire, size, regions })
+}
+
+/// Appends an A or AAAA record with the owner 0xC00C (RFC 1035 section 4.1.3).
+fn encode(address: IpAddr, ttl: u32, wire: &mut Vec<u8>) {
+    let (rtype, octets): (u8, &[u8]) = match &address {
+        IpAddr::V4(v4) => (1, &v4.octets()),
+        IpAddr::V6(v6) => (28, &v6.octets()),
+    };
+    wire.extend_from_slice(&[0xc0, 12, 0, rtype, 0, 1]);
+    wire.extend_from_slice(&ttl.to_be_bytes());
+    wire.extend_from_slice(&(octets.len() as u16).to_be_bytes());
+    wire.extend_from_slice(octets);
+}
+
+impl RecordSet {
+    fn write(
         &self,
-        rtype: u16,
-        addresses: impl Iterator<Item = [u8; N]>,
+        client: IpAddr,
+        random: u64,
         owner: u16,
         out: &mut [u8],
-    ) -> SteeredKind<'_> {
-        let (mut count, mut length) = (0, 0);
-        for address in addresses {
-            let mut put = |octets: &[u8]| {
-                let place = out.get_mut(length..length + octets.len())?;
-                place.copy_from_slice(octets);
-                length += octets.len();
-                Some(())
+    ) -> (SteeredKind<'_>, Option<u16>) {
+        let chosen = self.pick.choose(&self.contenders, client, random, self.want);
+        let mut length = 0;
+        for index in chosen.iter() {
+            let record = self.wire.get(index * self.size..(index + 1) * self.size);
+            let space = out.get_mut(length..length + self.size);
+            let (Some(record), Some(space)) = (record, space) else {
+                return (SteeredKind::NoSpace, None);
             };
-            let fixed = [owner, rtype, 1, (self.ttl >> 16) as u16, self.ttl as u16, N as u16];
-            if put(fixed.map(u16::to_be_bytes).as_flattened())
-                .and_then(|()| put(&address))
-                .is_none()
-            {
-                return SteeredKind::NoSpace;
+            space.copy_from_slice(record);
+            if let Some(pointer) = space.first_chunk_mut::<2>() {
+                *pointer = owner.to_be_bytes();
             }
-            count += 1;
+            length += self.size;
         }
-        if count == 0 {
-            return SteeredKind::NoData { ttl_max: self.ttl };
-        }
-        SteeredKind::Records { count, length }
+        let region = chosen.iter().next().and_then(|index| self.regions.get(index)).copied();
+        (SteeredKind::Records { count: chosen.len() as u16, length }, region)
     }
 }

@@ -2,13 +2,23 @@
 
 mod answers;
 mod labels;
+mod load;
+mod plan;
+mod publisher;
 mod zones;
 
-pub use answers::{Family, Located, ServiceAnswers, Steered, SteeredKind};
+use std::sync::Arc;
+
+pub use crate::steering::Family;
+pub use answers::{EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, picking};
 pub use labels::{Labels, OTHER};
+pub use load::{Loaded, LoadedZone, load};
+pub use plan::{Plan, Steering};
+pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
-use crate::model::ClientSubnet;
+use crate::health::EndpointHealth;
+use crate::model::{ClientSubnet, Model};
 
 /// All that one answer may see.
 #[derive(Debug, Default)]
@@ -21,6 +31,17 @@ pub struct Snapshot {
     pub options: AnswerOptions,
     /// The number under which each region's answers are counted (see [`Labels`]), by region.
     pub region_labels: Vec<u32>,
+    /// What the answers were made from; `None` in a snapshot that was put together by hand.
+    pub state: Option<Arc<State>>,
+}
+
+/// The state of the world behind a snapshot, for metrics.
+#[derive(Debug)]
+pub struct State {
+    /// What the files say.
+    pub loaded: Arc<Loaded>,
+    /// By endpoint id.
+    pub health: Vec<EndpointHealth>,
 }
 
 /// The node's settings that shape answers.
@@ -30,6 +51,16 @@ pub struct AnswerOptions {
     pub client_subnet: ClientSubnet,
     /// Largest UDP answer, in octets.
     pub udp_payload: u16,
+}
+
+impl AnswerOptions {
+    /// The settings of a node; the defaults for one that answers no DNS.
+    pub fn of(model: &Model) -> Self {
+        model.node.dns.as_ref().map_or_else(Self::default, |dns| Self {
+            client_subnet: dns.client_subnet.clone(),
+            udp_payload: dns.udp_payload,
+        })
+    }
 }
 
 impl Default for AnswerOptions {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::eligible::{Target, candidates};
 use super::{Candidate, Class, Contest, Family, Grade, Local, Step};
-use crate::health::{EndpointHealth, Level};
-use crate::model::{Address, AllDown, EndpointId, Fleet, HostAddresses, PoolId};
+use crate::health::{EndpointHealth, HostAddresses, Level};
+use crate::model::{Address, AllDown, EndpointId, Fleet, PoolId};
 use crate::name::Name;
 
 /// The state of the world a decision is made in.

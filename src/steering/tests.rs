@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::{Candidate, Class, Contest, Decision, Family, Outcome, Target, View};
 use crate::clock::Tick;
-use crate::health::{EndpointHealth, Level};
+use crate::health::{EndpointHealth, HostAddresses, Level};
 use crate::model::{
-    Address, AllDown, Endpoint, EndpointId, Fleet, HostAddresses, Method, Network, NetworkId, Pool,
-    PoolId, Region, RegionId, Service, TtlRange,
+    Address, AllDown, Endpoint, EndpointId, Fleet, Method, Network, NetworkId, Pool, PoolId,
+    Region, RegionId, Service, TtlRange,
 };
 use crate::name::Name;
 use crate::place::{Continent, Country, Place, Point};

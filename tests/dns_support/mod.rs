@@ -4,16 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Test.
 
 pub mod script;
+mod service;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hickory_proto::op::Message;
 use meridian::dns::{Facts, Peer, Reply, Transport, answer};
-use meridian::model::ClientSubnet;
+use meridian::model::{AllDown, ClientSubnet};
 use meridian::name::{self, Name};
 use meridian::snapshot::{AnswerOptions, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet};
 use meridian::zone::{Record, Records, SteeredOwner, Zone};
+use service::Fixed;
 
 /// An absolute name.
 pub fn absolute(text: &str) -> Name {
@@ -105,7 +107,8 @@ impl Builder {
         assert!(records.as_mut().unwrap().push(record));
     }
 
-    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [ede=N] [cname=NAME] [servfail]`.
+    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [down] [servfail]`:
+    /// `down` answers all the same, `servfail` does not.
     pub fn service(&mut self, line: &str) {
         let (origin, _, services) = self.zones.last_mut().unwrap();
         let mut words = line.split_whitespace();
@@ -113,22 +116,16 @@ impl Builder {
         let words: Vec<_> = words.map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
         let value = |key| words.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
         let list = |key| value(key).map_or(Vec::new(), |list| list.split(',').collect());
-        let v4 = list("v4").iter().map(|text| text.parse().unwrap()).collect();
-        let v6 = list("v6").iter().map(|text| text.parse().unwrap()).collect();
-        let ttl = value("ttl").map_or(30, |text| text.parse().unwrap());
-        let mut answers = ServiceAnswers::constant(&owner.to_string(), v4, v6, ttl);
-        if let Some(scope) = value("scope") {
-            answers = answers.scoped(scope.parse().unwrap());
-        }
-        if let Some(code) = value("ede") {
-            answers = answers.ede(code.parse().unwrap());
-        }
-        if let Some(target) = value("cname") {
-            answers = answers.cname(Name::parse(target, origin).unwrap());
-        }
-        if value("servfail").is_some() {
-            answers = answers.servfail();
-        }
+        let endpoints = [list("v4"), list("v6")].concat();
+        let down = value("servfail").map(|_| AllDown::ServFail);
+        let fixed = Fixed {
+            ttl: value("ttl").map_or(30, |text| text.parse().unwrap()),
+            endpoints: endpoints.iter().map(|text| text.parse().unwrap()).collect(),
+            scope: value("scope").map(|bits| bits.parse().unwrap()),
+            cname: value("cname").map(|target| Name::parse(target, origin).unwrap()),
+            all_down: value("down").map(|_| AllDown::All).or(down),
+        };
+        let answers = fixed.answers(&owner);
         services.push((owner, answers));
     }
 
@@ -160,7 +157,13 @@ impl Builder {
             (apex, ZoneEntry::Serving(ServedZone { zone, services, labels }))
         });
         let zones = ZoneSet::new(entries);
-        Snapshot { generation: 1, zones, options: self.options, region_labels: vec![1] }
+        Snapshot {
+            generation: 1,
+            zones,
+            options: self.options,
+            region_labels: vec![1],
+            state: None,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Cases, each named by a sentence: who is answered with what.
 
 use super::*;
-use crate::model::{Addresses, Fence};
+use crate::health::Resolved;
+use crate::model::Fence;
 use crate::steering::{Grade, NoData};
 
 const POOL: &[&str] =
@@ -256,7 +257,8 @@ fn hostnames_are_aliases_alone_and_addresses_beside_others() {
     let mut mixed = World::new(&[&["eu lb.example.net", "us 192.0.2.1"]]);
     let decision = mixed.decide(&www, Family::V4, &berlin());
     assert_eq!(addresses(&decision), ["192.0.2.1"], "not resolved yet: what else there is");
-    let resolved = Addresses { v4: vec![[192, 0, 2, 7].into(), [192, 0, 2, 8].into()], v6: vec![] };
+    let resolved =
+        Resolved { v4: vec![[192, 0, 2, 7].into(), [192, 0, 2, 8].into()], ..Resolved::default() };
     mixed.hosts.insert(name("lb.example.net"), resolved.clone());
     let decision = mixed.decide(&www, Family::V4, &berlin());
     assert_eq!(addresses(&decision), ["192.0.2.7", "192.0.2.8"]);

@@ -1,0 +1,108 @@
+//! What the process counts about itself, beside the counters of the DNS workers.
+//!
+//! Names are `meridian_NOUN_UNIT[_total]` in base units; every label has a bounded set of values.
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// Upper bounds of the buckets of probe durations, in seconds: from a LAN to the longest timeout.
+const PROBE_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Counters with one owner each, shared by reference.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Probe durations, by monitor and result.
+    pub probe_duration: HistogramVec,
+    /// Failed probes, by monitor and sort of failure.
+    pub probe_failures: IntCounterVec,
+    /// Changes of health, by pool and new level.
+    pub flips: IntCounterVec,
+    /// Reloads, by result.
+    pub reloads: IntCounterVec,
+    /// Failed writes to the state folder.
+    pub state_failures: IntCounter,
+    /// Probe results dropped because the queue to the publisher was full.
+    pub events_dropped: IntCounter,
+    /// Generation of the published snapshot.
+    pub generation: IntGauge,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    ///
+    /// # Errors
+    /// When two metrics have one name: a mistake in this file, found by its test.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels)
+        };
+        let durations =
+            HistogramOpts::new("meridian_probe_duration_seconds", "Duration of probes.");
+        let metrics = Self {
+            registry: Registry::new(),
+            probe_duration: HistogramVec::new(
+                durations.buckets(PROBE_SECONDS.to_vec()),
+                &["monitor", "result"],
+            )?,
+            probe_failures: counters(
+                "meridian_probe_failures_total",
+                "Failed probes by sort of failure.",
+                &["monitor", "cause"],
+            )?,
+            flips: counters(
+                "meridian_endpoint_flips_total",
+                "Changes of an endpoint's health, by new level.",
+                &["pool", "to"],
+            )?,
+            reloads: counters("meridian_reloads_total", "Reloads by outcome.", &["outcome"])?,
+            state_failures: IntCounter::new(
+                "meridian_state_write_failures_total",
+                "Failed writes to the state folder; serving goes on without.",
+            )?,
+            events_dropped: IntCounter::new(
+                "meridian_events_dropped_total",
+                "Probe results dropped because the publisher was behind.",
+            )?,
+            generation: IntGauge::new(
+                "meridian_snapshot_generation",
+                "Number of the snapshot that answers are given from.",
+            )?,
+        };
+        for result in ["ok", "refused"] {
+            metrics.reloads.with_label_values(&[result]);
+        }
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(self.probe_duration.clone()))?;
+        self.registry.register(Box::new(self.probe_failures.clone()))?;
+        self.registry.register(Box::new(self.flips.clone()))?;
+        self.registry.register(Box::new(self.reloads.clone()))?;
+        self.registry.register(Box::new(self.state_failures.clone()))?;
+        self.registry.register(Box::new(self.events_dropped.clone()))?;
+        self.registry.register(Box::new(self.generation.clone()))
+    }
+
+    /// The current values.
+    pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_in_base_units() {
+        let metrics = Metrics::new().unwrap();
+        metrics.probe_duration.with_label_values(&["ready", "ok"]).observe(0.01);
+        let names: Vec<String> = metrics.gather().iter().map(|f| f.name().to_owned()).collect();
+        assert!(names.contains(&"meridian_probe_duration_seconds".to_owned()), "{names:?}");
+        assert!(names.iter().all(|name| name.starts_with("meridian_")), "{names:?}");
+    }
+}

@@ -1,0 +1,283 @@
+//! From files to what a snapshot is made of: configuration, zones, geography, plan.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::plan::Plan;
+use crate::config;
+use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::geo::{Databases, Ground};
+use crate::model::{Model, Service, ZoneFiles};
+use crate::name::Name;
+use crate::zone::{self, Records, SteeredOwner, Zone};
+
+/// Everything that the files say, checked and compiled; independent of health.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub model: Arc<Model>,
+    /// The zones, in the order of [`Model::zones`].
+    pub zones: Vec<LoadedZone>,
+    /// The geo databases, for `explain` and their age.
+    pub databases: Arc<Databases>,
+    /// Where all clients are.
+    pub ground: Arc<Ground>,
+    /// The contests of all services.
+    pub plan: Plan,
+    /// Warnings, and the errors of zones that serve their last good data or fail.
+    pub diagnostics: Diagnostics,
+    /// Every file that was read, to be watched.
+    pub files: Vec<PathBuf>,
+    /// Folders in which a new or removed file matters.
+    pub folders: Vec<PathBuf>,
+    geo_stamps: Vec<Option<Stamp>>,
+}
+
+/// One zone as far as it could be read.
+#[derive(Clone, Debug)]
+pub struct LoadedZone {
+    /// The apex.
+    pub origin: Name,
+    /// The tree; `None`: never read without errors.
+    pub zone: Option<Arc<Zone>>,
+    /// Whether `zone` is of an earlier load, because the files have errors now.
+    pub stale: bool,
+    /// Per service, whether its owner has no static records.
+    lone: Vec<bool>,
+    /// The owners of the services, as `zone` numbers them.
+    owners: Vec<Name>,
+    /// The files of the zone with their stamps; empty when they have errors.
+    stamps: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified_ns: i128,
+    length: u64,
+    inode: u64,
+}
+
+/// Timestamps of files advance in steps of a clock tick; a file younger than this may change again
+/// without a new timestamp and is always read.
+const SETTLED_NS: i128 = 2_000_000_000;
+
+impl Stamp {
+    /// The stamp of a file that has not changed lately.
+    fn of(path: &Path) -> Option<Self> {
+        let data = fs::metadata(path).ok()?;
+        let modified_ns = i128::from(data.mtime()) * 1_000_000_000 + i128::from(data.mtime_nsec());
+        let now_ns = i128::from(crate::clock::unix_seconds()) * 1_000_000_000;
+        let settled = now_ns - modified_ns > SETTLED_NS;
+        settled.then_some(Self { modified_ns, length: data.len(), inode: data.ino() })
+    }
+}
+
+/// Reads everything below the configuration folder `dir`. What has not changed since `previous` is
+/// taken from there.
+///
+/// # Errors
+/// All mistakes, when the configuration or the geo databases cannot be used. A broken master file
+/// is no such mistake: its zone keeps the data of `previous`, or fails alone.
+pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics> {
+    let config::Loaded { model, mut diagnostics, mut files, folders } = config::load(dir);
+    let Some(model) = model else { return Err(diagnostics) };
+    let geo_stamps: Vec<_> = model.node.geo.databases.iter().map(|path| Stamp::of(path)).collect();
+    let (databases, ground) = geography(&model, &geo_stamps, previous, &mut diagnostics);
+    let zones: Vec<LoadedZone> = model
+        .zones
+        .iter()
+        .map(|files| load_zone(files, previous, &mut diagnostics))
+        .collect::<Option<_>>()
+        .unwrap_or_default();
+    let (Some(databases), Some(ground)) = (databases, ground) else { return Err(diagnostics) };
+    if zones.len() != model.zones.len() {
+        return Err(diagnostics);
+    }
+    warn_of_old_databases(&model, &databases, &mut diagnostics);
+    let services = model.zones.iter().map(|zone| zone.services.as_slice());
+    let plan = Plan::new(services, &model.fleet, &ground, |zone, service| {
+        let zone = zones.get(zone);
+        let at = zone.and_then(|zone| zone.owners.iter().position(|o| *o == service.owner));
+        let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
+        lone.copied().unwrap_or(false)
+    });
+    files.extend(zones.iter().flat_map(|zone| zone.stamps.iter().map(|(path, _)| path.clone())));
+    files.sort();
+    files.dedup();
+    let model = Arc::new(model);
+    Ok(Loaded { model, zones, databases, ground, plan, diagnostics, files, folders, geo_stamps })
+}
+
+/// The databases and the ground compiled from them, or those of `previous` when neither databases
+/// nor networks changed.
+fn geography(
+    model: &Model,
+    stamps: &[Option<Stamp>],
+    previous: Option<&Loaded>,
+    diagnostics: &mut Diagnostics,
+) -> (Option<Arc<Databases>>, Option<Arc<Ground>>) {
+    let geo = &model.node.geo;
+    let unchanged = previous.filter(|previous| {
+        previous.model.node.geo.databases == geo.databases
+            && previous.geo_stamps == stamps
+            && stamps.iter().all(Option::is_some)
+    });
+    let databases = match unchanged {
+        Some(previous) => previous.databases.clone(),
+        None => match Databases::load(&geo.databases) {
+            Ok(databases) => Arc::new(databases),
+            Err(errors) => {
+                for error in errors {
+                    let at = Location::file(error.file());
+                    diagnostics.push(
+                        Diagnostic::error(at, error.to_string())
+                            .hint("restore the database; what was loaded before serves on"),
+                    );
+                }
+                return (None, None);
+            }
+        },
+    };
+    let same_networks = |previous: &&Loaded| previous.model.fleet.networks == model.fleet.networks;
+    let ground = match unchanged.filter(same_networks) {
+        Some(previous) => previous.ground.clone(),
+        None => Arc::new(Ground::new(&databases, &model.fleet.networks)),
+    };
+    (Some(databases), Some(ground))
+}
+
+fn warn_of_old_databases(model: &Model, databases: &Databases, diagnostics: &mut Diagnostics) {
+    let now = crate::clock::unix_seconds();
+    for database in databases.all() {
+        let age_days = now.saturating_sub(database.built()) / 86_400;
+        let allowed_days = model.node.geo.max_age.as_secs() / 86_400;
+        // The embedded database ages with the binary; a fresh install should not begin with a
+        // warning about it.
+        if age_days > allowed_days && !model.node.geo.databases.is_empty() {
+            let what =
+                format!("the geo database is {age_days} days old, `max_age` is {allowed_days}");
+            let warning = Diagnostic::warning(Location::file(database.file()), what);
+            diagnostics.push(warning.hint("replace the file; it is read again when it changes"));
+        }
+    }
+}
+
+/// Reads a zone; `None` when its services contradict its master file, or changed while the master
+/// file cannot be read: then nothing of the load may be used.
+fn load_zone(
+    files: &ZoneFiles,
+    previous: Option<&Loaded>,
+    diagnostics: &mut Diagnostics,
+) -> Option<LoadedZone> {
+    let owners: Vec<Name> = files.services.iter().map(|service| service.owner.clone()).collect();
+    let before = previous.and_then(|p| p.zones.iter().find(|zone| zone.origin == files.origin));
+    if let Some(before) = before.filter(|before| before.is_unchanged(&owners)) {
+        return Some(before.clone());
+    }
+    let shown = files.master.display().to_string();
+    let (records, read, found) = zone::load(&files.origin, &files.master, &shown, &owners);
+    let stamps: Vec<_> = read.paths().map(|path| (path.to_owned(), Stamp::of(path))).collect();
+    let broken = found.has_errors();
+    diagnostics.extend(found);
+    if broken {
+        return broken_zone(files, owners, before, stamps, diagnostics);
+    }
+    let conflicts = conflicts(&records, &files.services, &files.origin);
+    let contradicted = conflicts.has_errors();
+    diagnostics.extend(conflicts);
+    if contradicted {
+        return None;
+    }
+    let stands_alone = |owner: &Name| !records.iter().any(|r| r.owner == owner.as_wire());
+    let lone = owners.iter().map(stands_alone).collect();
+    let steered: Vec<SteeredOwner<'_>> =
+        (0..).zip(&owners).map(|(service, owner)| SteeredOwner { owner, service }).collect();
+    let zone = match Zone::build(&files.origin, &records, &steered) {
+        Ok(zone) => Arc::new(zone),
+        Err(error) => {
+            diagnostics.push(Diagnostic::error(Location::file(&shown), error.to_string()));
+            return broken_zone(files, owners, before, stamps, diagnostics);
+        }
+    };
+    let origin = files.origin.clone();
+    Some(LoadedZone { origin, zone: Some(zone), stale: false, lone, owners, stamps })
+}
+
+/// A zone whose master file has errors: its last good data, or nothing.
+fn broken_zone(
+    files: &ZoneFiles,
+    owners: Vec<Name>,
+    before: Option<&LoadedZone>,
+    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    diagnostics: &mut Diagnostics,
+) -> Option<LoadedZone> {
+    let stamps = stamps.into_iter().map(|(path, _)| (path, None)).collect();
+    match before {
+        Some(before) if before.zone.is_some() && before.owners != owners => {
+            let at = Location::file(&files.master.display().to_string());
+            let what = "the steered names of a zone changed while its master file has errors";
+            diagnostics.push(Diagnostic::error(at, what).hint("correct the master file first"));
+            None
+        }
+        Some(before) if before.zone.is_some() => {
+            Some(LoadedZone { stale: true, stamps, ..before.clone() })
+        }
+        _ => {
+            let lone = vec![false; owners.len()];
+            let origin = files.origin.clone();
+            Some(LoadedZone { origin, zone: None, stale: false, lone, owners, stamps })
+        }
+    }
+}
+
+impl LoadedZone {
+    fn is_unchanged(&self, owners: &[Name]) -> bool {
+        let settled =
+            |(path, stamp): &(PathBuf, Option<Stamp>)| stamp.is_some() && *stamp == Stamp::of(path);
+        self.zone.is_some()
+            && self.owners == owners
+            && !self.stamps.is_empty()
+            && self.stamps.iter().all(settled)
+    }
+}
+
+/// Steered names that the master file contradicts.
+fn conflicts(records: &Records, services: &[Service], origin: &Name) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    let mut cuts: HashSet<&[u8]> = HashSet::new();
+    let mut by_owner: std::collections::HashMap<&[u8], Vec<u16>> = std::collections::HashMap::new();
+    let owners: HashSet<&[u8]> = services.iter().map(|s| s.owner.as_wire()).collect();
+    for record in records.iter() {
+        if record.rtype == 39 || (record.rtype == 2 && record.owner != origin.as_wire()) {
+            cuts.insert(record.owner);
+        }
+        if let Some(owner) = owners.get(record.owner) {
+            by_owner.entry(owner).or_default().push(record.rtype);
+        }
+    }
+    for service in services {
+        let types = by_owner.get(service.owner.as_wire()).map_or(&[][..], Vec::as_slice);
+        for (rtype, word) in [(1, "A"), (28, "AAAA"), (5, "CNAME")] {
+            if types.contains(&rtype) {
+                let what = format!("`{}` has a static {word} record and is steered", service.owner);
+                let hint = "remove one of the two: the record from the master file, or the service";
+                found.push(Diagnostic::error(service.at.clone(), what).hint(hint));
+            }
+        }
+        let mut name = Some(service.owner.clone());
+        while let Some(at) = name.filter(|name| name.is_at_or_below(origin)) {
+            if cuts.contains(at.as_wire()) {
+                let what =
+                    format!("`{}` is at or below the delegation or DNAME `{at}`", service.owner);
+                let hint = "names there are not answered by this zone";
+                found.push(Diagnostic::error(service.at.clone(), what).hint(hint));
+            }
+            name = at.parent();
+        }
+    }
+    found
+}

@@ -1,0 +1,284 @@
+//! The publisher: the only writer of snapshots.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::load::Loaded;
+use super::plan::Steering;
+use super::{
+    AnswerOptions, Labels, Prepared, ServedZone, ServiceAnswers, Snapshot, State, ZoneEntry,
+    ZoneSet,
+};
+use crate::clock::Tick;
+use crate::health::{Flip, HealthTable, HostAddresses, Level, Outcome};
+use crate::model::{EndpointId, MonitorId, PoolId};
+use crate::steering::View;
+use crate::zone::Zone;
+
+/// Most services, and most regions, that are counted one by one.
+pub const LABELS_MAX: u32 = 10_000;
+
+/// What the publisher is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A probe has ended.
+    Probe {
+        /// Generation of the model that the ids are of.
+        generation: u64,
+        /// What was probed.
+        endpoint: EndpointId,
+        /// By which monitor.
+        monitor: MonitorId,
+        /// What it found.
+        outcome: Outcome,
+    },
+    /// Hostnames resolve differently now.
+    Hosts(HostAddresses),
+    /// The files were read anew.
+    Reload(Arc<Loaded>),
+}
+
+/// A change of an endpoint's level, to be logged and counted.
+#[derive(Clone, Debug)]
+pub struct EndpointFlip {
+    /// Which endpoint.
+    pub endpoint: EndpointId,
+    /// By which monitor's probe.
+    pub monitor: MonitorId,
+    /// From and to what, and why.
+    pub flip: Flip,
+}
+
+/// Owns all that snapshots are made of.
+#[derive(Debug)]
+pub struct Publisher {
+    shared: Arc<ArcSwap<Snapshot>>,
+    loaded: Arc<Loaded>,
+    health: HealthTable,
+    hosts: HostAddresses,
+    /// Per contest: what was up when something last was.
+    last_good: Vec<Vec<EndpointId>>,
+    /// Per contest: the answers under the health of the moment.
+    prepared: Vec<Arc<Prepared>>,
+    /// Per contest: whether `prepared` is behind.
+    dirty: Vec<bool>,
+    services: Arc<Labels>,
+    regions: Arc<Labels>,
+    generation: u64,
+    /// Generation at the last reload: endpoint ids of events before it mean other endpoints.
+    model_generation: u64,
+}
+
+impl Publisher {
+    /// Makes the first snapshot, from health as it was saved or unknown.
+    pub fn new(loaded: Loaded, health: HealthTable) -> Self {
+        let loaded = Arc::new(loaded);
+        let contests = loaded.plan.steerings.len();
+        let shared = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
+        let mut publisher = Self {
+            shared,
+            loaded,
+            health,
+            hosts: HostAddresses::default(),
+            last_good: vec![Vec::new(); contests],
+            prepared: Vec::new(),
+            dirty: Vec::new(),
+            services: Arc::new(Labels::new(LABELS_MAX)),
+            regions: Arc::new(Labels::new(LABELS_MAX)),
+            generation: 0,
+            model_generation: 1,
+        };
+        publisher.prepare_all();
+        publisher.publish();
+        publisher
+    }
+
+    /// Where readers find the snapshot.
+    pub fn shared(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.shared.clone()
+    }
+
+    /// What the files said when they were last read without errors.
+    pub fn loaded(&self) -> &Arc<Loaded> {
+        &self.loaded
+    }
+
+    /// The state of all probes.
+    pub fn health(&self) -> &HealthTable {
+        &self.health
+    }
+
+    /// Number of the snapshot published last.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The labels under which answers of services and of regions are counted.
+    pub fn labels(&self) -> (Arc<Labels>, Arc<Labels>) {
+        (self.services.clone(), self.regions.clone())
+    }
+
+    /// Generation of the model that endpoint ids of events must be of.
+    pub fn model_generation(&self) -> u64 {
+        self.model_generation
+    }
+
+    /// Takes in one event; the snapshot changes only with [`Publisher::publish`], so that a burst
+    /// of events makes one snapshot.
+    pub fn apply(&mut self, event: Event, now: Tick) -> Option<EndpointFlip> {
+        match event {
+            Event::Probe { generation, .. } if generation != self.model_generation => None,
+            Event::Probe { endpoint, monitor, outcome, .. } => {
+                let observed = self.health.observe(endpoint, monitor, &outcome, now);
+                if observed.changed {
+                    let pool = self.loaded.model.fleet.endpoint(endpoint).pool;
+                    self.mark(|steering| steering.contest.pools().any(|other| other == pool));
+                }
+                observed.flip.map(|flip| EndpointFlip { endpoint, monitor, flip })
+            }
+            Event::Hosts(hosts) => {
+                self.hosts = hosts;
+                self.mark(|_| true);
+                None
+            }
+            Event::Reload(loaded) => {
+                self.reload(loaded, now);
+                None
+            }
+        }
+    }
+
+    /// Whether the snapshot is behind.
+    pub fn is_behind(&self) -> bool {
+        self.dirty.iter().any(|dirty| *dirty)
+    }
+
+    /// Publishes what has changed since the last snapshot.
+    pub fn publish(&mut self) {
+        for at in 0..self.dirty.len() {
+            if self.dirty.get(at) == Some(&true) {
+                self.prepare(at);
+            }
+        }
+        self.dirty.fill(false);
+        self.generation += 1;
+        self.shared.store(Arc::new(self.snapshot()));
+    }
+
+    fn reload(&mut self, loaded: Arc<Loaded>, now: Tick) {
+        let health = HealthTable::carry_over(
+            &self.health,
+            &self.loaded.model.fleet,
+            &loaded.model.fleet,
+            now,
+        );
+        self.last_good = loaded
+            .plan
+            .steerings
+            .iter()
+            .map(|steering| self.carried_last_good(&loaded, steering))
+            .collect();
+        self.health = health;
+        self.loaded = loaded;
+        self.model_generation = self.generation + 1;
+        self.prepare_all();
+    }
+
+    /// The endpoints of a new contest that were last good in an old one.
+    fn carried_last_good(&self, loaded: &Loaded, steering: &Steering) -> Vec<EndpointId> {
+        let old = &self.loaded.model.fleet;
+        let new = &loaded.model.fleet;
+        let was_good = |id: &EndpointId| {
+            let endpoint = new.endpoint(*id);
+            self.last_good.iter().flatten().any(|last| {
+                let last = old.endpoint(*last);
+                last.address == endpoint.address
+                    && old.pool(last.pool).name == new.pool(endpoint.pool).name
+            })
+        };
+        members(steering).filter(was_good).collect()
+    }
+
+    fn mark(&mut self, concerns: impl Fn(&Steering) -> bool) {
+        for (steering, dirty) in self.loaded.plan.steerings.iter().zip(&mut self.dirty) {
+            *dirty |= concerns(steering);
+        }
+    }
+
+    fn prepare_all(&mut self) {
+        self.prepared.clear();
+        self.dirty = vec![false; self.loaded.plan.steerings.len()];
+        for at in 0..self.loaded.plan.steerings.len() {
+            self.prepare(at);
+        }
+    }
+
+    /// Prepares the answers of one contest from the health of the moment.
+    fn prepare(&mut self, at: usize) {
+        let Some(steering) = self.loaded.plan.steerings.get(at) else { return };
+        let up: Vec<EndpointId> =
+            members(steering).filter(|id| self.level(*id) == Level::Up).collect();
+        if let Some(last_good) = self.last_good.get_mut(at).filter(|_| !up.is_empty()) {
+            *last_good = up;
+        }
+        let view = View {
+            fleet: &self.loaded.model.fleet,
+            health: self.health.endpoints(),
+            hosts: &self.hosts,
+            last_good: self.last_good.get(at).map_or(&[], Vec::as_slice),
+        };
+        let prepared = Arc::new(Prepared::new(steering, &view));
+        match self.prepared.get_mut(at) {
+            Some(slot) => *slot = prepared,
+            None => self.prepared.push(prepared),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let model = &self.loaded.model;
+        let entries = self.loaded.zones.iter().enumerate().map(|(at, zone)| {
+            let entry = match &zone.zone {
+                None => ZoneEntry::Failed,
+                Some(zone) => ZoneEntry::Serving(self.served(at, zone.clone())),
+            };
+            (zone.origin.clone(), entry)
+        });
+        let regions = model.fleet.regions.iter().map(|region| self.regions.number(&region.name));
+        Snapshot {
+            generation: self.generation,
+            zones: ZoneSet::new(entries),
+            options: AnswerOptions::of(model),
+            region_labels: regions.collect(),
+            state: Some(Arc::new(State {
+                loaded: self.loaded.clone(),
+                health: self.health.endpoints().to_vec(),
+            })),
+        }
+    }
+
+    /// A zone with its services in the order that the tree knows them by.
+    fn served(&self, at: usize, zone: Arc<Zone>) -> ServedZone {
+        let services = self.loaded.model.zones.get(at).map_or(&[][..], |zone| &zone.services);
+        let numbers = self.loaded.plan.services.get(at).map_or(&[][..], Vec::as_slice);
+        let answers = services.iter().zip(numbers).filter_map(|(service, number)| {
+            let steering = self.loaded.plan.steerings.get(*number)?.clone();
+            let prepared = self.prepared.get(*number)?.clone();
+            let name = service.owner.to_string();
+            let label = self.services.number(&name);
+            Some((Arc::new(ServiceAnswers::new(name.into(), steering, prepared)), label))
+        });
+        let (services, labels) = answers.unzip();
+        ServedZone { zone, services, labels }
+    }
+
+    fn level(&self, id: EndpointId) -> Level {
+        self.health.endpoints().get(id.0 as usize).map_or(Level::Unknown, |health| health.level)
+    }
+}
+
+/// All endpoints of a contest.
+fn members(steering: &Steering) -> impl Iterator<Item = EndpointId> {
+    let pools: Vec<PoolId> = steering.contest.pools().collect();
+    pools.into_iter().flat_map(|pool| steering.contest.members(pool)).map(|(_, id)| *id)
+}

@@ -1,0 +1,95 @@
+//! Services for engine tests, prepared by the real steering from a one-region fleet.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meridian::clock::Tick;
+use meridian::diagnostic::Location;
+use meridian::geo::{Databases, Ground};
+use meridian::health::{EndpointHealth, HostAddresses, Level};
+use meridian::model::{
+    Address, AllDown, Endpoint, EndpointId, Fleet, Method, Pool, PoolId, Region, RegionId, Service,
+    TtlRange,
+};
+use meridian::name::Name;
+use meridian::place::Point;
+use meridian::snapshot::{Prepared, ServiceAnswers, Steering};
+use meridian::steering::{Contest, View};
+
+/// What a service of a test answers.
+#[derive(Default)]
+pub struct Fixed {
+    /// TTL in seconds.
+    pub ttl: u64,
+    /// The endpoints.
+    pub endpoints: Vec<IpAddr>,
+    /// Answers depend on this many bits of the client's address.
+    pub scope: Option<u8>,
+    /// The one endpoint is this hostname.
+    pub cname: Option<Name>,
+    /// Everything is down; what is answered then.
+    pub all_down: Option<AllDown>,
+}
+
+impl Fixed {
+    /// The answers of a service with this owner.
+    pub fn answers(&self, owner: &Name) -> ServiceAnswers {
+        let fleet = self.fleet();
+        let ttl = Duration::from_secs(self.ttl);
+        let prefix = |bits| Method::Affinity { v4: bits, v6: bits };
+        let service = Service {
+            name: owner.to_string(),
+            owner: owner.clone(),
+            at: Location::file("test"),
+            pools: vec![PoolId(0)],
+            policy: vec![self.scope.map_or(Method::Rotate, prefix)],
+            answers: self.cname.is_some().then_some(1),
+            ttl: TtlRange { min: ttl, max: ttl },
+            all_down: self.all_down.clone().unwrap_or(AllDown::All),
+        };
+        let level = if self.all_down.is_some() { Level::Down } else { Level::Up };
+        let health =
+            EndpointHealth { level, cause: "test".into(), since: Tick(0), earliest_change: None };
+        let health = vec![health; fleet.endpoints.len()];
+        let hosts = HostAddresses::default();
+        let view =
+            View { fleet: &fleet, health: &health, hosts: &hosts, last_good: &[] as &[EndpointId] };
+        let ground = Ground::new(&Databases::load(&[]).unwrap(), &[]);
+        let steering = Steering::new(Contest::new(&service, &fleet, true), &fleet, &ground);
+        let prepared = Arc::new(Prepared::new(&steering, &view));
+        ServiceAnswers::new(owner.to_string().into(), Arc::new(steering), prepared)
+    }
+
+    fn fleet(&self) -> Fleet {
+        let address = self.endpoints.iter().copied().map(Address::Ip);
+        let addresses: Vec<Address> =
+            address.chain(self.cname.clone().map(Address::Host)).collect();
+        let endpoint = |address: Address| Endpoint {
+            pool: PoolId(0),
+            region: RegionId(0),
+            address,
+            probe: None,
+            weight: 100,
+            group: None,
+        };
+        let region = Region {
+            name: "here".to_owned(),
+            point: Point::new(0.0, 0.0).unwrap(),
+            country: None,
+            continent: None,
+        };
+        let pool = Pool {
+            name: "web".to_owned(),
+            monitors: Vec::new(),
+            min_up: 0.5,
+            endpoints: 0..addresses.len() as u32,
+        };
+        Fleet {
+            regions: vec![region],
+            pools: vec![pool],
+            endpoints: addresses.into_iter().map(endpoint).collect(),
+            ..Fleet::default()
+        }
+    }
+}
