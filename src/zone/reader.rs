@@ -85,6 +85,7 @@ fn run(
     let mut scope =
         Scope { origin: origin.as_wire().into(), owner: Owner::None, ttl: None, stated_ttl: None };
     let number = reader.files.number(shown, path).unwrap_or_default();
+    reader.records.reserve(text.as_ref().len());
     reader.file(&shown.into(), path, number, text.as_ref(), &mut scope);
     drop(text); // A large file's text must not stay in memory while its records are sorted.
     let Reader { mut records, files, mut diagnostics, tally, .. } = reader;
