@@ -6,6 +6,8 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 
 /// Most mistakes shown of one file: more than anyone corrects before the next run.
 const SHOWN_MAX: u32 = 100;
+/// Errors after which a file is not read on: it is no zone file, and each error costs time.
+const ERRORS_MAX: u32 = 1000;
 
 /// How many mistakes of each file were shown and left out.
 #[derive(Debug, Default)]
@@ -16,6 +18,9 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     shown: u32,
+    /// All errors, those not shown too.
+    all_errors: u32,
+    /// Errors and warnings not shown.
     errors: u32,
     warnings: u32,
 }
@@ -28,6 +33,7 @@ impl Tally {
             self.files.resize(index + 1, Count::default());
         }
         let Some(count) = self.files.get_mut(index) else { return false };
+        count.all_errors += u32::from(severity == Severity::Error);
         let left_out = match severity {
             _ if count.shown < SHOWN_MAX => &mut count.shown,
             Severity::Error => &mut count.errors,
@@ -37,17 +43,30 @@ impl Tally {
         count.errors + count.warnings == 0
     }
 
+    /// Whether the file has so many errors that reading on is of no use.
+    pub(super) fn is_hopeless(&self, file: u16) -> bool {
+        self.files.get(usize::from(file)).is_some_and(|count| count.all_errors >= ERRORS_MAX)
+    }
+
     /// One diagnostic for each file with more mistakes than were shown.
     pub(super) fn hidden<'a>(
         &self,
         name: impl Fn(u16) -> Option<&'a Arc<str>>,
         diagnostics: &mut Diagnostics,
     ) {
-        for (number, Count { errors, warnings, .. }) in (0u16..).zip(&self.files) {
+        for (number, Count { errors, warnings, all_errors, .. }) in (0u16..).zip(&self.files) {
             let Some(name) = name(number).filter(|_| errors + warnings > 0) else { continue };
-            let what = format!(
-                "{errors} more errors and {warnings} more warnings than the {SHOWN_MAX} shown"
-            );
+            let mut what = match (errors, warnings) {
+                (_, 0) => format!("{errors} more errors than the {SHOWN_MAX} mistakes shown"),
+                (0, _) => format!("{warnings} more warnings than the {SHOWN_MAX} mistakes shown"),
+                _ => format!(
+                    "{errors} more errors and {warnings} more warnings than the {SHOWN_MAX} \
+                     mistakes shown"
+                ),
+            };
+            if *all_errors >= ERRORS_MAX {
+                what.push_str("; the file is not read further");
+            }
             let at = Location::file(name);
             diagnostics.push(match errors {
                 0 => Diagnostic::warning(at, what),
@@ -115,8 +134,8 @@ mod tests {
         tally.hidden(|number| names.get(usize::from(number)), &mut diagnostics);
         assert_eq!(
             diagnostics.to_string(),
-            "a: error: 3 more errors and 1 more warnings than the 100 shown\n\
-             c: warning: 0 more errors and 2 more warnings than the 100 shown\n"
+            "a: error: 3 more errors and 1 more warnings than the 100 mistakes shown\n\
+             c: warning: 2 more warnings than the 100 mistakes shown\n"
         );
     }
 }

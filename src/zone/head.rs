@@ -9,6 +9,9 @@ use crate::diagnostic;
 /// Names that look like types and are none in the DNS.
 const ALIASES: [&str; 4] = ["ALIAS", "ANAME", "FLATTEN", "CNAME-FLATTENED"];
 
+/// Longest word for which the nearest known one is looked up; the cost grows with the length.
+pub(super) const SUGGEST_MAX: usize = 32;
+
 /// What the words before the RDATA say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
@@ -93,21 +96,37 @@ fn unknown(word: &Word<'_>, stated: Option<u32>, class_seen: bool) -> Mistake {
     if upper.starts_with('$') {
         return mistake.hint("a directive starts in the first column");
     }
-    match diagnostic::nearest(&upper, rdata::type_names()) {
+    let known = Some(&upper).filter(|upper| upper.len() <= SUGGEST_MAX);
+    match known.and_then(|upper| diagnostic::nearest(upper, rdata::type_names())) {
         Some(known) => mistake.hint(format!("did you mean `{known}`?")),
         None => mistake.hint("types without a name are written `TYPE123`"),
     }
 }
 
-/// Explains a mistake by an owner name that is none: `A 192.0.2.1` in the first column.
+/// Explains a mistake by an owner name that is none, `A 192.0.2.1` in the first column, or by one
+/// that is not in the first column.
 fn owner_forgotten(mistake: Mistake, words: &[Word<'_>], first: usize) -> Mistake {
-    let owner = words.first().filter(|_| first == 1);
-    match owner.filter(|owner| rdata::type_number(owner.text).is_some()) {
-        Some(owner) => mistake.hint(format!(
-            "{} in the first column is the owner name; indent the line to take over the owner before",
-            quote(owner.text)
-        )),
-        None => mistake,
+    let mnemonic = |word: &Word<'_>| rdata::type_number(word.text).is_some();
+    match words {
+        // Types are mostly in upper case, hosts are not: `a` may well be one.
+        [owner, ..]
+            if first == 1 && mnemonic(owner) && !owner.text.iter().any(u8::is_ascii_lowercase) =>
+        {
+            mistake.hint(format!(
+                "{} in the first column is the owner name; \
+                 indent the line to take over the owner before",
+                quote(owner.text)
+            ))
+        }
+        [owner, second, ..]
+            if first == 0
+                && mistake.range == owner.range()
+                && !owner.text.iter().all(u8::is_ascii_digit)
+                && mnemonic(second) =>
+        {
+            mistake.hint("an owner name starts in the first column")
+        }
+        _ => mistake,
     }
 }
 
@@ -131,9 +150,9 @@ mod tests {
             ("IN IN A", Err("`IN` is a second class")),
             ("300 IN 400 A", Err("`400` stands where the type is expected")),
             (
-                "1x A",
-                Err("`1x` is no TTL: expected seconds, or numbers with units as in \
-                          `1h30m` (w, d, h, m, s)"),
+                "1x",
+                Err("`1x` is no TTL: expected seconds, or numbers with units as in `1h30m` \
+                     (w, d, h, m, s)"),
             ),
             ("2147483648 A", Err("`2147483648` is no TTL: at most 2147483647 seconds")),
             ("IN", Err("the type of the record is missing")),
@@ -144,6 +163,10 @@ mod tests {
                 "ALIAS",
                 Err("unknown type `ALIAS` (a service of the zone follows a host name at any \
                            owner)"),
+            ),
+            (
+                "www A 192.0.2.1",
+                Err("unknown type `www` (an owner name starts in the first column)"),
             ),
             ("$TTL 1", Err("unknown type `$TTL` (a directive starts in the first column)")),
             (

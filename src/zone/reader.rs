@@ -75,20 +75,17 @@ fn run(
         diagnostics: Diagnostics::default(),
         tally: Tally::default(),
         chain: Vec::new(),
+        minimum: None,
         rdata: Vec::new(),
         doubts: Vec::new(),
         includes: 0,
         generated: 0,
         open,
     };
-    let mut scope = Scope {
-        origin: origin.as_wire().into(),
-        owner: Owner::None,
-        ttl: None,
-        stated_ttl: None,
-        minimum: None,
-    };
+    let mut scope =
+        Scope { origin: origin.as_wire().into(), owner: Owner::None, ttl: None, stated_ttl: None };
     let number = reader.files.number(shown, path).unwrap_or_default();
+    reader.records.reserve(text.as_ref().len());
     reader.file(&shown.into(), path, number, text.as_ref(), &mut scope);
     drop(text); // A large file's text must not stay in memory while its records are sorted.
     let Reader { mut records, files, mut diagnostics, tally, .. } = reader;
@@ -110,8 +107,6 @@ struct Scope {
     ttl: Option<u32>,
     /// Of the last record that states one (RFC 1035 section 5.1).
     stated_ttl: Option<u32>,
-    /// Of the SOA record.
-    minimum: Option<u32>,
 }
 
 /// The owner of the last record.
@@ -139,6 +134,8 @@ struct Reader<'o> {
     tally: Tally,
     /// The files being read, master file first.
     chain: Vec<Link>,
+    /// The minimum of the SOA record: a default TTL.
+    minimum: Option<u32>,
     /// RDATA of the record being read; kept for its memory.
     rdata: Vec<u8>,
     /// What the record being read probably does not mean.
@@ -158,7 +155,7 @@ impl Reader<'_> {
             self.report(&mut sheet, number, Severity::Error, mistake);
         }
         let mut words = Vec::new();
-        loop {
+        while !self.tally.is_hopeless(number) {
             let read = match lexer.entry(&mut words) {
                 Ok(None) => break,
                 Ok(Some(entry)) => self.entry(number, entry, &words, scope),
@@ -204,14 +201,18 @@ impl Reader<'_> {
             }
             b"$TTL" => {
                 let [time] = exactly(directive, arguments, "$TTL TIME")?;
-                scope.ttl = Some(head::ttl(time)?);
+                let ttl = head::ttl(time);
+                // After a mistake any TTL will do, so that it is not one for each record as well.
+                scope.ttl = ttl.as_ref().ok().copied().or(scope.ttl).or(Some(0));
+                ttl?;
             }
             b"$INCLUDE" => self.include(entry, directive, arguments, scope)?,
             b"$GENERATE" => self.generate(file, entry, directive, arguments, scope)?,
             _ => {
                 let shown = quote(directive.text);
                 let upper = String::from_utf8_lossy(directive.text).to_uppercase();
-                let hint = match diagnostic::nearest(&upper, DIRECTIVES) {
+                let known = Some(&upper).filter(|upper| upper.len() <= head::SUGGEST_MAX);
+                let hint = match known.and_then(|upper| diagnostic::nearest(upper, DIRECTIVES)) {
                     Some(known) => format!("did you mean `{known}`?"),
                     None => "an owner name that starts with a dollar is written `\\$`".to_owned(),
                 };
@@ -241,12 +242,14 @@ impl Reader<'_> {
         rdata::encode(head.rtype, &mut fields, &mut self.rdata)?;
         self.doubts.append(&mut fields.doubts);
         if let (SOA, Some(minimum)) = (head.rtype, self.rdata.last_chunk::<4>()) {
-            scope.minimum = Some(u32::from_be_bytes(*minimum));
+            self.minimum = Some(u32::from_be_bytes(*minimum));
         }
         scope.stated_ttl = head.ttl.or(scope.stated_ttl);
         // RFC 2308 section 4: `$TTL` comes before the TTL stated last (RFC 1035 section 5.1).
-        let ttl = head.ttl.or(scope.ttl).or(scope.stated_ttl).or(scope.minimum);
+        let ttl = head.ttl.or(scope.ttl).or(scope.stated_ttl).or(self.minimum);
         let ttl = ttl.ok_or_else(|| {
+            // Said once: the records after this one lack it for the same reason.
+            self.minimum = Some(0);
             Mistake::new(before.clone(), "the record has no TTL, and none was stated before")
                 .hint("start the file with a default such as `$TTL 1h`")
         })?;

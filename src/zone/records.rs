@@ -108,6 +108,14 @@ impl Records {
         });
     }
 
+    /// Makes room for the records of a text of this length, so that growing leaves no holes in
+    /// the heap; without the memory for it, they grow as they come.
+    pub(super) fn reserve(&mut self, text: usize) {
+        // Short lines of 30 octets, such as addresses have, become 40 octets.
+        let _ = self.arena.try_reserve(text.saturating_mul(2));
+        let _ = self.offsets.try_reserve(text / 16);
+    }
+
     /// Gives back the memory kept for more records.
     pub(super) fn shrink(&mut self) {
         self.arena.shrink_to_fit();

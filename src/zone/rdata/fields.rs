@@ -342,12 +342,11 @@ impl<'w, 'a> Fields<'w, 'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), Mistake> {
         let word = self.plain(what)?;
-        let separator_shown = char::from(separator);
+        let between = char::from(separator);
         let wrong = || {
-            let expected = format_args!(
-                "expected {count} groups of {width} hexadecimal digits with `{separator_shown}` between"
-            )
-            .to_string();
+            let expected = format!(
+                "expected {count} groups of {width} hexadecimal digits with `{between}` between"
+            );
             bad(&word, what, expected)
         };
         let groups: Vec<&[u8]> = word.text.split(|byte| *byte == separator).collect();
@@ -433,7 +432,7 @@ pub(super) fn unescape(word: &Word<'_>, out: &mut Vec<u8>) -> Result<(), Mistake
     Ok(())
 }
 
-/// Appends a name in wire form; relative names are below `origin`. Gives what is probably not meant.
+/// Appends a name in wire form, relative ones below `origin`; gives what is probably not meant.
 pub(in crate::zone) fn name(
     word: &Word<'_>,
     origin: &[u8],

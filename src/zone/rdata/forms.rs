@@ -78,7 +78,7 @@ const fn form(number: u16, name: &'static str, fields: &'static [(Field, &'stati
 
 const OPAQUE: &[(Field, &str)] = &[(Opaque, "RDATA")];
 const KEY: &[(Field, &str)] =
-    &[(U16, "flags"), (U8, "protocol"), (Algorithm, "algorithm"), (Base64, "public key")];
+    &[(U16, "flags field"), (U8, "protocol"), (Algorithm, "algorithm"), (Base64, "public key")];
 const DIGEST: &[(Field, &str)] =
     &[(U16, "key tag"), (Algorithm, "algorithm"), (U8, "digest type"), (Hex, "digest")];
 const SIGNATURE: &[(Field, &str)] = &[
@@ -189,7 +189,7 @@ pub(super) static FORMS: &[Form] = &[
         "NSEC3",
         &[
             (U8, "hash algorithm"),
-            (U8, "flags"),
+            (U8, "flags field"),
             (U16, "iterations"),
             (Salt, "salt"),
             (Hash, "next hashed owner"),
@@ -199,7 +199,7 @@ pub(super) static FORMS: &[Form] = &[
     form(
         51,
         "NSEC3PARAM",
-        &[(U8, "hash algorithm"), (U8, "flags"), (U16, "iterations"), (Salt, "salt")],
+        &[(U8, "hash algorithm"), (U8, "flags field"), (U16, "iterations"), (Salt, "salt")],
     ),
     form(52, "TLSA", USAGE),
     form(53, "SMIMEA", USAGE),
@@ -207,7 +207,7 @@ pub(super) static FORMS: &[Form] = &[
     form(59, "CDS", DIGEST),
     form(60, "CDNSKEY", KEY),
     form(61, "OPENPGPKEY", &[(Base64, "public key")]),
-    form(62, "CSYNC", &[(U32, "serial"), (U16, "flags"), (Types, "types")]),
+    form(62, "CSYNC", &[(U32, "serial"), (U16, "flags field"), (Types, "types")]),
     form(63, "ZONEMD", &[(U32, "serial"), (U8, "scheme"), (U8, "hash algorithm"), (Hex, "digest")]),
     form(64, "SVCB", SERVICE),
     form(65, "HTTPS", SERVICE),
@@ -227,7 +227,7 @@ pub(super) static FORMS: &[Form] = &[
     form(254, "MAILA", OPAQUE),
     form(255, "ANY", OPAQUE),
     form(256, "URI", &[(U16, "priority"), (U16, "weight"), (Octets, "target")]),
-    form(257, "CAA", &[(U8, "flags"), (Tag, "tag"), (Octets, "value")]),
+    form(257, "CAA", &[(U8, "flags field"), (Tag, "tag"), (Octets, "value")]),
     form(258, "AVC", &[(Texts, "text")]),
     form(260, "AMTRELAY", OPAQUE),
     form(261, "RESINFO", &[(Texts, "text")]),

@@ -53,8 +53,15 @@ fn angle(
         }
         let scale = 10u64.pow(digits);
         let value = decimal(word.text, digits).filter(|value| *value < (max + 1) * scale);
-        let value = value
-            .ok_or_else(|| bad(&word, what, format_args!("expected {part} from 0 to {max}")))?;
+        let value = value.ok_or_else(|| {
+            let [positive, negative] = sides.map(char::from);
+            let or = if part == "degrees" {
+                String::new()
+            } else {
+                format!("`{positive}`, `{negative}` or ")
+            };
+            bad(&word, what, format_args!("expected {or}{part} from 0 to {max}"))
+        })?;
         total += value * (worth / scale);
     }
     side(&fields.plain(what)?, what, total, degrees_max, sides)
@@ -71,9 +78,9 @@ fn side(
     degrees_max: u64,
     sides: [u8; 2],
 ) -> Result<u32, Mistake> {
-    let [positive, negative] = sides;
+    let [positive, _] = sides;
     if !is_side(word, sides) || total > degrees_max * 3_600_000 {
-        let (positive, negative) = (char::from(positive), char::from(negative));
+        let [positive, negative] = sides.map(char::from);
         let expected =
             format!("expected `{positive}` or `{negative}` after at most {degrees_max} degrees");
         return Err(bad(word, what, expected));
