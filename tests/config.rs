@@ -48,6 +48,11 @@ impl Case {
         case
     }
 
+    /// The name of the file; `valid_` says that it gives a model.
+    fn name(&self) -> String {
+        self.path.file_stem().unwrap().to_string_lossy().into_owned()
+    }
+
     /// Writes the files, those of `base` where the case has none of its own.
     fn lay_out(&self, base: &Case, folder: &Path) {
         for (name, content) in base.files.iter().chain(&self.files) {
@@ -91,7 +96,7 @@ fn each_golden_configuration_gets_exactly_its_findings() {
         let folder = tempfile::tempdir().unwrap();
         case.lay_out(&base, folder.path());
         let loaded = config::load(&folder.path().join("config"));
-        let name = case.path.file_stem().unwrap().to_string_lossy().into_owned();
+        let name = case.name();
         assert_eq!(loaded.model.is_some(), !loaded.diagnostics.has_errors(), "{name}");
         assert_eq!(loaded.model.is_some(), name.starts_with("valid_"), "{name}: the name says so");
         let found = shown(&loaded, folder.path());
@@ -102,7 +107,8 @@ fn each_golden_configuration_gets_exactly_its_findings() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(cases.len() >= 100, "{} cases", cases.len());
+    let broken = cases.iter().filter(|case| !case.name().starts_with("valid_")).count();
+    assert!(broken >= 60, "{broken} broken configurations");
 }
 
 /// Writes files below a folder.
@@ -295,7 +301,7 @@ fn many_mistakes_are_bounded_and_stay_quick() {
     );
     let loaded = config::load(&folder.path().join("config"));
     let (errors, _) = loaded.diagnostics.counts();
-    assert!((100..300).contains(&errors), "{errors}");
+    assert!((60..300).contains(&errors), "{errors}");
     assert!(loaded.model.is_none());
 }
 

@@ -3,8 +3,6 @@
 //! What [`super::syntax`] leaves is given to serde, which stops at the first mistake. So each one is reported, cut out of the parsed file, and the
 //! rest is read again, until nothing is wrong with what remains.
 
-use std::ops::Range;
-
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -12,14 +10,14 @@ use toml::de::{DeTable, DeValue, Deserializer};
 use super::effective::Effective;
 use super::sheet::Sheet;
 use super::syntax::{Mended, mend, words};
-use super::tree::{Cut, Entry, cut};
+use super::tree::{Entry, Step, cut};
 use super::unsupported::{Rule, refuse};
 use super::value::Fault;
-use super::wording::{date, mistyped};
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use super::wording::{date, is_unknown_key, is_wrong_type, mistyped};
+use crate::diagnostic::{Diagnostic, Location, Source};
 
-/// Mistakes of form reported for one file; each costs another pass over it, and nobody reads more.
-const MISTAKES_MAX: usize = 200;
+/// Passes over one file; each takes out one kind of mistake.
+const PASSES_MAX: usize = 60;
 
 /// Reads a file into its spec; what could not be read is left out and reported in the sheet.
 pub(super) fn read<T: DeserializeOwned + Default>(
@@ -28,85 +26,102 @@ pub(super) fn read<T: DeserializeOwned + Default>(
     effective: Option<Vec<Effective>>,
 ) -> (T, Sheet) {
     let Mended { text, faults, broken } = mend(&source);
-    let mut reading = Reading { source, findings: Diagnostics::default(), cuts: Vec::new() };
-    let lines: Vec<u32> = faults.into_iter().map(|(at, fault)| reading.report(at, fault)).collect();
+    let mut sheet = Sheet { broken, effective, ..Sheet::new(source) };
+    let mut lines = Vec::new();
+    for (at, fault) in faults {
+        lines.push(sheet.source.locate(at.clone()).line);
+        sheet.error(at, fault);
+    }
     let (mut table, errors) = DeTable::parse_recoverable(&text);
-    for (at, fault) in words(&mut table, &errors, &text, &mut reading.cuts) {
+    for (at, fault) in words(&mut table, &errors, &text, &mut sheet.cuts) {
         // One slip in a line is enough to mend; the next may come from the first.
-        if !lines.contains(&reading.source.locate(at.clone()).line) {
-            reading.report(at, fault);
+        if !lines.contains(&sheet.source.locate(at.clone()).line) {
+            sheet.error(at, fault);
         }
     }
-    reading.dates(&mut table);
-    for (span, fault) in refuse(&mut table, rules, &mut reading.cuts) {
-        reading.report(span, fault);
+    dates(&mut sheet, &mut table);
+    for (span, fault) in refuse(&mut table, rules, &mut sheet.cuts) {
+        sheet.error(span, fault);
     }
-    let spec = reading.spec(table);
-    let broken = broken || spec.is_none();
-    let Reading { source, findings, cuts } = reading;
-    (spec.unwrap_or_default(), Sheet { source, cuts, broken, findings, effective })
+    let spec = spec(&mut sheet, table);
+    sheet.broken |= spec.is_none();
+    (spec.unwrap_or_default(), sheet)
 }
 
-struct Reading {
-    source: Source,
-    findings: Diagnostics,
-    cuts: Vec<Cut>,
+/// Reports dates, which TOML has and this language has not.
+fn dates(sheet: &mut Sheet, table: &mut Spanned<DeTable<'_>>) {
+    let mut spans = Vec::new();
+    let doomed = &mut |entry: &Entry<'_, '_>| {
+        let is_date = matches!(entry.value.get_ref(), DeValue::Datetime(_));
+        if is_date {
+            spans.push(entry.value.span());
+        }
+        is_date
+    };
+    cut(table, doomed, &mut sheet.cuts);
+    for span in spans {
+        let fault = date(sheet.source.text().get(span.clone()).unwrap_or_default());
+        sheet.error(span, fault);
+    }
 }
 
-impl Reading {
-    /// Reports a mistake, and says in which line.
-    fn report(&mut self, span: Range<usize>, Fault { what, hint }: Fault) -> u32 {
-        let at = self.source.locate(span);
-        let line = at.line;
-        self.findings.push(Diagnostic { hint, ..Diagnostic::error(at, what) });
-        line
-    }
-
-    /// Reports dates, which TOML has and this language has not.
-    fn dates(&mut self, table: &mut Spanned<DeTable<'_>>) {
-        let mut spans = Vec::new();
-        let doomed = &mut |entry: &Entry<'_, '_>| {
-            let is_date = matches!(entry.value.get_ref(), DeValue::Datetime(_));
-            if is_date {
-                spans.push(entry.value.span());
-            }
-            is_date
+/// The spec of what can be read; `None` when the reader cannot say where it stumbled, or does so
+/// too often.
+fn spec<T: DeserializeOwned>(sheet: &mut Sheet, mut table: Spanned<DeTable<'_>>) -> Option<T> {
+    for _ in 0..PASSES_MAX {
+        let error = match T::deserialize(Deserializer::from(table.clone())) {
+            Ok(spec) => return Some(spec),
+            Err(error) => error,
         };
-        cut(table, doomed, &mut self.cuts);
-        for span in spans {
-            let fault = date(self.source.text().get(span.clone()).unwrap_or_default());
-            self.report(span, fault);
+        let span = error.span().unwrap_or_default();
+        let mut wrong: Option<(Vec<Step>, &str)> = None;
+        let find = &mut |entry: &Entry<'_, '_>| {
+            let here = entry.key.as_ref() == Some(&span) || entry.value.span() == span;
+            if here && wrong.is_none() {
+                wrong = Some((entry.path.to_vec(), entry.value.get_ref().type_str()));
+            }
+            false
+        };
+        cut(&mut table, find, &mut Vec::new());
+        let Some((path, kind)) = wrong else {
+            sheet.error(span, Fault::new(error.message()));
+            return None;
+        };
+        let unknown = is_unknown_key(error.message());
+        let general = unknown || is_wrong_type(error.message());
+        let mut faults = Vec::new();
+        let doomed = &mut |entry: &Entry<'_, '_>| {
+            let alike = unknown || entry.value.get_ref().type_str() == kind;
+            let doomed = entry.path == path || (general && alike && is_twin(entry.path, &path));
+            if doomed {
+                let at = entry.key.clone().filter(|_| unknown);
+                let fault = mistyped(error.message(), entry.path, entry.value.get_ref());
+                faults.push((at.unwrap_or_else(|| entry.value.span()), fault));
+            }
+            doomed
+        };
+        cut(&mut table, doomed, &mut sheet.cuts);
+        for (span, fault) in faults {
+            sheet.error(span, fault);
         }
     }
+    let at = Location::file(sheet.source.file());
+    let what = format!("more than {PASSES_MAX} kinds of mistakes, the rest is not shown");
+    sheet.findings.push(Diagnostic::error(at, what));
+    None
+}
 
-    /// The spec of what can be read; `None` when the reader cannot say where it stumbled, or does
-    /// so too often.
-    fn spec<T: DeserializeOwned>(&mut self, mut table: Spanned<DeTable<'_>>) -> Option<T> {
-        for _ in 0..MISTAKES_MAX {
-            let error = match T::deserialize(Deserializer::from(table.clone())) {
-                Ok(spec) => return Some(spec),
-                Err(error) => error,
-            };
-            let span = error.span().unwrap_or_default();
-            let mut fault = None;
-            let doomed = &mut |entry: &Entry<'_, '_>| {
-                let is_key = entry.key.as_ref() == Some(&span);
-                if fault.is_some() || !(is_key || entry.value.span() == span) {
-                    return false;
-                }
-                fault = Some(mistyped(error.message(), entry.path, entry.value.get_ref()));
-                true
-            };
-            cut(&mut table, doomed, &mut self.cuts);
-            let Some(fault) = fault else {
-                self.report(span, Fault::new(error.message()));
-                return None;
-            };
-            self.report(span, fault);
-        }
-        let at = crate::diagnostic::Location::file(self.source.file());
-        let what = format!("more than {MISTAKES_MAX} mistakes, the rest is not shown");
-        self.findings.push(Diagnostic::error(at, what));
-        None
-    }
+/// Tables that hold tables by name.
+const NAMED: [&str; 5] = ["region", "monitor", "pool", "network", "service"];
+
+/// Whether the same key of another table of the kind is meant: `[pool.a] x` and `[pool.b] x`.
+/// Taking all at once saves a pass for each.
+fn is_twin(path: &[Step], other: &[Step]) -> bool {
+    let named = matches!(path, [Step::Key(kind), _, _, ..] if NAMED.contains(&kind.as_str()));
+    path.len() == other.len()
+        && path.iter().zip(other).enumerate().all(|(index, pair)| match pair {
+            (Step::Key(_), Step::Key(_)) if index == 1 && named => true,
+            (Step::Item(_), Step::Item(_)) => true,
+            (a, b) => a == b,
+        })
 }

@@ -13,6 +13,9 @@ use super::tree::{Cut, Step};
 use super::value::Fault;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source, nearest};
 
+/// Mistakes shown of one file; nobody reads more, and looking up what was meant takes time.
+const MISTAKES_MAX: usize = 200;
+
 /// One file while it is resolved.
 pub(super) struct Sheet {
     /// The text.
@@ -21,19 +24,37 @@ pub(super) struct Sheet {
     pub cuts: Vec<Cut>,
     /// Whether more may be missing than what was cut out, as after a lost bracket.
     pub broken: bool,
-    /// All mistakes and warnings of this file.
+    /// All mistakes and warnings of this file, up to [`MISTAKES_MAX`] mistakes.
     pub findings: Diagnostics,
+    /// Number of mistakes, those not shown included.
+    pub mistakes: usize,
     /// Every value in force, when somebody asks for them.
     pub effective: Option<Vec<Effective>>,
 }
 
 impl Sheet {
+    /// A file of which nothing is known yet.
+    pub(super) fn new(source: Source) -> Self {
+        Self {
+            source,
+            cuts: Vec::new(),
+            broken: false,
+            findings: Diagnostics::default(),
+            mistakes: 0,
+            effective: None,
+        }
+    }
+
+    /// Whether so much is wrong that looking for more is a waste.
+    pub(super) fn is_full(&self) -> bool {
+        self.mistakes >= MISTAKES_MAX
+    }
+
     /// A stand-in for a file that cannot be read: anything may be missing from it.
     pub(super) fn unreadable(file: &str, why: Diagnostic) -> Self {
         let mut findings = Diagnostics::default();
         findings.push(why);
-        let source = Source::new(file, "");
-        Self { source, cuts: Vec::new(), broken: true, findings, effective: None }
+        Self { broken: true, findings, mistakes: 1, ..Self::new(Source::new(file, "")) }
     }
 
     /// The top of the file.
@@ -43,12 +64,21 @@ impl Sheet {
 
     /// Reports a mistake.
     pub(super) fn error(&mut self, span: Range<usize>, fault: Fault) {
-        self.report(Severity::Error, span, fault);
+        self.mistakes += 1;
+        if self.mistakes <= MISTAKES_MAX {
+            self.report(Severity::Error, span, fault);
+        } else if self.mistakes == MISTAKES_MAX + 1 {
+            let at = Location::file(self.source.file());
+            let what = format!("more than {MISTAKES_MAX} mistakes, the rest is not shown");
+            self.findings.push(Diagnostic::error(at, what));
+        }
     }
 
     /// Reports what is probably not meant.
     pub(super) fn warn(&mut self, span: Range<usize>, fault: Fault) {
-        self.report(Severity::Warning, span, fault);
+        if !self.is_full() {
+            self.report(Severity::Warning, span, fault);
+        }
     }
 
     fn report(&mut self, severity: Severity, span: Range<usize>, fault: Fault) {
@@ -245,6 +275,9 @@ impl Section<'_> {
         let mut first: HashMap<U, Range<usize>> = HashMap::new();
         let mut items = Vec::new();
         for item in field.get_ref() {
+            if self.sheet.is_full() {
+                break;
+            }
             match read(item.get_ref()) {
                 Err(fault) => self.error(item.span(), fault),
                 Ok(None) => {}

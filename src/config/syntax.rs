@@ -167,14 +167,12 @@ fn touches(value: &Range<usize>, error: &Range<usize>) -> bool {
     value.start <= error.start && error.start <= value.end
 }
 
-/// The lines of the statement that `at` is in, as far as can be told without parsing: up to the
-/// next line that looks like a statement; a broken header takes its whole table along.
+/// The lines of the statement that starts in the line of `at`, as far as can be told without
+/// parsing: up to the next line that looks like a statement; a broken header takes its whole table
+/// along.
 fn statement(text: &str, at: usize) -> Range<usize> {
     let at = at.min(text.len());
-    let mut start = line_start(text, at);
-    while start > 0 && !(is_header(text, start) || is_key(text, start)) {
-        start = line_start(text, start - 1);
-    }
+    let start = line_start(text, at);
     let whole_table = is_header(text, start);
     let mut end = line_end(text, at);
     while end < text.len() {
@@ -230,7 +228,7 @@ mod tests {
             ("a = [1,\n[t]\nc = 3\n", vec!["[t]", "c = 3"]),
             ("[t\na = 1\n[u]\nc = 3\n", vec!["[u]", "c = 3"]),
             ("a = { b = 1 ]\nc = 3\n", vec!["c = 3"]),
-            ("a = 1 x\nc = 3\n", vec!["a = 1", "c = 3"]),
+            ("a = [1] x\nc = 3\n", vec!["a = [1]", "c = 3"]),
             ("a = \"ä\nc = 3\n", vec!["c = 3"]),
             ("]]]]\n", vec![]),
         ] {

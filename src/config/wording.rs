@@ -77,7 +77,7 @@ pub(super) fn date(text: &str) -> Fault {
 pub(super) fn mistyped(message: &str, path: &[Step], value: &DeValue<'_>) -> Fault {
     let (key, is_item) = named(path);
     let expected = message.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
-    if message.starts_with("unknown field") {
+    if is_unknown_key(message) {
         return match (path, value) {
             ([Step::Key(kind), Step::Key(name), Step::Key(_)], DeValue::Table(_))
                 if kind == "service" =>
@@ -89,7 +89,7 @@ pub(super) fn mistyped(message: &str, path: &[Step], value: &DeValue<'_>) -> Fau
         };
     }
     let of = if is_item { "an item of " } else { "" };
-    if message.contains("as i128") || message.contains("as u128") {
+    if is_too_large(message) {
         return Fault::new(format!("{of}`{key}` is out of range, found {}", found(value)));
     }
     let words = match expected {
@@ -106,6 +106,21 @@ pub(super) fn mistyped(message: &str, path: &[Step], value: &DeValue<'_>) -> Fau
         Some(meant) => fault.hint(format!("write `{meant}`")),
         None => fault,
     }
+}
+
+/// Whether serde complains of a key.
+pub(super) fn is_unknown_key(message: &str) -> bool {
+    message.starts_with("unknown field")
+}
+
+/// Whether serde complains of a type, which holds for all values of that type in that place.
+pub(super) fn is_wrong_type(message: &str) -> bool {
+    message.starts_with("invalid type") && !is_too_large(message)
+}
+
+/// Whether serde found a whole number beyond 64 bits, which it calls another type.
+fn is_too_large(message: &str) -> bool {
+    message.contains("as i128") || message.contains("as u128")
 }
 
 /// The last key of a path, and whether an item of its list is meant.

@@ -31,6 +31,9 @@ pub(super) fn resolve(
     let mut seen: HashMap<Address, Range<usize>> = HashMap::new();
     let mut endpoints = Vec::new();
     for (index, item) in items.get_ref().iter().enumerate() {
+        if section.sheet.is_full() {
+            break;
+        }
         let mut section = section.item("endpoints", index, item.span());
         let table = &item.get_ref().0;
         let Some(endpoint) = endpoint(&mut section, pool, table, regions) else { continue };

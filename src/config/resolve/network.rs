@@ -124,6 +124,7 @@ fn lines(section: &mut Section<'_>, source: &Source, network: &mut Network, clai
             Ok(read) => network.prefixes.push(read),
             Err(Fault { what, hint }) => {
                 let at = source.locate(start..start + text.len());
+                section.sheet.mistakes += 1;
                 section.sheet.findings.push(Diagnostic { hint, ..Diagnostic::error(at, what) });
                 mistakes += 1;
                 if mistakes == FILE_MISTAKES_MAX {

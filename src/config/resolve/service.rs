@@ -189,10 +189,10 @@ fn ttl(
     let header = table.ttl.as_ref().map_or_else(|| section.header(), Spanned::span);
     let bounds = table.ttl.as_ref().map_or(&empty, |table| &table.get_ref().0);
     let mut section = section.inside("ttl", header);
-    let before = section.sheet.findings.counts();
+    let before = section.sheet.mistakes;
     let min = section.value("min", &bounds.min, d::TTL_MIN, seconds("min"));
     let max = section.value("max", &bounds.max, d::TTL_MAX, seconds("max"));
-    if section.sheet.findings.counts() != before {
+    if section.sheet.mistakes != before {
         return TtlRange { min, max };
     }
     if min > max {

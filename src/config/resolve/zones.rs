@@ -134,6 +134,9 @@ fn services(
     let mut owners: HashMap<Name, Range<usize>> = HashMap::new();
     let mut services = Vec::new();
     for (key, table) in ordered {
+        if top.sheet.is_full() {
+            break;
+        }
         let Some(owner) = top.read_owner(key.get_ref(), key.span(), origin) else { continue };
         let at = top.locate(key.span());
         if let Some(before) = owners.insert(owner.clone(), key.span()) {
