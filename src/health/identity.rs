@@ -28,25 +28,13 @@ impl EndpointIdentity {
         }
     }
 
-    /// `address` as text; hostnames with a final dot.
-    pub fn address_text(&self) -> String {
-        address_text(&self.address)
-    }
-
     /// `probe` as text, with its port if it has one; `None`: probed at `address`.
     pub fn probe_text(&self) -> Option<String> {
         let probe = self.probe.as_ref()?;
         Some(match (&probe.address, probe.port) {
             (Address::Ip(ip), Some(port)) => std::net::SocketAddr::new(*ip, port).to_string(),
             (Address::Host(name), Some(port)) => format!("{name}:{port}"),
-            (address, None) => address_text(address),
+            (address, None) => address.to_string(),
         })
-    }
-}
-
-fn address_text(address: &Address) -> String {
-    match address {
-        Address::Ip(ip) => ip.to_string(),
-        Address::Host(name) => name.to_string(),
     }
 }

@@ -52,6 +52,8 @@ pub struct EndpointHealth {
     pub level: Level,
     /// Why, in words: `monitor ready: connection refused`.
     pub cause: Arc<str>,
+    /// The sort of failure behind `cause`; `None` unless down.
+    pub kind: Option<CauseKind>,
     /// Since when.
     pub since: Tick,
     /// Shortest time in which `level` could change; `None`: it cannot (no monitors).

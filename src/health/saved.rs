@@ -113,7 +113,7 @@ impl SavedVerdict {
     /// What a verdict on this endpoint and monitor is filed under.
     pub(super) fn place_of(identity: &EndpointIdentity, monitor: &str) -> Place {
         let (pool, region) = (identity.pool.clone(), identity.region.clone());
-        (pool, region, identity.address_text(), identity.probe_text(), monitor.to_owned())
+        (pool, region, identity.address.to_string(), identity.probe_text(), monitor.to_owned())
     }
 
     /// What it says.

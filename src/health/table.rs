@@ -231,7 +231,8 @@ impl Row {
     fn health(&self, now: Tick) -> EndpointHealth {
         let Some(first) = self.cells.first() else {
             let (level, cause) = (Level::Up, "no monitors".into());
-            return EndpointHealth { level, cause, since: Tick(0), earliest_change: None };
+            let (kind, since) = (None, Tick(0));
+            return EndpointHealth { level, cause, kind, since, earliest_change: None };
         };
         let level_of =
             |cell: &Cell| Level::from(merge(cell.rules.vantage, [cell.machine.verdict()]));
@@ -249,9 +250,11 @@ impl Row {
                 format!("monitor {}: {}", cell.name, cell.machine.cause()).into()
             }
         };
+        let kind = at_level().find_map(|cell| cell.machine.kind());
         EndpointHealth {
             level,
             cause,
+            kind,
             since: since.unwrap_or(now),
             earliest_change: self.earliest_change(level, now),
         }

@@ -1,5 +1,6 @@
 //! Pools and the endpoints in them.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -51,6 +52,16 @@ pub enum Address {
     Ip(IpAddr),
     /// A hostname, resolved in the background or answered as CNAME.
     Host(Name),
+}
+
+impl fmt::Display for Address {
+    /// An IP address, or a hostname with a final dot.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Host(name) => name.fmt(f),
+        }
+    }
 }
 
 /// Where an endpoint is probed.

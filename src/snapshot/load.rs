@@ -1,6 +1,5 @@
 //! From files to what a snapshot is made of: configuration, zones, geography, plan.
 
-use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +9,9 @@ use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location};
 use crate::geo::{Databases, Ground};
-use crate::model::{Model, Service, ZoneFiles};
+use crate::model::{Model, ZoneFiles};
 use crate::name::Name;
-use crate::zone::{self, Records, SteeredOwner, Zone};
+use crate::zone::{self, SteeredOwner, Zone};
 
 /// Everything that the files say, checked and compiled; independent of health.
 #[derive(Debug)]
@@ -166,8 +165,8 @@ fn warn_of_old_databases(model: &Model, databases: &Databases, diagnostics: &mut
     }
 }
 
-/// Reads a zone; `None` when its services contradict its master file, or changed while the master
-/// file cannot be read: then nothing of the load may be used.
+/// Reads a zone; `None` when its services changed while its master file cannot be used: then
+/// nothing of the load may be used.
 fn load_zone(
     files: &ZoneFiles,
     previous: Option<&Loaded>,
@@ -185,12 +184,6 @@ fn load_zone(
     diagnostics.extend(found);
     if broken {
         return broken_zone(files, owners, before, stamps, diagnostics);
-    }
-    let conflicts = conflicts(&records, &files.services, &files.origin);
-    let contradicted = conflicts.has_errors();
-    diagnostics.extend(conflicts);
-    if contradicted {
-        return None;
     }
     let stands_alone = |owner: &Name| !records.iter().any(|r| r.owner == owner.as_wire());
     let lone = owners.iter().map(stands_alone).collect();
@@ -243,41 +236,4 @@ impl LoadedZone {
             && !self.stamps.is_empty()
             && self.stamps.iter().all(settled)
     }
-}
-
-/// Steered names that the master file contradicts.
-fn conflicts(records: &Records, services: &[Service], origin: &Name) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    let mut cuts: HashSet<&[u8]> = HashSet::new();
-    let mut by_owner: std::collections::HashMap<&[u8], Vec<u16>> = std::collections::HashMap::new();
-    let owners: HashSet<&[u8]> = services.iter().map(|s| s.owner.as_wire()).collect();
-    for record in records.iter() {
-        if record.rtype == 39 || (record.rtype == 2 && record.owner != origin.as_wire()) {
-            cuts.insert(record.owner);
-        }
-        if let Some(owner) = owners.get(record.owner) {
-            by_owner.entry(owner).or_default().push(record.rtype);
-        }
-    }
-    for service in services {
-        let types = by_owner.get(service.owner.as_wire()).map_or(&[][..], Vec::as_slice);
-        for (rtype, word) in [(1, "A"), (28, "AAAA"), (5, "CNAME")] {
-            if types.contains(&rtype) {
-                let what = format!("`{}` has a static {word} record and is steered", service.owner);
-                let hint = "remove one of the two: the record from the master file, or the service";
-                found.push(Diagnostic::error(service.at.clone(), what).hint(hint));
-            }
-        }
-        let mut name = Some(service.owner.clone());
-        while let Some(at) = name.filter(|name| name.is_at_or_below(origin)) {
-            if cuts.contains(at.as_wire()) {
-                let what =
-                    format!("`{}` is at or below the delegation or DNAME `{at}`", service.owner);
-                let hint = "names there are not answered by this zone";
-                found.push(Diagnostic::error(service.at.clone(), what).hint(hint));
-            }
-            name = at.parent();
-        }
-    }
-    found
 }

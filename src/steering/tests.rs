@@ -46,6 +46,7 @@ fn healthy(level: Level, change: Option<u64>) -> EndpointHealth {
     EndpointHealth {
         level,
         cause: "test".into(),
+        kind: None,
         since: Tick(0),
         earliest_change: change.map(Duration::from_secs),
     }

@@ -49,8 +49,13 @@ impl Fixed {
             all_down: self.all_down.clone().unwrap_or(AllDown::All),
         };
         let level = if self.all_down.is_some() { Level::Down } else { Level::Up };
-        let health =
-            EndpointHealth { level, cause: "test".into(), since: Tick(0), earliest_change: None };
+        let health = EndpointHealth {
+            level,
+            cause: "test".into(),
+            kind: None,
+            since: Tick(0),
+            earliest_change: None,
+        };
         let health = vec![health; fleet.endpoints.len()];
         let hosts = HostAddresses::default();
         let view =
