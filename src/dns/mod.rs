@@ -1,9 +1,14 @@
 //! DNS: the answer engine and the transports that call it.
 
+mod counters;
 mod edns;
 pub mod engine;
+mod socket;
+mod udp;
 mod wire;
 mod writer;
 
+pub use counters::{Counters, TcpCounters, Totals};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
+pub use udp::{UdpServer, UdpSockets};
 pub use wire::Parsed;

@@ -29,6 +29,11 @@ impl Labels {
         Self { limit, known: Mutex::new(known) }
     }
 
+    /// All numbers are below this.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// The number of a name, a new one for a new name; 0 when all are taken.
     pub fn number(&self, name: &str) -> u32 {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,241 @@
+//! Counts of queries and replies, written by each worker for itself and summed by a scrape.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::engine::{Answer, Reply, Transport};
+use crate::snapshot::Labels;
+
+/// Response codes that are counted apart: those of RFC 6895 section 2.3 up to BADCOOKIE.
+const RCODES: usize = 24;
+
+/// The counters of all transports.
+#[derive(Debug)]
+pub struct Counters {
+    services: Arc<Labels>,
+    regions: Arc<Labels>,
+    /// Only grows when a transport starts; the lock is taken then and by scrapes.
+    workers: Mutex<Vec<Arc<WorkerCounters>>>,
+    /// TCP connections.
+    pub tcp: TcpCounters,
+}
+
+/// What concerns TCP connections.
+#[derive(Debug, Default)]
+pub struct TcpCounters {
+    /// Connections open now.
+    pub open: AtomicU64,
+    /// Connections closed early to make room for new ones.
+    pub evicted: AtomicU64,
+    /// Connections closed because the client kept none of the time limits.
+    pub timed_out: AtomicU64,
+    /// Failures to accept a connection.
+    pub accept_errors: AtomicU64,
+}
+
+/// The counters of one UDP worker, or of all TCP connections.
+///
+/// One worker writes and a scrape reads, so relaxed loads and stores are enough. They begin a
+/// cache line of their own, so that workers do not slow each other.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct WorkerCounters {
+    /// Whether several threads write, as for TCP.
+    shared: bool,
+    queries: [AtomicU64; Transport::ALL.len()],
+    rcodes: [AtomicU64; RCODES],
+    dropped: AtomicU64,
+    malformed: AtomicU64,
+    truncated: AtomicU64,
+    panics: AtomicU64,
+    receive_errors: AtomicU64,
+    send_errors: AtomicU64,
+    services: Box<[AtomicU64]>,
+    regions: Box<[AtomicU64]>,
+}
+
+/// Sums over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Queries received, by transport.
+    pub queries: Vec<(Transport, u64)>,
+    /// Replies, by response code; codes that never occurred are left out.
+    pub replies: Vec<(u16, u64)>,
+    /// Answers by service.
+    pub services: Vec<(String, u64)>,
+    /// Answers by region of the first address.
+    pub regions: Vec<(String, u64)>,
+    /// Queries without a reply, by intent.
+    pub dropped: u64,
+    /// Malformed queries, answered or not.
+    pub malformed: u64,
+    /// Replies cut to fit.
+    pub truncated: u64,
+    /// Queries lost to a panic, or a worker restarted after one.
+    pub panics: u64,
+    /// Failures to receive.
+    pub receive_errors: u64,
+    /// Replies that could not be sent.
+    pub send_errors: u64,
+}
+
+impl Counters {
+    /// Counters whose services and regions are numbered by these labels.
+    pub fn new(services: Arc<Labels>, regions: Arc<Labels>) -> Self {
+        let workers = Mutex::new(Vec::new());
+        Self { services, regions, workers, tcp: TcpCounters::default() }
+    }
+
+    /// The counters of a new worker; `shared`: several threads will write them.
+    pub(super) fn worker(&self, shared: bool) -> Arc<WorkerCounters> {
+        let zeros = |count: u32| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let worker = Arc::new(WorkerCounters {
+            shared,
+            queries: Default::default(),
+            rcodes: Default::default(),
+            dropped: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            truncated: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            receive_errors: AtomicU64::new(0),
+            send_errors: AtomicU64::new(0),
+            services: zeros(self.services.limit()),
+            regions: zeros(self.regions.limit()),
+        });
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker.clone());
+        worker
+    }
+
+    /// The sums of the moment.
+    pub fn totals(&self) -> Totals {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sum = |read: &dyn Fn(&WorkerCounters) -> Option<&AtomicU64>| -> u64 {
+            workers
+                .iter()
+                .filter_map(|worker| read(worker))
+                .map(|c| c.load(Ordering::Relaxed))
+                .sum()
+        };
+        let named = |labels: &Labels, read: fn(&WorkerCounters) -> &[AtomicU64]| {
+            let names = labels.names().into_iter().enumerate();
+            let counted = names.map(|(at, name)| (name, sum(&|worker| read(worker).get(at))));
+            // Number 0 exists for the surplus alone.
+            counted.enumerate().filter(|(at, (_, n))| *at > 0 || *n > 0).map(|(_, c)| c).collect()
+        };
+        let replies = (0..RCODES).map(|rcode| (rcode as u16, sum(&|w| w.rcodes.get(rcode))));
+        Totals {
+            queries: Transport::ALL
+                .map(|transport| (transport, sum(&|worker| worker.queries(transport))))
+                .to_vec(),
+            replies: replies.filter(|(_, count)| *count > 0).collect(),
+            services: named(&self.services, |worker| &worker.services),
+            regions: named(&self.regions, |worker| &worker.regions),
+            dropped: sum(&|worker| Some(&worker.dropped)),
+            malformed: sum(&|worker| Some(&worker.malformed)),
+            truncated: sum(&|worker| Some(&worker.truncated)),
+            panics: sum(&|worker| Some(&worker.panics)),
+            receive_errors: sum(&|worker| Some(&worker.receive_errors)),
+            send_errors: sum(&|worker| Some(&worker.send_errors)),
+        }
+    }
+}
+
+impl WorkerCounters {
+    /// Counts a query and what became of it.
+    pub(super) fn answered(&self, transport: Transport, answer: &Answer) {
+        let facts = &answer.facts;
+        self.add(self.queries(transport), 1);
+        match answer.reply {
+            Reply::Length(_) => self.add(self.rcodes.get(usize::from(facts.rcode)), 1),
+            Reply::Drop => self.add(Some(&self.dropped), 1),
+        }
+        if facts.malformed {
+            self.add(Some(&self.malformed), 1);
+        }
+        if facts.truncated {
+            self.add(Some(&self.truncated), 1);
+        }
+        if let Some(service) = facts.service {
+            self.add(self.services.get(service as usize), 1);
+        }
+        if let Some(region) = facts.region {
+            self.add(self.regions.get(region as usize), 1);
+        }
+    }
+
+    /// Counts a query that a panic took, which is all that is known of it.
+    pub(super) fn panicked(&self) {
+        self.add(Some(&self.panics), 1);
+    }
+
+    /// Counts a failure to receive.
+    pub(super) fn receive_failed(&self) {
+        self.add(Some(&self.receive_errors), 1);
+    }
+
+    /// Counts replies that could not be sent.
+    pub(super) fn sends_failed(&self, replies: usize) {
+        self.add(Some(&self.send_errors), replies as u64);
+    }
+
+    fn queries(&self, transport: Transport) -> Option<&AtomicU64> {
+        self.queries.get(transport as usize)
+    }
+
+    fn add(&self, counter: Option<&AtomicU64>, more: u64) {
+        let Some(counter) = counter else { return };
+        if self.shared {
+            counter.fetch_add(more, Ordering::Relaxed);
+        } else {
+            counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::engine::Facts;
+
+    #[test]
+    fn totals_are_the_sums_of_all_workers_by_name() {
+        let labels = |names: [&str; 2]| {
+            let labels = Arc::new(Labels::new(3));
+            for name in names {
+                labels.number(name);
+            }
+            labels
+        };
+        let counters = Counters::new(labels(["www", "api"]), labels(["eu", "us"]));
+        let facts = Facts { service: Some(2), region: Some(1), ..Facts::default() };
+        let answer = Answer { reply: Reply::Length(40), facts };
+        for (shared, transport) in [(false, Transport::Udp), (true, Transport::Tcp)] {
+            let worker = counters.worker(shared);
+            worker.answered(transport, &answer);
+            worker.answered(transport, &answer);
+            let cut = Facts { truncated: true, ..Facts::default() };
+            worker.answered(transport, &Answer { reply: Reply::Length(12), facts: cut });
+            let bad = Facts { rcode: 1, malformed: true, ..Facts::default() };
+            worker.answered(transport, &Answer { reply: Reply::Length(12), facts: bad });
+            let lost = Facts { malformed: true, ..Facts::default() };
+            worker.answered(transport, &Answer { reply: Reply::Drop, facts: lost });
+            worker.panicked();
+            worker.sends_failed(3);
+            worker.receive_failed();
+        }
+        let name = |text: &str| text.to_owned();
+        let expected = Totals {
+            queries: vec![(Transport::Udp, 5), (Transport::Tcp, 5)],
+            replies: vec![(0, 6), (1, 2)],
+            services: vec![(name("www"), 0), (name("api"), 4)],
+            regions: vec![(name("eu"), 4), (name("us"), 0)],
+            dropped: 2,
+            malformed: 4,
+            truncated: 2,
+            panics: 2,
+            receive_errors: 2,
+            send_errors: 6,
+        };
+        assert_eq!(counters.totals(), expected);
+    }
+}
