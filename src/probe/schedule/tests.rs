@@ -37,7 +37,7 @@ impl Drive {
             }
             for start in self.schedule.start(Tick(self.now), 0) {
                 let target = &start.target;
-                let names = (target.identity.address_text(), target.definition.name.clone());
+                let names = (target.identity.address.to_string(), target.definition.name.clone());
                 self.starts.push((self.now, names.0, names.1));
                 self.ends.entry(self.now + self.took_ms.max(1)).or_default().push(start.serial);
             }
@@ -147,7 +147,7 @@ fn a_changed_monitor_is_probed_anew_and_results_follow_renumbering() {
     let started = schedule.start(Tick(300), 0);
     let serial = |number: u8| {
         let address = format!("10.0.0.{number}");
-        let found = started.iter().find(|s| s.target.identity.address_text() == address);
+        let found = started.iter().find(|s| s.target.identity.address.to_string() == address);
         found.unwrap().serial
     };
     schedule.replace(&targets(&fleet(1..2, vec![monitor("port", SECOND)]), 9, 2), Tick(400));

@@ -30,7 +30,7 @@ fn start(first: Targets, took: Duration, capacity: usize) -> Running {
         log.lock().unwrap().push(begin.elapsed());
         async move {
             sleep(took).await;
-            match target.identity.address_text().as_str() {
+            match target.identity.address.to_string().as_str() {
                 "10.0.0.1" => Outcome::failure(CauseKind::Refused, "connection refused"),
                 "10.0.0.13" => panic!("a check with a fault"),
                 _ => Outcome::Success,
