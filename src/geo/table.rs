@@ -33,8 +33,9 @@ pub(super) struct Run<A> {
 }
 
 impl PrefixTable {
-    /// Classes are numbers below this, so that a class and a scope fill 32 bits.
-    pub const CLASSES_MAX: u32 = 1 << 24;
+    /// Classes are numbers below this: a class and a scope share 32 bits, and one class is the
+    /// table's own.
+    pub const CLASSES_MAX: u32 = (1 << 24) - 1;
 
     /// A table that has all clients in one class, with scope 0.
     pub fn constant(class: u32) -> Self {
@@ -49,7 +50,7 @@ impl PrefixTable {
     ) -> Self {
         let v4 = Builder::<u32>::tree(v4.map(|run| (run.first, run.last, run.class.unwrap_or(0))));
         let uniform = v4.uniform();
-        // A class of its own that no look-up reaches keeps scopes from spanning folded blocks.
+        // The table's own class, which no look-up reaches, keeps scopes from spanning folded blocks.
         let folded = uniform.unwrap_or(Self::CLASSES_MAX);
         let v6 = v6.map(|run| (run.first, run.last, run.class.unwrap_or(folded)));
         Self { v4, v6: Builder::<u128>::tree(v6), folds: uniform.is_none() }
