@@ -25,3 +25,7 @@ pub mod snapshot;
 
 pub mod dns;
 pub mod probe;
+
+pub mod admin;
+
+pub mod cli;

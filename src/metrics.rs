@@ -23,8 +23,6 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     /// Failed writes to the state folder.
     pub state_failures: IntCounter,
-    /// Probe results dropped because the queue to the publisher was full.
-    pub events_dropped: IntCounter,
     /// Generation of the published snapshot.
     pub generation: IntGauge,
 }
@@ -61,10 +59,6 @@ impl Metrics {
                 "meridian_state_write_failures_total",
                 "Failed writes to the state folder; serving goes on without.",
             )?,
-            events_dropped: IntCounter::new(
-                "meridian_events_dropped_total",
-                "Probe results dropped because the publisher was behind.",
-            )?,
             generation: IntGauge::new(
                 "meridian_snapshot_generation",
                 "Number of the snapshot that answers are given from.",
@@ -83,7 +77,6 @@ impl Metrics {
         self.registry.register(Box::new(self.flips.clone()))?;
         self.registry.register(Box::new(self.reloads.clone()))?;
         self.registry.register(Box::new(self.state_failures.clone()))?;
-        self.registry.register(Box::new(self.events_dropped.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))
     }
 

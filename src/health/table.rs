@@ -87,8 +87,8 @@ impl HealthTable {
         for (row, endpoint) in old.rows.iter().zip(&old_fleet.endpoints) {
             let identity = EndpointIdentity::of(old_fleet, endpoint);
             for cell in &row.cells {
-                let old_monitor = old_fleet.monitor(cell.monitor);
-                kept.insert((identity.clone(), &*old_monitor.name), (old_monitor, &cell.machine));
+                let name = &*old_fleet.monitor(cell.monitor).name;
+                kept.insert((identity.clone(), name), &cell.machine);
             }
         }
         let definitions: HashMap<&str, String> = new_fleet
@@ -102,7 +102,7 @@ impl HealthTable {
             .map(|old| (&*old.name, definitions.get(&*old.name) == Some(&definition(old))))
             .collect();
         Self::build(new_fleet, now, |identity, monitor| {
-            let (_, machine) = kept.get(&(identity.clone(), &*monitor.name))?;
+            let machine = *kept.get(&(identity.clone(), &*monitor.name))?;
             Some(match unchanged.get(&*monitor.name) {
                 Some(true) => Machine::clone(machine),
                 _ => Machine::starting(machine.verdict(), machine.cause().clone(), machine.since()),
@@ -188,6 +188,15 @@ impl HealthTable {
         });
         *health = new;
         Observed { flip, changed: true }
+    }
+
+    /// Supposes that an endpoint is down, until its next observation; for questions of the form
+    /// "what if".
+    pub fn suppose_down(&mut self, endpoint: EndpointId) {
+        if let Some(health) = self.health.get_mut(endpoint.0 as usize) {
+            health.level = Level::Down;
+            health.cause = "supposed to be down".into();
+        }
     }
 
     /// The health of each endpoint, by [`EndpointId`].

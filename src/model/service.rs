@@ -1,5 +1,6 @@
 //! Services: owner names answered through a policy.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,4 +67,19 @@ pub enum AllDown {
     Address(Vec<IpAddr>),
     /// A CNAME to this name.
     Cname(Name),
+}
+
+impl fmt::Display for AllDown {
+    /// As in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("\"all\""),
+            Self::First => f.write_str("\"first\""),
+            Self::LastGood => f.write_str("\"last-good\""),
+            Self::NoData => f.write_str("\"nodata\""),
+            Self::ServFail => f.write_str("\"servfail\""),
+            Self::Address(addresses) => write!(f, "{{ address = {addresses:?} }}"),
+            Self::Cname(target) => write!(f, "{{ cname = \"{target}\" }}"),
+        }
+    }
 }

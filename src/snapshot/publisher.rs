@@ -34,7 +34,7 @@ pub enum Event {
         outcome: Outcome,
     },
     /// Hostnames resolve differently now.
-    Hosts(HostAddresses),
+    Hosts(Arc<HostAddresses>),
     /// The files were read anew.
     Reload(Arc<Loaded>),
 }
@@ -56,7 +56,7 @@ pub struct Publisher {
     shared: Arc<ArcSwap<Snapshot>>,
     loaded: Arc<Loaded>,
     health: HealthTable,
-    hosts: HostAddresses,
+    hosts: Arc<HostAddresses>,
     /// Per contest: what was up when something last was.
     last_good: Vec<Vec<EndpointId>>,
     /// Per contest: the answers under the health of the moment.
@@ -80,7 +80,7 @@ impl Publisher {
             shared,
             loaded,
             health,
-            hosts: HostAddresses::default(),
+            hosts: Arc::default(),
             last_good: vec![Vec::new(); contests],
             prepared: Vec::new(),
             dirty: Vec::new(),
@@ -122,6 +122,16 @@ impl Publisher {
     /// Generation of the model that endpoint ids of events must be of.
     pub fn model_generation(&self) -> u64 {
         self.model_generation
+    }
+
+    /// The world as the contest at this index of the plan sees it.
+    pub fn view(&self, contest: usize) -> View<'_> {
+        View {
+            fleet: &self.loaded.model.fleet,
+            health: self.health.endpoints(),
+            hosts: &self.hosts,
+            last_good: self.last_good.get(contest).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// Takes in one event; the snapshot changes only with [`Publisher::publish`], so that a burst
@@ -222,13 +232,7 @@ impl Publisher {
         if let Some(last_good) = self.last_good.get_mut(at).filter(|_| !up.is_empty()) {
             *last_good = up;
         }
-        let view = View {
-            fleet: &self.loaded.model.fleet,
-            health: self.health.endpoints(),
-            hosts: &self.hosts,
-            last_good: self.last_good.get(at).map_or(&[], Vec::as_slice),
-        };
-        let prepared = Arc::new(Prepared::new(steering, &view));
+        let prepared = Arc::new(Prepared::new(steering, &self.view(at)));
         match self.prepared.get_mut(at) {
             Some(slot) => *slot = prepared,
             None => self.prepared.push(prepared),

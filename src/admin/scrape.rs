@@ -1,0 +1,197 @@
+//! Everything this process measures, in Prometheus text form.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder, TextEncoder};
+
+use super::Admin;
+use super::families::{counters, gauges};
+use crate::clock;
+use crate::dns::{Counters, Totals};
+use crate::health::Level;
+use crate::snapshot::{Snapshot, State, ZoneEntry};
+
+/// Renders all metrics.
+///
+/// # Errors
+/// When the encoder refuses a family, which its tests would have shown.
+pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
+    let mut families = admin.metrics.gather();
+    let snapshot = admin.snapshot.load();
+    if let Some(counters) = &admin.counters {
+        families.extend(dns(counters)?);
+    }
+    families.extend(zones(&snapshot)?);
+    if let Some(state) = &snapshot.state {
+        families.extend(health(state)?);
+        families.extend(geo(state)?);
+    }
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&families, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Queries and replies, summed over the workers.
+fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let totals: Totals = workers.totals();
+    let one = |value: u64| [(Vec::new(), value)];
+    let tcp = &workers.tcp;
+    let mut families = Vec::new();
+    let queries = totals.queries.iter().map(|(t, n)| (vec![t.name().to_owned()], *n));
+    let replies = totals.replies.iter().map(|(rcode, n)| (vec![rcode_name(*rcode)], *n));
+    let named = |samples: &[(String, u64)]| -> Vec<(Vec<String>, u64)> {
+        samples.iter().map(|(name, n)| (vec![name.clone()], *n)).collect()
+    };
+    let lost = [
+        ("receive", totals.receive_errors),
+        ("send", totals.send_errors),
+        ("accept", tcp.accept_errors.load(Ordering::Relaxed)),
+        ("panic", totals.panics),
+    ];
+    let closed = [
+        ("evicted", tcp.evicted.load(Ordering::Relaxed)),
+        ("timed_out", tcp.timed_out.load(Ordering::Relaxed)),
+    ];
+    let labelled = |(word, n): (&str, u64)| (vec![word.to_owned()], n);
+    for (name, help, labels, samples) in [
+        ("meridian_dns_queries_total", "Queries received.", &["transport"][..], queries.collect()),
+        ("meridian_dns_replies_total", "Replies by response code.", &["rcode"], replies.collect()),
+        (
+            "meridian_service_answers_total",
+            "Answers by steered name.",
+            &["service"],
+            named(&totals.services),
+        ),
+        (
+            "meridian_region_answers_total",
+            "Steered answers by region of the first address.",
+            &["region"],
+            named(&totals.regions),
+        ),
+        ("meridian_dns_dropped_total", "Queries left unanswered.", &[], one(totals.dropped).into()),
+        ("meridian_dns_malformed_total", "Malformed queries.", &[], one(totals.malformed).into()),
+        ("meridian_dns_truncated_total", "Replies cut to fit.", &[], one(totals.truncated).into()),
+        (
+            "meridian_dns_errors_total",
+            "Failures of sockets and workers.",
+            &["kind"],
+            lost.map(labelled).into(),
+        ),
+        (
+            "meridian_dns_tcp_closed_total",
+            "TCP connections closed before their client did.",
+            &["reason"],
+            closed.map(labelled).into(),
+        ),
+    ] {
+        families.extend(counters(name, help, labels, samples)?);
+    }
+    let open = tcp.open.load(Ordering::Relaxed) as f64;
+    families.extend(gauges(
+        "meridian_dns_tcp_connections",
+        "TCP connections open now.",
+        &[],
+        [(Vec::new(), open)],
+    )?);
+    Ok(families)
+}
+
+/// The mnemonic of a response code (RFC 6895 section 2.3), or its number.
+fn rcode_name(rcode: u16) -> String {
+    match rcode {
+        0 => "NOERROR".to_owned(),
+        1 => "FORMERR".to_owned(),
+        2 => "SERVFAIL".to_owned(),
+        3 => "NXDOMAIN".to_owned(),
+        4 => "NOTIMP".to_owned(),
+        5 => "REFUSED".to_owned(),
+        6 => "YXDOMAIN".to_owned(),
+        16 => "BADVERS".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether each zone serves, serves old data, or fails.
+fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let stale = |apex: &crate::name::Name| {
+        snapshot.state.as_ref().is_some_and(|state| {
+            state.loaded.zones.iter().any(|zone| zone.stale && zone.origin == *apex)
+        })
+    };
+    let states = snapshot.zones.iter().flat_map(|(apex, entry)| {
+        let state = match entry {
+            ZoneEntry::Failed => "failed",
+            ZoneEntry::Serving(_) if stale(apex) => "stale",
+            ZoneEntry::Serving(_) => "ok",
+        };
+        ["ok", "stale", "failed"].map(|word| {
+            (vec![apex.to_string(), word.to_owned()], f64::from(u8::from(word == state)))
+        })
+    });
+    gauges(
+        "meridian_zone_state",
+        "1 for the state a zone is in: ok, stale (last good data) or failed (SERVFAIL).",
+        &["zone", "state"],
+        states,
+    )
+}
+
+/// Health of each endpoint as this vantage sees it.
+fn health(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let model = &state.loaded.model;
+    let fleet = &model.fleet;
+    let vantage = &fleet.region(model.node.region).name;
+    let names = |endpoint: &crate::model::Endpoint| {
+        vec![
+            fleet.pool(endpoint.pool).name.clone(),
+            fleet.region(endpoint.region).name.clone(),
+            endpoint.address.to_string(),
+        ]
+    };
+    let endpoints = || fleet.endpoints.iter().zip(&state.health);
+    let levels = endpoints().map(|(endpoint, health)| {
+        let value = match health.level {
+            Level::Up => 1.0,
+            Level::Unknown => 0.5,
+            Level::Down => 0.0,
+        };
+        let kind = health.kind.map_or("", |kind| kind.as_str());
+        let labels = [names(endpoint), vec![vantage.clone(), kind.to_owned()]].concat();
+        (labels, value)
+    });
+    let now = clock::now();
+    let ages = endpoints().map(|(e, health)| (names(e), now.since(health.since).as_secs_f64()));
+    let labels = ["pool", "region", "endpoint"];
+    let mut families = gauges(
+        "meridian_endpoint_up",
+        "1 up, 0 down, 0.5 not judged yet, with the sort of failure as cause.",
+        &["pool", "region", "endpoint", "vantage", "cause"],
+        levels,
+    )?;
+    families.extend(gauges(
+        "meridian_endpoint_state_seconds",
+        "Time since the endpoint's health last changed.",
+        &labels,
+        ages,
+    )?);
+    Ok(families)
+}
+
+/// Age of the geo databases.
+fn geo(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let now = clock::unix_seconds();
+    let ages = state
+        .loaded
+        .databases
+        .all()
+        .iter()
+        .map(|database| (vec![database.file().to_owned()], database.age(now).as_secs_f64()));
+    gauges(
+        "meridian_geo_database_age_seconds",
+        "Time since the geo database was built.",
+        &["file"],
+        ages,
+    )
+}

@@ -1,0 +1,116 @@
+//! `meridian explain`: why a client gets the answer it gets.
+
+mod question;
+mod report;
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+use super::{Config, Exit, Format, Output};
+use crate::clock;
+use crate::diagnostic::nearest;
+use crate::health::{HealthTable, Outcome};
+use crate::model::{EndpointId, Fleet, MonitorId, RegionId};
+use crate::name::Name;
+use crate::snapshot::{Loaded, Publisher, load};
+use crate::steering::Family;
+use question::Question;
+use report::Report;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The name asked for
+    name: String,
+    /// The type asked for: A or AAAA
+    #[arg(default_value = "A", value_parser = ["A", "AAAA"], ignore_case = true)]
+    rtype: String,
+    /// The client's address
+    #[arg(long, value_name = "ADDR")]
+    client: IpAddr,
+    /// The resolver that asks for the client, with a client subnet of /24 or /56
+    #[arg(long, value_name = "ADDR")]
+    resolver: Option<IpAddr>,
+    /// Suppose that every endpoint of this region is down; may be repeated
+    #[arg(long, value_name = "REGION")]
+    down: Vec<String>,
+    #[command(flatten)]
+    config: Config,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
+    let name = match Name::parse(&options.name, &Name::root()) {
+        Ok(name) => name,
+        Err(error) => {
+            output.trouble(format!("error: `{}` is not a name: {error}", options.name));
+            return Exit::Usage;
+        }
+    };
+    let loaded = match load(&options.config.config, None) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            output.diagnostics(&diagnostics);
+            return Exit::Usage;
+        }
+    };
+    let down = match regions(&options.down, &loaded.model.fleet) {
+        Ok(down) => down,
+        Err(error) => {
+            output.trouble(error);
+            return Exit::Usage;
+        }
+    };
+    let health = supposed_health(&loaded, &down);
+    let publisher = Publisher::new(loaded, health);
+    let family = if options.rtype.eq_ignore_ascii_case("A") { Family::V4 } else { Family::V6 };
+    let question = Question { name, family, client: options.client, resolver: options.resolver };
+    let report = match Report::new(&question, &publisher) {
+        Ok(report) => report,
+        Err(error) => {
+            output.trouble(format!("error: {error}"));
+            return Exit::Failed;
+        }
+    };
+    match options.format {
+        Format::Text => output.line(&report),
+        Format::Json => output.json(&report),
+    }
+    if report.is_answered() { Exit::Fine } else { Exit::Failed }
+}
+
+fn regions(names: &[String], fleet: &Fleet) -> Result<Vec<RegionId>, String> {
+    let find = |name: &String| {
+        let at = fleet.regions.iter().position(|region| region.name == *name);
+        at.map(|at| RegionId(at as u16)).ok_or_else(|| {
+            let known = fleet.regions.iter().map(|region| region.name.as_str());
+            let hint = nearest(name, known.clone()).map_or_else(
+                || format!("known regions: {}", known.collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            format!("error: no region `{name}` ({hint})")
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// Offline nothing is known of health: all is supposed to be up, but for the regions in `down`.
+fn supposed_health(loaded: &Loaded, down: &[RegionId]) -> HealthTable {
+    let fleet = &loaded.model.fleet;
+    let now = clock::now();
+    let mut health = HealthTable::new(fleet, now);
+    let pairs: Vec<(EndpointId, MonitorId)> =
+        health.entries().map(|entry| (entry.endpoint, entry.monitor)).collect();
+    for (endpoint, monitor) in pairs {
+        health.observe(endpoint, monitor, &Outcome::Success, now);
+    }
+    for (id, endpoint) in (0..).map(EndpointId).zip(&fleet.endpoints) {
+        if down.contains(&endpoint.region) {
+            health.suppose_down(id);
+        }
+    }
+    health
+}

@@ -1,0 +1,79 @@
+//! The question that `explain` asks the engine, as a resolver would ask it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_proto::op::Message;
+
+use crate::dns::{Facts, Peer, Reply, Transport, answer};
+use crate::name::Name;
+use crate::prefix::Prefix;
+use crate::snapshot::Snapshot;
+use crate::steering::Family;
+
+/// Bits of a client's address that resolvers pass on (RFC 7871 section 11.1).
+const SUBNET_V4: u8 = 24;
+const SUBNET_V6: u8 = 56;
+
+/// Who asks for what.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) name: Name,
+    pub(super) family: Family,
+    pub(super) client: IpAddr,
+    pub(super) resolver: Option<IpAddr>,
+}
+
+impl Question {
+    /// The name of the type.
+    pub(super) fn rtype(&self) -> &'static str {
+        match self.family {
+            Family::V4 => "A",
+            Family::V6 => "AAAA",
+        }
+    }
+
+    /// The client subnet that is sent: with a resolver between, a prefix of the client.
+    pub(super) fn subnet(&self) -> Option<Prefix> {
+        let bits = if self.client.is_ipv4() { SUBNET_V4 } else { SUBNET_V6 };
+        self.resolver.map(|_| Prefix::holding(self.client, bits))
+    }
+
+    /// Asks the engine over TCP, so that nothing is cut.
+    pub(super) fn ask(&self, snapshot: &Snapshot) -> Result<(Message, Facts), String> {
+        let peer = Peer {
+            // Any port but 0, which the engine does not answer.
+            address: SocketAddr::new(self.resolver.unwrap_or(self.client), 53),
+            transport: Transport::Tcp,
+        };
+        let mut out = vec![0; usize::from(u16::MAX)];
+        let answered = answer(snapshot, &self.wire(), peer, fastrand::u64(..), &mut out);
+        let Reply::Length(length) = answered.reply else {
+            return Err("the engine gave no answer".to_owned());
+        };
+        let reply = out.get(..length).unwrap_or_default();
+        let message = Message::from_vec(reply)
+            .map_err(|error| format!("the engine's answer does not decode: {error}"))?;
+        Ok((message, answered.facts))
+    }
+
+    /// The query: header, question, OPT with client subnet (RFC 1035, 6891, 7871).
+    fn wire(&self) -> Vec<u8> {
+        let mut wire = vec![0x4d, 0x52, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+        wire.extend_from_slice(self.name.as_wire());
+        let rtype = if self.family == Family::V4 { 1 } else { 28 };
+        wire.extend_from_slice(&[0, rtype, 0, 1]);
+        let option = self.subnet().map_or_else(Vec::new, |subnet| {
+            let (family, octets) = match subnet.address() {
+                IpAddr::V4(address) => (1, address.octets().to_vec()),
+                IpAddr::V6(address) => (2, address.octets().to_vec()),
+            };
+            let kept = usize::from(subnet.length().div_ceil(8));
+            let mut option = vec![0, 8, 0, 4 + kept as u8, 0, family, subnet.length(), 0];
+            option.extend(octets.into_iter().take(kept));
+            option
+        });
+        wire.extend_from_slice(&[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, option.len() as u8]);
+        wire.extend_from_slice(&option);
+        wire
+    }
+}

@@ -1,0 +1,407 @@
+//! What `explain` shows: the answer, and each step that led to it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::question::Question;
+use crate::model::{EndpointId, Fleet};
+use crate::place::Place;
+use crate::prefix::Prefix;
+use crate::snapshot::{Publisher, ServiceAnswers, Snapshot, Steering, ZoneEntry};
+use crate::steering::{Candidate, Contest, Decision, Local, NoData, Outcome, Pick, Target};
+
+/// The whole explanation.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    name: String,
+    #[serde(rename = "type")]
+    rtype: &'static str,
+    client: IpAddr,
+    resolver: Option<IpAddr>,
+    rcode: String,
+    /// The records of the answer section.
+    answers: Vec<Record>,
+    /// Leading bits of the client's address that the answer depends on.
+    scope: u8,
+    /// The prefix of the client that gets this answer.
+    holds_for: Option<String>,
+    /// `None`: the answer is of static records alone.
+    steering: Option<Steps>,
+}
+
+/// One record.
+#[derive(Debug, Serialize)]
+struct Record {
+    owner: String,
+    ttl: u32,
+    #[serde(rename = "type")]
+    rtype: String,
+    data: String,
+}
+
+/// How a steered name came to its answer.
+#[derive(Debug, Serialize)]
+struct Steps {
+    service: String,
+    located: Located,
+    endpoints: Vec<EndpointState>,
+    /// The pool and how good the best of it is; `None`: everything is down.
+    eligible: Option<Eligible>,
+    ranking: Vec<StepReport>,
+    outcome: String,
+    tied: Vec<Tied>,
+    pick: String,
+    ttl: u64,
+    ttl_reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Located {
+    address: IpAddr,
+    country: Option<String>,
+    continent: Option<&'static str>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    asn: Option<u32>,
+    network: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointState {
+    endpoint: String,
+    region: String,
+    pool: String,
+    health: &'static str,
+    cause: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Eligible {
+    pool: String,
+    grade: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct StepReport {
+    method: &'static str,
+    spoke: bool,
+    /// Region names, best tier first.
+    tiers: Vec<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tied {
+    address: String,
+    region: String,
+    /// Share by weight among the tied.
+    share: f64,
+}
+
+impl Report {
+    /// Asks the engine, and the steering behind it for its reasons.
+    pub(super) fn new(question: &Question, publisher: &Publisher) -> Result<Self, String> {
+        let shared = publisher.shared();
+        let snapshot = shared.load();
+        let (message, facts) = question.ask(&snapshot)?;
+        let answers = message.answers.iter().map(|record| Record {
+            owner: record.name.to_string(),
+            ttl: record.ttl,
+            rtype: record.record_type().to_string(),
+            data: record.data.to_string(),
+        });
+        let located = question.subnet().map_or(question.client, Prefix::address);
+        let located = match (question.resolver, facts.service) {
+            // Whose address was located is the policy's matter; the engine located this one.
+            (Some(resolver), _) if !believes(&snapshot, resolver) => resolver,
+            _ => located,
+        };
+        let steering = facts
+            .service
+            .and_then(|label| service(&snapshot, label))
+            .map(|answers| Steps::new(answers, question, located, publisher));
+        Ok(Self {
+            name: question.name.to_string(),
+            rtype: question.rtype(),
+            client: question.client,
+            resolver: question.resolver,
+            rcode: message.metadata.response_code.to_string(),
+            answers: answers.collect(),
+            scope: facts.scope,
+            holds_for: (facts.scope > 0).then(|| Prefix::holding(located, facts.scope).to_string()),
+            steering,
+        })
+    }
+
+    /// Whether there is an answer at all, as opposed to an error or no data.
+    pub(super) fn is_answered(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+/// Whether the client subnet option of this resolver is believed.
+fn believes(snapshot: &Snapshot, resolver: IpAddr) -> bool {
+    match &snapshot.options.client_subnet {
+        crate::model::ClientSubnet::On => true,
+        crate::model::ClientSubnet::Off => false,
+        crate::model::ClientSubnet::Trusted(prefixes) => {
+            prefixes.iter().any(|prefix| prefix.contains(resolver))
+        }
+    }
+}
+
+/// The service that is counted under this label.
+fn service(snapshot: &Snapshot, label: u32) -> Option<&ServiceAnswers> {
+    snapshot.zones.iter().find_map(|(_, entry)| {
+        let ZoneEntry::Serving(served) = entry else { return None };
+        let at = served.labels.iter().position(|other| *other == label)?;
+        served.services.get(at).map(AsRef::as_ref)
+    })
+}
+
+impl Steps {
+    fn new(
+        answers: &ServiceAnswers,
+        question: &Question,
+        address: IpAddr,
+        publisher: &Publisher,
+    ) -> Self {
+        let steering = answers.steering();
+        let loaded = publisher.loaded();
+        let fleet = &loaded.model.fleet;
+        let plan = &loaded.plan.steerings;
+        let at = plan.iter().position(|other| std::sync::Arc::ptr_eq(other, steering));
+        let view = publisher.view(at.unwrap_or(0));
+        let client = loaded.ground.client(address);
+        let network = client.network.and_then(|id| fleet.networks.get(usize::from(id.0)));
+        let located = Located::new(address, client.place, network.map(|n| n.name.clone()));
+        let decision = decide(steering, answers, question, address, &view);
+        let names = Names { contest: &steering.contest, fleet };
+        Self {
+            service: answers.name().to_owned(),
+            located,
+            endpoints: endpoints(&steering.contest, &view),
+            eligible: decision.eligible.map(|(pool, grade)| Eligible {
+                pool: fleet.pool(pool).name.clone(),
+                grade: grade.as_str(),
+            }),
+            ranking: decision.steps.iter().map(|step| names.step(step)).collect(),
+            outcome: outcome(&steering.contest, &decision),
+            tied: names.tied(&decision),
+            pick: pick(&steering.contest, &decision),
+            ttl: decision.ttl.as_secs(),
+            ttl_reason: ttl_reason(&steering.contest, &decision, &view),
+        }
+    }
+}
+
+/// The very decision that the served answer was prepared from.
+fn decide(
+    steering: &Steering,
+    answers: &ServiceAnswers,
+    question: &Question,
+    address: IpAddr,
+    view: &crate::steering::View<'_>,
+) -> Decision {
+    let class = steering.classes.get(answers.locate(address).class as usize);
+    match class.or(steering.classes.first()) {
+        Some(class) => steering.contest.decide(class, question.family, view),
+        // Not reached: a steering has at least one class.
+        None => Decision {
+            eligible: None,
+            steps: Vec::new(),
+            outcome: Outcome::ServFail,
+            ttl: std::time::Duration::ZERO,
+            first_change: None,
+        },
+    }
+}
+
+fn endpoints(contest: &Contest, view: &crate::steering::View<'_>) -> Vec<EndpointState> {
+    let fleet = view.fleet;
+    let members = contest.pools().flat_map(|pool| contest.members(pool));
+    let state = |(_, id): &(Local, EndpointId)| {
+        let endpoint = fleet.endpoint(*id);
+        let health = view.health.get(id.0 as usize);
+        EndpointState {
+            endpoint: endpoint.address.to_string(),
+            region: fleet.region(endpoint.region).name.clone(),
+            pool: fleet.pool(endpoint.pool).name.clone(),
+            health: view.level(*id).as_str(),
+            cause: health.map_or_else(String::new, |health| health.cause.to_string()),
+        }
+    };
+    members.map(state).collect()
+}
+
+/// Names for the contest's numbers.
+struct Names<'a> {
+    contest: &'a Contest,
+    fleet: &'a Fleet,
+}
+
+impl Names<'_> {
+    fn region(&self, local: Local) -> String {
+        let id = self.contest.regions().get(usize::from(local));
+        id.map_or_else(|| "-".to_owned(), |id| self.fleet.region(*id).name.clone())
+    }
+
+    fn step(&self, step: &crate::steering::Step) -> StepReport {
+        let tier = |tier: &Vec<Local>| tier.iter().map(|region| self.region(*region)).collect();
+        let tiers = step.tiers.iter().map(tier).collect();
+        StepReport { method: step.method, spoke: step.spoke, tiers }
+    }
+
+    fn tied(&self, decision: &Decision) -> Vec<Tied> {
+        let Outcome::Tied(tied) = &decision.outcome else { return Vec::new() };
+        let total: u64 = tied.iter().map(|candidate| candidate.weight).sum();
+        let share = |candidate: &Candidate| match total {
+            0 => 1.0 / tied.len() as f64,
+            total => candidate.weight as f64 / total as f64,
+        };
+        tied.iter()
+            .map(|candidate| Tied {
+                address: match &candidate.target {
+                    Target::Ip(address) => address.to_string(),
+                    Target::Alias(name) => name.to_string(),
+                },
+                region: self.region(candidate.region),
+                share: share(candidate),
+            })
+            .collect()
+    }
+}
+
+fn outcome(contest: &Contest, decision: &Decision) -> String {
+    let rule = contest.all_down();
+    match &decision.outcome {
+        Outcome::Tied(tied) if decision.eligible.is_none() => {
+            format!("everything is down: {} by the rule all_down = {rule}", count(tied.len()))
+        }
+        Outcome::Tied(tied) => format!("{} tied", count(tied.len())),
+        Outcome::Cname(target) => format!("everything is down: alias of {target}"),
+        Outcome::NoData(NoData::Family) => "no endpoint has an address of this type".to_owned(),
+        Outcome::NoData(NoData::Fenced) => {
+            "no region lies within the client's strict fence".to_owned()
+        }
+        Outcome::NoData(NoData::AllDown) => "everything is down: no records".to_owned(),
+        Outcome::ServFail => "no endpoint can be answered: SERVFAIL".to_owned(),
+    }
+}
+
+fn count(number: usize) -> String {
+    crate::cli::output::count(number, "endpoint")
+}
+
+fn pick(contest: &Contest, decision: &Decision) -> String {
+    let (pick, want) = crate::snapshot::picking(contest, decision);
+    let want = if want == crate::steering::PICKS_MAX { "all".to_owned() } else { want.to_string() };
+    match pick {
+        Pick::Weighted => format!("{want}, at random by weight"),
+        Pick::Affinity { v4, v6 } => format!("{want}, by hash of the client's /{v4} or /{v6}"),
+        Pick::Rotate => format!("{want}, in rotation"),
+    }
+}
+
+fn ttl_reason(contest: &Contest, decision: &Decision, view: &crate::steering::View<'_>) -> String {
+    let range = contest.ttl();
+    match decision.first_change {
+        Some(id) => {
+            let address = &view.fleet.endpoint(id).address;
+            let change = view.health.get(id.0 as usize).and_then(|health| health.earliest_change);
+            let change = change.unwrap_or_default();
+            let bound = if change < range.min { ", but not below ttl.min" } else { "" };
+            format!("{address} could change in {change:?}{bound}")
+        }
+        None if decision.eligible.is_none() => "ttl.min while everything is down".to_owned(),
+        None => "ttl.max: nothing can change sooner".to_owned(),
+    }
+}
+
+impl Located {
+    fn new(address: IpAddr, place: &Place, network: Option<String>) -> Self {
+        Self {
+            address,
+            country: place.country.map(|country| country.to_string()),
+            continent: place.continent.map(crate::place::Continent::code),
+            latitude: place.point.map(|point| point.latitude),
+            longitude: place.point.map(|point| point.longitude),
+            asn: place.asn,
+            network,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} for {}", self.name, self.rtype, self.client)?;
+        if let Some(resolver) = self.resolver {
+            write!(f, " through {resolver}")?;
+        }
+        writeln!(f, ": {}", self.rcode)?;
+        for record in &self.answers {
+            let Record { owner, ttl, rtype, data } = record;
+            writeln!(f, "  {owner} {ttl} {rtype} {data}")?;
+        }
+        match (&self.holds_for, &self.steering) {
+            (Some(prefix), _) => writeln!(f, "scope     /{}: for all of {prefix}", self.scope)?,
+            (None, Some(_)) => writeln!(f, "scope     /0: for all clients")?,
+            (None, None) => {}
+        }
+        match &self.steering {
+            Some(steps) => steps.fmt(f),
+            None => write!(f, "static    no service steers this answer"),
+        }
+    }
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "ttl       {} s: {}", self.ttl, self.ttl_reason)?;
+        writeln!(f, "service   {}", self.service)?;
+        writeln!(f, "client    {}", self.located)?;
+        for endpoint in &self.endpoints {
+            let EndpointState { endpoint, region, pool, health, cause } = endpoint;
+            writeln!(f, "health    {pool} {region} {endpoint}: {health} ({cause})")?;
+        }
+        match &self.eligible {
+            Some(Eligible { pool, grade }) => {
+                writeln!(f, "eligible  pool {pool}: regions {grade}")?;
+            }
+            None => writeln!(f, "eligible  nothing")?,
+        }
+        for step in &self.ranking {
+            let tiers: Vec<String> = step.tiers.iter().map(|tier| tier.join(" = ")).collect();
+            let said = if step.spoke { tiers.join(" > ") } else { "no opinion".to_owned() };
+            writeln!(f, "{:<9} {said}", step.method)?;
+        }
+        writeln!(f, "outcome   {}", self.outcome)?;
+        for Tied { address, region, share } in &self.tied {
+            writeln!(f, "          {address} in {region}, share {:.1} %", share * 100.0)?;
+        }
+        write!(f, "pick      {}", self.pick)
+    }
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        match (&self.country, self.continent) {
+            (Some(country), Some(continent)) => write!(f, ", {country} ({continent})")?,
+            (None, Some(continent)) => write!(f, ", {continent}")?,
+            (Some(country), None) => write!(f, ", {country}")?,
+            (None, None) => write!(f, ", place unknown")?,
+        }
+        if let (Some(latitude), Some(longitude)) = (self.latitude, self.longitude) {
+            write!(f, " at {latitude:.1}, {longitude:.1}")?;
+        }
+        if let Some(asn) = self.asn {
+            write!(f, ", AS{asn}")?;
+        }
+        match &self.network {
+            Some(network) => write!(f, ", in network {network}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The commands: the only place that wires, spawns and joins.
+
+mod check;
+mod demo;
+mod exit;
+mod explain;
+mod init;
+mod logging;
+mod output;
+mod serve;
+mod watch;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use exit::Exit;
+use output::Output;
+
+/// DNS-based global server load balancing: authoritative DNS that answers with healthy regions.
+#[derive(Debug, Parser)]
+#[command(name = "meridian", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:\n  meridian demo\n  meridian check --config config";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run three regions with sample backends and DNS on this machine
+    #[command(after_help = "Examples:\n  meridian demo\n  meridian demo --dns 127.0.0.1:5454")]
+    Demo(demo::Options),
+    /// Write a small, commented, valid configuration
+    #[command(after_help = "Examples:\n  meridian init .\n  meridian init /etc/meridian")]
+    Init(init::Options),
+    /// Run this node's roles
+    #[command(after_help = "Examples:\n  meridian serve --config config\n  \
+                            meridian serve --config /etc/meridian/config --check-first=false")]
+    Serve(serve::Options),
+    /// Show all mistakes and warnings of a configuration
+    #[command(after_help = "Examples:\n  meridian check --config config\n  \
+                            meridian check --config config --effective --format json")]
+    Check(check::Options),
+    /// Show why a client gets the answer it gets
+    #[command(after_help = "Examples:\n  \
+                            meridian explain www.app.example.com --client 203.0.113.7\n  \
+                            meridian explain www.app.example.com AAAA --client 2001:db8::1 --down eu")]
+    Explain(explain::Options),
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+struct Config {
+    /// Folder of node.toml and fleet.toml
+    #[arg(long, value_name = "DIR", default_value = "config")]
+    config: PathBuf,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs the command of these arguments.
+pub fn run(cli: &Cli) -> Exit {
+    let mut output = Output::default();
+    match &cli.command {
+        Command::Demo(options) => demo::run(options, &mut output),
+        Command::Init(options) => init::run(options, &mut output),
+        Command::Serve(options) => serve::run(options, &mut output),
+        Command::Check(options) => check::run(options, &mut output),
+        Command::Explain(options) => explain::run(options, &mut output),
+    }
+}

@@ -1,0 +1,77 @@
+//! `meridian serve`: runs the roles of this node until it is told to stop.
+
+mod judge;
+mod listeners;
+mod node;
+mod probes;
+mod state;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{ArgAction, Args};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Config, Exit, Output, logging};
+use crate::metrics::Metrics;
+use crate::snapshot::load;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    config: Config,
+    /// Print all mistakes and warnings first, as `check` does; the log names them in any case
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL",
+          num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    check_first: bool,
+}
+
+pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
+    match Builder::new_multi_thread().enable_all().thread_name("meridian").build() {
+        Ok(runtime) => run_on(&runtime, &options.config.config, options.check_first, output),
+        Err(error) => {
+            output.trouble(format!("error: cannot start the runtime: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Serves the configuration of a folder on a runtime.
+pub(super) fn run_on(
+    runtime: &Runtime,
+    dir: &Path,
+    check_first: bool,
+    output: &mut Output,
+) -> Exit {
+    let loaded = match load(dir, None) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            output.diagnostics(&diagnostics);
+            output
+                .trouble("not started: correct the configuration (meridian check shows this too)");
+            return Exit::Usage;
+        }
+    };
+    if check_first {
+        output.diagnostics(&loaded.diagnostics);
+    }
+    let metrics = match Metrics::new() {
+        Ok(metrics) => Arc::new(metrics),
+        Err(error) => {
+            output.trouble(format!("error: cannot make the metrics: {error}"));
+            return Exit::Failed;
+        }
+    };
+    if let Err(error) = logging::start(&loaded.model.node.log) {
+        output.trouble(format!("error: {error}"));
+        return Exit::Usage;
+    }
+    match runtime.block_on(node::serve(dir, loaded, metrics)) {
+        Ok(()) => Exit::Fine,
+        Err(error) => {
+            output.trouble(format!("error: {error}"));
+            Exit::Failed
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The task that owns the publisher: takes in events, publishes snapshots, keeps health on disk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::state::{SAVE_EVERY, Saver};
+use crate::clock;
+use crate::health::{HostAddresses, Level, Outcome};
+use crate::metrics::Metrics;
+use crate::name::Name;
+use crate::probe::{ProbeResult, Targets, hostnames};
+use crate::snapshot::{EndpointFlip, Event, Loaded, Publisher};
+
+/// A new load of the files, and where to tell that it serves.
+pub(super) type Reload = (Arc<Loaded>, oneshot::Sender<()>);
+
+/// What the judge hears.
+pub(super) struct Inbox {
+    /// Results of probes.
+    pub(super) results: mpsc::Receiver<ProbeResult>,
+    /// What hostnames resolve to.
+    pub(super) hosts: watch::Receiver<Arc<HostAddresses>>,
+    /// Files read anew.
+    pub(super) reloads: mpsc::Receiver<Reload>,
+}
+
+/// What the judge says.
+pub(super) struct Outbox {
+    /// What is to be probed.
+    pub(super) targets: watch::Sender<Arc<Targets>>,
+    /// What is to be resolved.
+    pub(super) names: watch::Sender<BTreeSet<Name>>,
+    /// Turns true when every target has been probed once.
+    pub(super) judged: watch::Sender<bool>,
+}
+
+/// Owns the publisher.
+pub(super) struct Judge {
+    publisher: Publisher,
+    saver: Saver,
+    metrics: Arc<Metrics>,
+    outbox: Outbox,
+}
+
+impl Judge {
+    /// A judge over a publisher that has made its first snapshot.
+    pub(super) fn new(
+        publisher: Publisher,
+        saver: Saver,
+        metrics: Arc<Metrics>,
+        outbox: Outbox,
+    ) -> Self {
+        let judge = Self { publisher, saver, metrics, outbox };
+        judge.announce();
+        judge
+    }
+
+    /// Works until `stop`, then saves health a last time.
+    pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
+        let mut save = interval_at(Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(result) = inbox.results.recv() => {
+                    self.probed(result);
+                    // A burst makes one snapshot; the channel's bound bounds the burst.
+                    while let Ok(result) = inbox.results.try_recv() {
+                        self.probed(result);
+                    }
+                    self.publish();
+                }
+                Ok(()) = inbox.hosts.changed() => {
+                    let hosts = inbox.hosts.borrow_and_update().clone();
+                    self.publisher.apply(Event::Hosts(hosts), clock::now());
+                    self.publish();
+                }
+                Some((loaded, done)) = inbox.reloads.recv() => {
+                    self.publisher.apply(Event::Reload(loaded), clock::now());
+                    self.publish();
+                    self.announce();
+                    // Whoever waits may have given up.
+                    let _ = done.send(());
+                }
+                _ = save.tick() => self.save().await,
+            }
+        }
+        self.save().await;
+    }
+
+    fn probed(&mut self, result: ProbeResult) {
+        let model = self.publisher.loaded().model.clone();
+        let ProbeResult { endpoint, monitor, generation, outcome, took, .. } = result;
+        if generation != self.publisher.model_generation() {
+            return;
+        }
+        let name = model.fleet.monitor(monitor).name.as_str();
+        let word = if outcome.is_success() { "ok" } else { "failed" };
+        let durations = &self.metrics.probe_duration;
+        durations.with_label_values(&[name, word]).observe(took.as_secs_f64());
+        if let Outcome::Failure { kind, .. } = &outcome {
+            self.metrics.probe_failures.with_label_values(&[name, kind.as_str()]).inc();
+        }
+        let event = Event::Probe { generation, endpoint, monitor, outcome };
+        if let Some(flip) = self.publisher.apply(event, clock::now()) {
+            self.flipped(&flip);
+        }
+    }
+
+    /// One line and one count a flip.
+    fn flipped(&mut self, flip: &EndpointFlip) {
+        self.saver.mark();
+        let fleet = &self.publisher.loaded().model.fleet;
+        let endpoint = fleet.endpoint(flip.endpoint);
+        let pool = fleet.pool(endpoint.pool).name.as_str();
+        let region = fleet.region(endpoint.region).name.as_str();
+        let (from, to) = (flip.flip.from.as_str(), flip.flip.to.as_str());
+        self.metrics.flips.with_label_values(&[pool, to]).inc();
+        let (address, cause) = (&endpoint.address, &flip.flip.cause);
+        if flip.flip.to == Level::Down {
+            warn!(pool, region, endpoint = %address, from, to, %cause, "endpoint is down");
+        } else {
+            info!(pool, region, endpoint = %address, from, to, %cause, "endpoint is {to}");
+        }
+    }
+
+    fn publish(&mut self) {
+        if self.publisher.is_behind() {
+            self.publisher.publish();
+        }
+        self.metrics.generation.set(self.publisher.generation().cast_signed());
+        if self.publisher.health().is_fully_observed() {
+            self.outbox.judged.send_if_modified(|judged| !std::mem::replace(judged, true));
+        }
+    }
+
+    /// Tells probes and resolver what there is.
+    fn announce(&self) {
+        let model = &self.publisher.loaded().model;
+        let targets = model.node.probe.as_ref().map_or_else(Targets::default, |rules| {
+            Targets::of(&model.fleet, rules, self.publisher.model_generation())
+        });
+        self.outbox.targets.send_replace(Arc::new(targets));
+        let names = hostnames(&model.fleet);
+        self.outbox.names.send_if_modified(|known| {
+            let changed = *known != names;
+            *known = names;
+            changed
+        });
+    }
+
+    async fn save(&mut self) {
+        if self.saver.is_due() {
+            let now = clock::now();
+            let fleet = &self.publisher.loaded().model.fleet;
+            let saved = self.publisher.health().save(fleet, now, clock::unix_seconds());
+            self.saver.save(saved).await;
+        }
+    }
+}

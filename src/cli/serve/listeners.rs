@@ -1,0 +1,71 @@
+//! The DNS listeners: opened first, served later, drained at the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::node::cannot;
+use crate::dns::{Counters, TcpLimits, TcpServer, TcpSockets, UdpServer, UdpSockets};
+use crate::model::Dns;
+use crate::snapshot::Snapshot;
+
+/// Open listeners that nobody answers yet.
+pub(super) struct Listeners {
+    udp: UdpSockets,
+    tcp: TcpSockets,
+    limits: TcpLimits,
+}
+
+/// Running servers.
+pub(super) struct Servers {
+    udp: UdpServer,
+    tcp: TcpServer,
+}
+
+impl Listeners {
+    /// Opens the sockets of all addresses.
+    ///
+    /// # Errors
+    /// Which address cannot be listened on, and why.
+    pub(super) fn open(dns: &Dns) -> Result<Self, String> {
+        let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(|error| error.to_string())?;
+        // Where the system chose the port, TCP takes the one that UDP got.
+        let tcp = TcpSockets::bind(udp.addresses()).map_err(|error| error.to_string())?;
+        let limits = TcpLimits { clients: dns.tcp_clients, idle: dns.tcp_idle };
+        Ok(Self { udp, tcp, limits })
+    }
+
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// When threads or sockets run out.
+    pub(super) fn serve(
+        self,
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+        counters: &Arc<Counters>,
+    ) -> Result<Servers, String> {
+        let tcp = self.tcp.serve(self.limits, snapshot, counters);
+        let tcp = tcp.map_err(|error| cannot("answer over TCP", &error))?;
+        let udp = self.udp.serve(snapshot, counters);
+        let udp = udp.map_err(|error| cannot("answer over UDP", &error))?;
+        Ok(Servers { udp, tcp })
+    }
+}
+
+impl Servers {
+    /// The addresses that are answered, with their true ports.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        self.udp.addresses()
+    }
+
+    /// Answers what has arrived, then stops.
+    pub(super) async fn shutdown(self) {
+        let Self { udp, tcp } = self;
+        // The workers end within 100 ms; waiting for them must not hold up TCP.
+        let udp = tokio::task::spawn_blocking(move || udp.shutdown());
+        tcp.shutdown().await;
+        // A panic of the worker threads was caught and counted where it happened.
+        let _ = udp.await;
+    }
+}

@@ -1,0 +1,82 @@
+//! The probing role: scheduler and resolver, and the channels between them and the judge.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::clock;
+use crate::health::HostAddresses;
+use crate::name::Name;
+use crate::probe::{
+    Checker, LookUp, NameServer, ProbeResult, Scheduler, Targets, Tls, keep_resolved,
+};
+
+/// The tasks of the role.
+pub(super) struct Probes {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Probes {
+    /// Starts to resolve `names`. Every node does, since hostnames are answered, too.
+    pub(super) fn resolve(
+        names: watch::Receiver<BTreeSet<Name>>,
+        stop: &CancellationToken,
+    ) -> (watch::Receiver<Arc<HostAddresses>>, Self) {
+        let server = NameServer::system();
+        if let Err(error) = &server
+            && !names.borrow().is_empty()
+        {
+            error!(%error, "hostnames of endpoints cannot be resolved");
+        }
+        let look_up = move |name: Name| {
+            let server = server.clone();
+            async move {
+                match server {
+                    Ok(server) => server.look_up(name).await,
+                    Err(error) => LookUp::failed(&error),
+                }
+            }
+        };
+        let (hosts, task) = keep_resolved(names, look_up, clock::now, stop.clone());
+        (hosts, Self { tasks: vec![task] })
+    }
+
+    /// Starts to probe `targets`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub(super) fn probe(
+        &mut self,
+        targets: watch::Receiver<Arc<Targets>>,
+        results: mpsc::Sender<ProbeResult>,
+        hosts: watch::Receiver<Arc<HostAddresses>>,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
+        let (tls, problems) = Tls::system().map_err(|e| format!("cannot set up TLS: {e}"))?;
+        for problem in problems {
+            warn!(%problem, "certificates of probed servers may not be verifiable");
+        }
+        let checker = Checker::new(tls, hosts);
+        let check = move |target: Arc<crate::probe::Target>| {
+            let checker = checker.clone();
+            async move { checker.check(&target).await }
+        };
+        let random = fastrand::Rng::new();
+        let task = Scheduler::spawn(targets, results, check, clock::now, random, stop.clone());
+        self.tasks.push(task);
+        Ok(())
+    }
+
+    /// Waits for the tasks, which end with the token they were started with.
+    pub(super) async fn join(self) {
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                error!(%error, "a probing task ended badly");
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Keeps the last known health on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::clock::{self, Tick};
+use crate::health::{HealthStore, HealthTable, SavedHealth};
+use crate::metrics::Metrics;
+use crate::model::Fleet;
+
+/// How often health is saved; a crash loses the flips of this time, and probes find them again.
+pub(super) const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// While nothing flips health is saved once in so many turns, so that its age stays true.
+const IDLE_TURNS: u32 = 12;
+
+/// Saves health when it changed, and says once when that fails.
+pub(super) struct Saver {
+    store: Arc<HealthStore>,
+    metrics: Arc<Metrics>,
+    idle_turns: u32,
+    failing: bool,
+}
+
+impl Saver {
+    /// Saves into the folder `state`.
+    pub(super) fn new(state: &Path, metrics: Arc<Metrics>) -> Self {
+        let store = Arc::new(HealthStore::new(state));
+        Self { store, metrics, idle_turns: IDLE_TURNS, failing: false }
+    }
+
+    /// The health to start from: what was saved, or nothing.
+    pub(super) fn restore(&self, fleet: &Fleet, now: Tick) -> HealthTable {
+        match self.store.load() {
+            Ok(Some(saved)) => {
+                let path = self.store.path().display();
+                info!(file = %path, endpoints = saved.len(), "starting from the health last known");
+                HealthTable::restore(fleet, &saved, now, clock::unix_seconds())
+            }
+            Ok(None) => HealthTable::new(fleet, now),
+            Err(error) => {
+                warn!(%error, "saved health is ignored; probes judge anew");
+                HealthTable::new(fleet, now)
+            }
+        }
+    }
+
+    /// Notes that health changed.
+    pub(super) fn mark(&mut self) {
+        self.idle_turns = IDLE_TURNS;
+    }
+
+    /// Whether to save in this turn.
+    pub(super) fn is_due(&mut self) -> bool {
+        self.idle_turns += 1;
+        self.idle_turns > IDLE_TURNS
+    }
+
+    /// Saves. The write runs on a thread for blocking work: a slow disk must not hold up health.
+    pub(super) async fn save(&mut self, saved: SavedHealth) {
+        self.idle_turns = 0;
+        let store = self.store.clone();
+        let written = tokio::task::spawn_blocking(move || store.save(&saved)).await;
+        let failure = match written {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match failure {
+            None if self.failing => info!("the state folder can be written again"),
+            None => {}
+            Some(ref error) => {
+                self.metrics.state_failures.inc();
+                if !self.failing {
+                    warn!(%error, "cannot save health; serving goes on, a restart will not know it");
+                }
+            }
+        }
+        self.failing = failure.is_some();
+    }
+}
