@@ -87,8 +87,8 @@ impl HealthTable {
         for (row, endpoint) in old.rows.iter().zip(&old_fleet.endpoints) {
             let identity = EndpointIdentity::of(old_fleet, endpoint);
             for cell in &row.cells {
-                let old_monitor = old_fleet.monitor(cell.monitor);
-                kept.insert((identity.clone(), &*old_monitor.name), (old_monitor, &cell.machine));
+                let name = &*old_fleet.monitor(cell.monitor).name;
+                kept.insert((identity.clone(), name), &cell.machine);
             }
         }
         let definitions: HashMap<&str, String> = new_fleet
@@ -102,7 +102,7 @@ impl HealthTable {
             .map(|old| (&*old.name, definitions.get(&*old.name) == Some(&definition(old))))
             .collect();
         Self::build(new_fleet, now, |identity, monitor| {
-            let (_, machine) = kept.get(&(identity.clone(), &*monitor.name))?;
+            let machine = *kept.get(&(identity.clone(), &*monitor.name))?;
             Some(match unchanged.get(&*monitor.name) {
                 Some(true) => Machine::clone(machine),
                 _ => Machine::starting(machine.verdict(), machine.cause().clone(), machine.since()),

@@ -61,7 +61,8 @@ pub struct LookUp {
 }
 
 impl LookUp {
-    fn failed(why: &str) -> Self {
+    /// No answer for either family.
+    pub fn failed(why: &str) -> Self {
         Self { v4: Found::Failed(why.to_owned()), v6: Found::Failed(why.to_owned()) }
     }
 
