@@ -18,6 +18,8 @@ const ECHO: &str = "return 200 \"host=$http_host agent=$http_user_agent tier=$ht
                     method=$request_method sni=$ssl_server_name requests=$connection_requests \
                     cookie=$http_cookie referer=$http_referer.\";";
 
+const STATUS: &str = r#"return 200 "{\"status\":\"ok\"}";"#;
+
 /// An nginx in the clear.
 fn plain_nginx() -> (Nginx, SocketAddr) {
     let folder = tempfile::tempdir().unwrap();
@@ -33,7 +35,7 @@ fn plain_nginx() -> (Nginx, SocketAddr) {
     let at = SocketAddr::new(address(), port);
     let servers = format!(
         "server {{ listen {at}; root {root};\n\
-         location = /ok {{ add_header set-cookie a=b; return 200 \"{{\\\"status\\\":\\\"ok\\\"}}\"; }}\n\
+         location = /ok {{ add_header set-cookie a=b; {STATUS} }}\n\
          location = /no-content {{ return 204; }}\n\
          location = /busy {{ return 503; }}\n\
          location = /moved {{ return 302 /ok; }}\n\
@@ -137,18 +139,18 @@ async fn the_request_is_as_configured() {
 #[tokio::test]
 async fn the_time_limit_holds_for_the_whole_probe() {
     let (_nginx, at) = plain_nginx();
-    let lab = Lab { timeout: Duration::from_millis(300), ..Lab::plain() };
+    let lab = Lab { timeout: Duration::from_millis(800), ..Lab::plain() };
     let slow = Check::Http(expecting(http("/slow"), "needle"));
-    assert_eq!(lab.found(slow, at).await, "timeout: timed out after 300ms", "a dripping body");
+    assert_eq!(lab.found(slow, at).await, "timeout: timed out after 800ms", "a dripping body");
     assert_eq!(lab.found(Check::Http(http("/slow")), at).await, "ok", "whose status is fine");
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = silent.local_addr().unwrap();
     let found = lab.found(Check::Http(http("/")), at).await;
-    assert_eq!(found, "timeout: timed out after 300ms", "no response at all");
+    assert_eq!(found, "timeout: timed out after 800ms", "no response at all");
     let https = HttpCheck { scheme: Scheme::Https, ..http("/") };
     let found = lab.found(Check::Http(https), at).await;
-    assert_eq!(found, "timeout: timed out after 300ms", "no handshake");
+    assert_eq!(found, "timeout: timed out after 800ms", "no handshake");
 }
 
 /// A server that reads what comes and then does this.

@@ -12,6 +12,7 @@
 mod certificates;
 mod http;
 mod nginx;
+mod round;
 mod tcp;
 
 use std::collections::BTreeMap;

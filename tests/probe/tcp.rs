@@ -30,14 +30,14 @@ fn black_hole() -> (Vec<Socket>, SocketAddr) {
 
 #[tokio::test]
 async fn a_connection_is_accepted_refused_or_late() {
-    let lab = Lab { timeout: Duration::from_millis(200), ..Lab::plain() };
+    let lab = Lab { timeout: Duration::from_millis(500), ..Lab::plain() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (_held, hole) = black_hole();
     let nobody = SocketAddr::new(address(), free_ports(1)[0]);
     for (case, at, found) in [
         ("accepted", listener.local_addr().unwrap(), "ok"),
         ("refused", nobody, "refused: connection refused"),
-        ("swallowed", hole, "timeout: timed out after 200ms"),
+        ("swallowed", hole, "timeout: timed out after 500ms"),
     ] {
         assert_eq!(lab.found(TCP, at).await, found, "{case}");
         let expected = if found == "ok" { continue } else { found };
