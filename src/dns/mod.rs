@@ -4,11 +4,13 @@ mod counters;
 mod edns;
 pub mod engine;
 mod socket;
+mod tcp;
 mod udp;
 mod wire;
 mod writer;
 
 pub use counters::{Counters, TcpCounters, Totals};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
+pub use tcp::{TcpLimits, TcpServer, TcpSockets};
 pub use udp::{UdpServer, UdpSockets};
 pub use wire::Parsed;
