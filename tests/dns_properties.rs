@@ -84,6 +84,10 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+fn octets() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..600)
+}
+
 /// The question of a query or reply that has one, as its octets.
 fn question(message: &[u8]) -> Option<&[u8]> {
     let mut at = 12;
@@ -134,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_get_sound_replies_or_none(query in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn arbitrary_octets_get_sound_replies_or_none(query in octets()) {
         check(&query);
     }
 }

@@ -13,11 +13,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -169,10 +168,15 @@ impl Acceptor {
                 },
             }
         }
-        // Those who have connected already may have asked already.
-        let mut context = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok((stream, peer))) = self.listener.poll_accept(&mut context) {
-            self.admit(stream, peer);
+        // Those who have connected may have asked. Past the runtime, which may not know of them.
+        for _ in 0..BACKLOG {
+            let Ok((socket, peer)) = SockRef::from(&self.listener).accept() else { break };
+            let peer = peer.as_socket();
+            let stream =
+                socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
+            if let (Ok(stream), Some(peer)) = (stream, peer) {
+                self.admit(stream, peer);
+            }
         }
     }
 

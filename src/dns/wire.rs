@@ -84,22 +84,23 @@ impl Parsed {
         if high & QR != 0 {
             return Intent::Ignore;
         }
-        let one_question = [qd0, qd1] == [0, 1] && self.question(body).is_some();
-        if high & OPCODE != 0 {
-            return Intent::NotImp;
-        }
-        // RFC 9619 section 4: QDCOUNT is 1, or the message is malformed.
-        if !one_question {
-            return Intent::FormErr;
-        }
+        let questions = u16::from_be_bytes([qd0, qd1]);
         let others =
             u32::from(u16::from_be_bytes([an0, an1])) + u32::from(u16::from_be_bytes([ns0, ns1]));
         let additional = u32::from(u16::from_be_bytes([ar0, ar1]));
-        match self.records(query, others, additional) {
-            // What follows the last record was not meant by anyone.
-            Some(end) if end == query.len() => Intent::Answer,
-            _ => Intent::FormErr,
+        let framed = match questions {
+            0 => true,
+            1 => self.question(body).is_some(),
+            _ => false,
+        };
+        // Read for messages of any kind, as a reply has OPT if the query had (RFC 6891 section 7).
+        let end = framed.then(|| self.records(query, others, additional)).flatten();
+        if high & OPCODE != 0 {
+            return Intent::NotImp;
         }
+        // RFC 9619 section 4: QDCOUNT is 1, or the message is malformed. What follows the last
+        // record was not meant by anyone.
+        if questions == 1 && end == Some(query.len()) { Intent::Answer } else { Intent::FormErr }
     }
 
     fn question(&mut self, body: &[u8]) -> Option<()> {

@@ -236,7 +236,9 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             return Ok(None);
         }
         // RFC 6672 section 3.1: the synthesised CNAME has the TTL of the DNAME.
-        self.alias(at, rrset.ttl(), &[prefix, target]).map(Some)
+        let start = self.alias(at, rrset.ttl(), &[prefix, target])?;
+        // Who asks for CNAME or any type has it now (RFC 1034 section 3.6.2).
+        Ok((!matches!(self.parsed.qtype, rtype::CNAME | rtype::ANY)).then_some(start))
     }
 
     /// Whether the answer section already has the DNAME of this owner and target.

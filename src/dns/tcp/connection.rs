@@ -1,12 +1,14 @@
 //! One TCP connection: reads messages, answers them, keeps the time limits.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,10 +26,8 @@ use crate::dns::engine::{self, MESSAGE_MAX, Peer, Reply, Transport};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Replies are collected up to this size before they are written.
 const WRITE_SIZE: usize = 4096;
-/// At a shutdown, octets that come this soon count as received.
-const DRAIN_TIME: Duration = Duration::from_millis(20);
 /// At a shutdown, reads of a client that goes on sending.
-const DRAIN_READS: usize = 16;
+const DRAIN_READS: usize = 128;
 
 thread_local! {
     /// Where replies are built: one for each thread of the runtime, not for each connection.
@@ -100,9 +100,12 @@ impl Connection {
     /// Answers what has come before the shutdown, and closes.
     async fn drain(mut self) {
         for _ in 0..DRAIN_READS {
-            let room = self.frames.room();
-            let read = timeout(DRAIN_TIME, self.stream.read_buf(room)).await;
-            if !matches!(read, Ok(Ok(1..))) || self.answer().await.is_err() {
+            // Past the runtime, which may not have heard yet of what has come.
+            let mut octets = [0; 512];
+            let read = (&*SockRef::from(&self.stream)).read(&mut octets);
+            let Ok(read @ 1..) = read else { break };
+            self.frames.room().extend_from_slice(octets.get(..read).unwrap_or_default());
+            if self.answer().await.is_err() {
                 break;
             }
         }
