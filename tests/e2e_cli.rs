@@ -158,7 +158,8 @@ fn with_listeners(line: &str, dns: &str, admin: &str) -> String {
 /// All files below a folder with their content.
 fn files(folder: &Path) -> BTreeSet<(String, Vec<u8>)> {
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    // A folder that is not there yet has no files.
+    for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));

@@ -6,21 +6,22 @@ mod node;
 mod probes;
 mod state;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Config, Exit, Output, logging};
+use super::{Exit, Output, logging};
 use crate::metrics::Metrics;
 use crate::snapshot::load;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    #[command(flatten)]
-    config: Config,
+    /// Folder of node.toml and fleet.toml
+    #[arg(long, value_name = "DIR")]
+    config: PathBuf,
     /// Print all mistakes and warnings first, as `check` does; the log names them in any case
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL",
           num_args = 0..=1, default_missing_value = "true", require_equals = true)]
@@ -29,7 +30,7 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
     match Builder::new_multi_thread().enable_all().thread_name("meridian").build() {
-        Ok(runtime) => run_on(&runtime, &options.config.config, options.check_first, output),
+        Ok(runtime) => run_on(&runtime, &options.config, options.check_first, output),
         Err(error) => {
             output.trouble(format!("error: cannot start the runtime: {error}"));
             Exit::Failed

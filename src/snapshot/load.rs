@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::plan::Plan;
 use crate::config;
-use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, Ground};
 use crate::model::{Model, ZoneFiles};
 use crate::name::Name;
@@ -83,7 +83,10 @@ impl Stamp {
 /// is no such mistake: its zone keeps the data of `previous`, or fails alone.
 pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics> {
     let config::Loaded { model, mut diagnostics, mut files, folders } = config::load(dir);
-    let Some(model) = model else { return Err(diagnostics) };
+    let Some(model) = model else {
+        master_files(&files, &mut diagnostics);
+        return Err(diagnostics);
+    };
     let geo_stamps: Vec<_> = model.node.geo.databases.iter().map(|path| Stamp::of(path)).collect();
     let (databases, ground) = geography(&model, &geo_stamps, previous, &mut diagnostics);
     let zones: Vec<LoadedZone> = model
@@ -109,6 +112,32 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     files.dedup();
     let model = Arc::new(model);
     Ok(Loaded { model, zones, databases, ground, plan, diagnostics, files, folders, geo_stamps })
+}
+
+/// Adds the mistakes of the master files when the configuration itself has some, so that one run
+/// shows all. Warnings are left out: without the services many would be wrong.
+fn master_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
+    let masters = files.iter().filter(|path| path.extension().is_some_and(|end| end == "zone"));
+    for path in masters {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let Ok(origin) = Name::parse(stem, &Name::root()) else { continue };
+        let (_, _, found) = zone::load(&origin, path, &shown(path), &[]);
+        let errors = found.sorted().into_iter().filter(|found| found.severity == Severity::Error);
+        errors.cloned().for_each(|error| diagnostics.push(error));
+    }
+}
+
+/// A path as an operator would write it: `config/../zones` is `zones`.
+fn shown(path: &Path) -> String {
+    let mut parts: Vec<Component<'_>> = Vec::new();
+    for part in path.components() {
+        match (part, parts.last()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(parts.pop()),
+            (Component::CurDir, _) => {}
+            _ => parts.push(part),
+        }
+    }
+    parts.iter().collect::<PathBuf>().display().to_string()
 }
 
 /// The databases and the ground compiled from them, or those of `previous` when neither databases
@@ -177,7 +206,7 @@ fn load_zone(
     if let Some(before) = before.filter(|before| before.is_unchanged(&owners)) {
         return Some(before.clone());
     }
-    let shown = files.master.display().to_string();
+    let shown = shown(&files.master);
     let (records, read, found) = zone::load(&files.origin, &files.master, &shown, &owners);
     let stamps: Vec<_> = read.paths().map(|path| (path.to_owned(), Stamp::of(path))).collect();
     let broken = found.has_errors();
@@ -211,7 +240,7 @@ fn broken_zone(
     let stamps = stamps.into_iter().map(|(path, _)| (path, None)).collect();
     match before {
         Some(before) if before.zone.is_some() && before.owners != owners => {
-            let at = Location::file(&files.master.display().to_string());
+            let at = Location::file(&shown(&files.master));
             let what = "the steered names of a zone changed while its master file has errors";
             diagnostics.push(Diagnostic::error(at, what).hint("correct the master file first"));
             None

@@ -134,7 +134,10 @@ impl Judge {
         }
         self.metrics.generation.set(self.publisher.generation().cast_signed());
         if self.publisher.health().is_fully_observed() {
-            self.outbox.judged.send_if_modified(|judged| !std::mem::replace(judged, true));
+            let first = self.outbox.judged.send_if_modified(|j| !std::mem::replace(j, true));
+            if first {
+                self.saver.mark();
+            }
         }
     }
 

@@ -12,10 +12,10 @@ use crate::metrics::Metrics;
 use crate::model::Fleet;
 
 /// How often health is saved; a crash loses the flips of this time, and probes find them again.
-pub(super) const SAVE_EVERY: Duration = Duration::from_secs(5);
+pub(super) const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// While nothing flips health is saved once in so many turns, so that its age stays true.
-const IDLE_TURNS: u32 = 12;
+const IDLE_TURNS: u32 = 60;
 
 /// Saves health when it changed, and says once when that fails.
 pub(super) struct Saver {
