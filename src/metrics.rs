@@ -19,7 +19,7 @@ pub struct Metrics {
     pub probe_failures: IntCounterVec,
     /// Changes of health, by pool and new level.
     pub flips: IntCounterVec,
-    /// Reloads, by result.
+    /// Reloads, by outcome: all taken over, all but zones with errors, nothing.
     pub reloads: IntCounterVec,
     /// Failed writes to the state folder.
     pub state_failures: IntCounter,
@@ -64,7 +64,7 @@ impl Metrics {
                 "Number of the snapshot that answers are given from.",
             )?,
         };
-        for result in ["ok", "refused"] {
+        for result in ["ok", "partial", "refused"] {
             metrics.reloads.with_label_values(&[result]);
         }
         metrics.register()?;

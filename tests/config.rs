@@ -175,7 +175,8 @@ fn the_model_of_the_full_example_means_what_is_written() {
             "api.app.example.com. line 11 [\"fence\", \"fence\", \"proximity\", \"nearest\", \
              \"affinity\"] Some(1) Address([192.0.2.99, 2001:db8::99])",
             "app.example.com. line 27 [\"weighted\"] Some(1) NoData",
-            "www.app.example.com. line 3 [\"network\", \"proximity\", \"weighted\"] Some(1) LastGood",
+            "www.app.example.com. line 3 [\"network\", \"proximity\", \"weighted\"] Some(1) \
+             LastGood",
         ]
     );
 }

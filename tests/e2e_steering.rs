@@ -154,7 +154,7 @@ fn fleet(site: &Site, port: u16, endpoints: &[Ipv4Addr], second: Ipv4Addr) -> St
         "[monitor.ready]\nkind = \"http\"\nscheme = \"http\"\nport = {port}\n\
          path = \"/health/ready\"\nhost = \"www.gslb.test\"\n\
          expect_body = '\"status\":\"ok\"'\ninterval = \"1s\"\ntimeout = \"500ms\"\n\
-         fall = {FALL}\nrise = {RISE}\nvantage = \"any\"\n\
+         fall = {FALL}\nrise = {RISE}\nvantage = \"any\"\nhold_down = \"0s\"\n\
          [pool.web]\nmonitors = [\"ready\"]\nendpoints = [\n"
     )
     .unwrap();

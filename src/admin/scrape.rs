@@ -27,6 +27,8 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
         families.extend(health(state)?);
         families.extend(geo(state)?);
     }
+    // The encoder refuses families without samples, such as replies before the first query.
+    families.retain(|family| !family.get_metric().is_empty());
     families.sort_by(|a, b| a.name().cmp(b.name()));
     let mut text = Vec::new();
     TextEncoder::new().encode(&families, &mut text)?;

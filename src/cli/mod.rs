@@ -46,7 +46,7 @@ enum Command {
     /// Show why a client gets the answer it gets
     #[command(after_help = "Examples:\n  \
                             meridian explain www.app.example.com --client 203.0.113.7\n  \
-                            meridian explain www.app.example.com AAAA --client 2001:db8::1 --down eu")]
+                            meridian explain www.app.example.com AAAA --client 2001:db8::1")]
     Explain(explain::Options),
 }
 

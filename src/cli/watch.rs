@@ -7,7 +7,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// Editors and deployments write several files in a burst; a reload waits for this long a silence.
 const QUIET: Duration = Duration::from_millis(200);
@@ -66,9 +66,9 @@ impl Watch {
             _ = self.hangup.recv() => return,
             _ = self.changes.recv(), if watching => {}
         }
-        let patience = Instant::now() + PATIENCE;
+        let patience = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let quiet = (Instant::now() + QUIET).min(patience);
+            let quiet = (tokio::time::Instant::now() + QUIET).min(patience);
             tokio::select! {
                 _ = self.hangup.recv() => return,
                 () = sleep_until(quiet) => return,

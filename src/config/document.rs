@@ -1,7 +1,8 @@
 //! Reading one TOML file into its spec, all mistakes of form at once.
 //!
-//! What [`super::syntax`] leaves is given to serde, which stops at the first mistake. So each one is reported, cut out of the parsed file, and the
-//! rest is read again, until nothing is wrong with what remains.
+//! What [`super::syntax`] leaves is given to serde, which stops at the first mistake. So each one
+//! is reported, cut out of the parsed file, and the rest is read again, until nothing is wrong
+//! with what remains.
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;

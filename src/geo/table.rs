@@ -50,7 +50,8 @@ impl PrefixTable {
     ) -> Self {
         let v4 = Builder::<u32>::tree(v4.map(|run| (run.first, run.last, run.class.unwrap_or(0))));
         let uniform = v4.uniform();
-        // The table's own class, which no look-up reaches, keeps scopes from spanning folded blocks.
+        // The table's own class, which no look-up reaches, keeps scopes from spanning folded
+        // blocks.
         let folded = uniform.unwrap_or(Self::CLASSES_MAX);
         let v6 = v6.map(|run| (run.first, run.last, run.class.unwrap_or(folded)));
         Self { v4, v6: Builder::<u128>::tree(v6), folds: uniform.is_none() }

@@ -165,9 +165,11 @@ impl Gazetteer {
     fn add_region(&mut self, line: &'static str) -> bool {
         let mut fields = fields(line);
         let mut field = || fields.next();
-        let (Some(provider), Some(region), Some(name), Some(code), Some(latitude), Some(longitude)) =
-            (field(), field(), field(), field(), field(), field())
-        else {
+        let place = (field(), field(), field(), field());
+        let (Some(provider), Some(region), Some(name), Some(code)) = place else {
+            return false;
+        };
+        let (Some(latitude), Some(longitude)) = (field(), field()) else {
             return false;
         };
         let (Some(code), Some(point)) = (Country::parse(code), read_point(latitude, longitude))

@@ -63,6 +63,8 @@ pub struct Publisher {
     prepared: Vec<Arc<Prepared>>,
     /// Per contest: whether `prepared` is behind.
     dirty: Vec<bool>,
+    /// Whether anything changed since the last snapshot.
+    behind: bool,
     services: Arc<Labels>,
     regions: Arc<Labels>,
     generation: u64,
@@ -84,6 +86,7 @@ impl Publisher {
             last_good: vec![Vec::new(); contests],
             prepared: Vec::new(),
             dirty: Vec::new(),
+            behind: true,
             services: Arc::new(Labels::new(LABELS_MAX)),
             regions: Arc::new(Labels::new(LABELS_MAX)),
             generation: 0,
@@ -161,7 +164,7 @@ impl Publisher {
 
     /// Whether the snapshot is behind.
     pub fn is_behind(&self) -> bool {
-        self.dirty.iter().any(|dirty| *dirty)
+        self.behind
     }
 
     /// Publishes what has changed since the last snapshot.
@@ -172,6 +175,7 @@ impl Publisher {
             }
         }
         self.dirty.fill(false);
+        self.behind = false;
         self.generation += 1;
         self.shared.store(Arc::new(self.snapshot()));
     }
@@ -192,6 +196,7 @@ impl Publisher {
         self.health = health;
         self.loaded = loaded;
         self.model_generation = self.generation + 1;
+        self.behind = true;
         self.prepare_all();
     }
 
@@ -212,7 +217,10 @@ impl Publisher {
 
     fn mark(&mut self, concerns: impl Fn(&Steering) -> bool) {
         for (steering, dirty) in self.loaded.plan.steerings.iter().zip(&mut self.dirty) {
-            *dirty |= concerns(steering);
+            if concerns(steering) {
+                *dirty = true;
+                self.behind = true;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Geo databases, operator networks and prefix tables, from files to answers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)] // tests
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Test.
+#![allow(clippy::print_stdout)] // Figures, shown on demand.
 
 mod hostile;
 mod layouts;

@@ -11,7 +11,8 @@ const COLUMNS: usize = 100;
 
 /// The modules below `src/`, lowest layer first: imports point to lower layers only.
 pub(crate) const LAYERS: &[&[&str]] = &[
-    &["clock", "prefix", "name", "place", "diagnostic"],
+    &["clock", "diagnostic", "metrics", "name", "prefix"],
+    &["place"],
     &["model"],
     &["config", "zone", "geo"],
     &["health"],
@@ -24,6 +25,9 @@ pub(crate) const LAYERS: &[&[&str]] = &[
 
 /// The one module that talks to the kernel's socket interface directly.
 const UNSAFE_FILE: &str = "src/dns/socket.rs";
+
+/// A counting allocator, by which a test shows that answers allocate nothing.
+const UNSAFE_TEST: &str = "tests/dns_alloc.rs";
 
 /// A finding: line and what is wrong there.
 pub(crate) type Finding = (usize, String);
@@ -107,7 +111,8 @@ fn clock(file: &File) -> Vec<Finding> {
 }
 
 fn unsafe_code(file: &File) -> Vec<Finding> {
-    if file.path == UNSAFE_FILE || file.path.starts_with("benches/") {
+    let allowed = [UNSAFE_FILE, UNSAFE_TEST].contains(&file.path.as_str());
+    if allowed || file.path.starts_with("benches/") {
         return Vec::new();
     }
     let what = format!("`unsafe` outside {UNSAFE_FILE}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, interval_at};
+use tokio::time::interval_at;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -62,7 +62,7 @@ impl Judge {
 
     /// Works until `stop`, then saves health a last time.
     pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
-        let mut save = interval_at(Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        let mut save = interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,

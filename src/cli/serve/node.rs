@@ -190,8 +190,9 @@ async fn reload_until_stopped(
                 if let Err(error) = watch.follow(&watched(dir, &loaded)) {
                     warn!(%error, "a new folder is not watched; send SIGHUP to reload");
                 }
+                let broken = loaded.diagnostics.has_errors();
                 current = loaded;
-                "ok"
+                if broken { "partial" } else { "ok" }
             }
             None => "refused",
         };

@@ -75,7 +75,7 @@ impl Saver {
             Some(ref error) => {
                 self.metrics.state_failures.inc();
                 if !self.failing {
-                    warn!(%error, "cannot save health; serving goes on, a restart will not know it");
+                    warn!(%error, "cannot save health in the state folder; serving goes on");
                 }
             }
         }

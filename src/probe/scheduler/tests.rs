@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::*;
 use crate::health::CauseKind;
@@ -24,7 +24,7 @@ fn start(first: Targets, took: Duration, capacity: usize) -> Running {
     let (sender, results) = mpsc::channel(capacity);
     let started = Arc::new(Mutex::new(Vec::new()));
     let stop = CancellationToken::new();
-    let begin = Instant::now();
+    let begin = tokio::time::Instant::now();
     let log = started.clone();
     let check = move |target: Arc<Target>| {
         log.lock().unwrap().push(begin.elapsed());
@@ -53,7 +53,7 @@ impl Running {
 async fn every_target_has_a_result_in_the_first_round() {
     let fleet = fleet(0..3, vec![monitor("a", SECOND), monitor("b", SECOND)]);
     let mut running = start(targets(&fleet, 10, 7), SECOND / 20, 100);
-    let begin = Instant::now();
+    let begin = tokio::time::Instant::now();
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..6 {
         let result = running.next().await;
@@ -83,7 +83,7 @@ async fn a_reload_takes_effect_within_an_interval() {
     for _ in 0..10 {
         running.next().await;
     }
-    let begin = Instant::now();
+    let begin = tokio::time::Instant::now();
     running.targets.send_replace(Arc::new(targets(&fleet(1..2, monitors), 10, 2)));
     let mut late = Vec::new();
     while begin.elapsed() < 5 * SECOND {

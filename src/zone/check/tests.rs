@@ -1,3 +1,5 @@
+//! Zones, and what the checks say of them.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! RDATA texts and their wire forms, decoded by another implementation as well.
+
 use hickory_proto::rr::{RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
 

@@ -1,3 +1,5 @@
+//! Master files, and the records and mistakes they hold.
+
 use std::collections::HashMap;
 use std::io;
 
