@@ -158,7 +158,7 @@ fn queries_never_differ_by_how_a_value_was_used_before() {
         let mut out = vec![0; 1232];
         parsed.parse(wire);
         engine::locate(&WORLD, &mut parsed);
-        engine::touch(&WORLD, &parsed);
+        engine::touch(&WORLD, std::slice::from_ref(&parsed));
         let peer = dns_support::peer(Transport::Udp);
         let reused = engine::respond(&WORLD, wire, &parsed, peer, 7, &mut out);
         let mut fresh = vec![0; 1232];

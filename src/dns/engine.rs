@@ -108,8 +108,8 @@ pub struct Facts {
 
 /// Answers one query into `out`; `random` decides what a service leaves to chance.
 ///
-/// For a batch: [`Parsed::parse`] for each query, then [`locate`], [`touch`] and [`respond`], each
-/// in a loop of its own, so that the queries wait for memory together.
+/// For a batch: [`Parsed::parse`] and [`locate`] for each query, [`touch`] for all, then [`respond`]
+/// for each, so that the queries wait for memory together.
 pub fn answer(
     snapshot: &Snapshot,
     query: &[u8],
@@ -140,12 +140,16 @@ pub fn locate(snapshot: &Snapshot, parsed: &mut Parsed) {
     }
 }
 
-/// Reads the memory that the answer to a located query begins with.
-pub fn touch(snapshot: &Snapshot, parsed: &Parsed) -> u8 {
-    match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
-        Some(ZoneEntry::Serving(served)) => served.zone.touch(parsed.hash),
-        _ => 0,
-    }
+/// Reads the memory that the answers to located queries begin with, for all of them together; the
+/// result means nothing.
+pub fn touch(snapshot: &Snapshot, batch: &[Parsed]) -> u32 {
+    let zone = |parsed: &Parsed| match snapshot.zones.get(parsed.zone?) {
+        Some(ZoneEntry::Serving(served)) => Some((&served.zone, parsed.hash)),
+        _ => None,
+    };
+    let zones = || batch.iter().filter_map(zone);
+    let slots = zones().fold(0, |all, (zone, hash)| all ^ zone.touch_slot(hash));
+    zones().fold(slots, |all, (zone, hash)| all ^ u32::from(zone.touch_node(hash)))
 }
 
 /// Answers a located query; `snapshot` and `query` are those it was parsed and located with.

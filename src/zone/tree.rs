@@ -129,13 +129,20 @@ impl Zone {
         hash(name.between(0, self.apex_label(name)))
     }
 
-    /// Reads the start of the node a name of this hash probably has.
+    /// Reads the slot of the table where the search for this hash begins.
     ///
-    /// For a batch of queries: these reads wait for memory side by side, those of look-ups would
-    /// one after the other. The result only keeps the compiler from leaving the read out.
-    pub fn touch(&self, hash: u64) -> u8 {
-        let offset = self.table.candidates(hash).next().unwrap_or(0);
-        self.arena.get(offset as usize).copied().unwrap_or(0)
+    /// For a batch of queries: first this for each, then [`Zone::touch_node`] for each. Such reads
+    /// wait for memory side by side, those of look-ups would one after the other. The results only
+    /// keep the compiler from leaving the reads out.
+    #[inline]
+    pub fn touch_slot(&self, hash: u64) -> u32 {
+        self.table.touch(hash)
+    }
+
+    /// Reads the start of the node that a name of this hash most likely has.
+    #[inline]
+    pub fn touch_node(&self, hash: u64) -> u8 {
+        self.arena.get(self.table.likely(hash) as usize).copied().unwrap_or(0)
     }
 
     /// Looks up a name at or below the apex; `hash` is its [`Zone::hash`].

@@ -249,6 +249,7 @@ impl<'a> Builder<'a> {
 }
 
 /// The node of the name `name` (relative to the apex) among those of this hash, and its offset.
+#[inline]
 pub(super) fn find<'a>(
     table: &NameTable,
     arena: &'a [u8],

@@ -76,6 +76,7 @@ pub struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// The node at the start of `arena`.
+    #[inline]
     pub(super) fn at(arena: &'a [u8]) -> Option<Self> {
         let (length, rest) = arena.split_first()?;
         let (name, rest) = rest.split_at_checked(usize::from(*length))?;

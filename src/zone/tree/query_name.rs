@@ -65,26 +65,31 @@ impl QueryName {
     }
 
     /// The wire form.
+    #[inline]
     pub fn as_wire(&self) -> &[u8] {
         self.wire.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     /// Number of labels, without the root's.
+    #[inline]
     pub fn label_count(&self) -> usize {
         usize::from(self.count)
     }
 
     /// Offset of label `label` from the left; of the root for the label count and beyond.
+    #[inline]
     pub fn offset(&self, label: usize) -> usize {
         usize::from(self.offsets.get(label.min(self.label_count())).copied().unwrap_or(0))
     }
 
     /// The name from label `label` on.
+    #[inline]
     pub fn suffix(&self, label: usize) -> &[u8] {
         self.as_wire().get(self.offset(label)..).unwrap_or_default()
     }
 
     /// The octets from label `label` up to, and without, label `end`.
+    #[inline]
     pub fn between(&self, label: usize, end: usize) -> &[u8] {
         self.wire.get(self.offset(label)..self.offset(end)).unwrap_or_default()
     }

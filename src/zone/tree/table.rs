@@ -55,7 +55,29 @@ impl NameTable {
         }
     }
 
+    /// Reads the slot where a search for this hash begins; see [`super::Zone::touch`].
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u32 {
+        self.slot(hash as usize).tag
+    }
+
+    /// The offset where a name of this hash most likely is, without any branch that would have to
+    /// wait for the slots.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> u32 {
+        let (first, second) =
+            (self.slot(hash as usize), self.slot((hash as usize).wrapping_add(1)));
+        let found = u32::from(first.tag == (hash >> 32) as u32);
+        first.offset * found + second.offset * (1 - found)
+    }
+
+    #[inline]
+    fn slot(&self, index: usize) -> Slot {
+        self.slots.get(index & (self.slots.len() - 1)).copied().unwrap_or_default()
+    }
+
     /// The offsets whose names may have this hash; at most one in four billion has another.
+    #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
         let mask = self.slots.len() - 1;
         let mut index = hash as usize & mask;
@@ -79,16 +101,29 @@ impl NameTable {
 ///
 /// Not keyed: whoever chooses queries cannot make them collide more than the names of the zone do
 /// among themselves, and those are the operator's.
+#[inline]
 pub fn hash(name: &[u8]) -> u64 {
     const WORD: u64 = 0xa076_1d64_78bd_642f;
     const END: u64 = 0xe703_7ed1_a0b4_28db;
-    let (words, rest) = name.as_chunks::<8>();
+    let (words, _) = name.as_chunks::<8>();
     let mut hash = name.len() as u64 ^ END;
     for word in words {
         hash = fold(hash ^ u64::from_le_bytes(*word), WORD);
     }
-    let last = rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet));
-    fold(fold(hash ^ last, WORD), END)
+    fold(fold(hash ^ last_word(name), WORD), END)
+}
+
+/// The last eight octets, or all of a shorter name: loads that overlap are quicker than a loop
+/// over what is left behind the words.
+#[inline]
+fn last_word(name: &[u8]) -> u64 {
+    if let Some(word) = name.last_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+    }
+    name.iter().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 /// Both halves of the product, one over the other: every bit of the inputs reaches every bit.
