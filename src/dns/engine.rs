@@ -108,8 +108,8 @@ pub struct Facts {
 
 /// Answers one query into `out`; `random` decides what a service leaves to chance.
 ///
-/// For a batch: [`Parsed::parse`] and [`locate`] for each query, [`touch`] for all, then [`respond`]
-/// for each, so that the queries wait for memory together.
+/// For a batch: [`Parsed::parse`] and [`locate`] for each query, [`touch`] for all, then
+/// [`respond`] for each, so that the queries wait for memory together.
 pub fn answer(
     snapshot: &Snapshot,
     query: &[u8],
