@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::spec::DURATION_EXPECTED;
+use super::spec::{DURATION_EXPECTED, RATE_EXPECTED};
 use super::tree::Step;
 use super::value::Fault;
 use crate::diagnostic::nearest;
@@ -168,6 +168,7 @@ fn meant(expected: &str, key: &str, value: &DeValue<'_>) -> Option<String> {
         ("a list", DeValue::Integer(number)) => Some(format!("{key} = [{}]", number.as_str())),
         ("a string", DeValue::Integer(number)) => Some(format!("\"{}\"", number.as_str())),
         (DURATION_EXPECTED, DeValue::Integer(number)) => Some(format!("\"{}s\"", number.as_str())),
+        (RATE_EXPECTED, DeValue::Integer(number)) => Some(format!("\"{}/s\"", number.as_str())),
         ("a whole number", DeValue::String(text)) => {
             text.parse::<i64>().ok().map(|number| number.to_string())
         }
