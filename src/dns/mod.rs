@@ -1,14 +1,17 @@
 //! DNS: the answer engine and the transports that call it.
 
+mod cookie;
 mod counters;
 mod edns;
 pub mod engine;
+pub mod limit;
 mod socket;
 mod tcp;
 mod udp;
 mod wire;
 mod writer;
 
+pub use cookie::Standing;
 pub use counters::{Counters, TcpCounters, Totals};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
 pub use tcp::{TcpLimits, TcpServer, TcpSockets};

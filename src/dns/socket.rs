@@ -218,6 +218,11 @@ impl Batch {
         })
     }
 
+    /// Who sent the query `index` of those received last.
+    pub(super) fn peer(&self, index: usize) -> Option<SocketAddr> {
+        socket_address(&self.addresses.get(index).filter(|_| index < self.received)?.0)
+    }
+
     /// The query `index` of those received last; empty beyond them.
     pub(super) fn query(&self, index: usize) -> &[u8] {
         let frame = self.frames.get(index).filter(|_| index < self.received);

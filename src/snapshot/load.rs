@@ -9,7 +9,7 @@ use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, Ground};
-use crate::model::{Model, ZoneFiles};
+use crate::model::{CookieSecret, Model, ZoneFiles};
 use crate::name::Name;
 use crate::zone::{self, SteeredOwner, Zone};
 
@@ -26,6 +26,9 @@ pub struct Loaded {
     pub ground: Arc<Ground>,
     /// The contests of all services.
     pub plan: Plan,
+    /// What DNS cookies are made with where the configuration has no secret: random, and the same
+    /// for the life of the process. `None`: the system has no random numbers.
+    pub cookie_secret: Option<CookieSecret>,
     /// Warnings, and the errors of zones that serve their last good data or fail.
     pub diagnostics: Diagnostics,
     /// Every file that was read, to be watched.
@@ -110,8 +113,24 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     files.extend(zones.iter().flat_map(|zone| zone.stamps.iter().map(|(path, _)| path.clone())));
     files.sort();
     files.dedup();
-    let model = Arc::new(model);
-    Ok(Loaded { model, zones, databases, ground, plan, diagnostics, files, folders, geo_stamps })
+    Ok(Loaded {
+        model: Arc::new(model),
+        zones,
+        databases,
+        ground,
+        plan,
+        cookie_secret: previous.map_or_else(random_secret, |previous| previous.cookie_secret),
+        diagnostics,
+        files,
+        folders,
+        geo_stamps,
+    })
+}
+
+fn random_secret() -> Option<CookieSecret> {
+    let mut secret = CookieSecret([0; 16]);
+    let provider = rustls::crypto::ring::default_provider();
+    provider.secure_random.fill(&mut secret.0).ok().map(|()| secret)
 }
 
 /// Adds the mistakes of the master files when the configuration itself has some, so that one run
