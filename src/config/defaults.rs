@@ -59,6 +59,8 @@ pub(super) const UDP_PAYLOAD: Preset<u16> = preset(1_232, "1232");
 /// Range of `dns.udp_payload`: from what needs no EDNS (RFC 1035 section 4.2.1) to RFC 6891's
 /// advice (section 6.2.5).
 pub(super) const UDP_PAYLOAD_RANGE: RangeInclusive<u16> = 512..=4_096;
+/// `dns.nsid`
+pub(super) const NSID: &str = "(node.name)";
 /// Longest `dns.nsid`, in octets: that of a TXT string, as CHAOS gives it too.
 pub(super) const NSID_MAX: usize = 255;
 /// `dns.chaos`: what a server runs is nobody's business.
@@ -66,7 +68,7 @@ pub(super) const CHAOS: Preset<bool> = preset(false, "false");
 /// `dns.cookies.policy`
 pub(super) const COOKIES: Preset<CookiePolicy> = preset(CookiePolicy::On, "\"on\"");
 /// `dns.cookies.secret_file`: none, and then every start makes a secret.
-pub(super) const COOKIE_SECRET: &str = "none (a random secret, made at the start)";
+pub(super) const COOKIE_SECRET: &str = "(random, made at the start)";
 /// `dns.limits.response_rate.positive`: in a failover all clients of a public resolver ask at once.
 pub(super) const POSITIVE_RATE: Preset<Option<NonZeroU32>> = preset(None, "\"off\"");
 /// `dns.limits.response_rate.negative`

@@ -232,12 +232,11 @@ pub fn curb(
     limited: Limited,
     out: &mut [u8],
 ) -> Answer {
-    let Facts { kind, standing, .. } = answer.facts;
-    let curbed = Facts { kind, standing, limited: Some(limited), ..Facts::default() };
+    let Facts { kind, standing, malformed, .. } = answer.facts;
+    let fate = Some(limited);
+    let curbed = Facts { kind, standing, malformed, limited: fate, ..Facts::default() };
     match limited {
-        Limited::Spared => {
-            Answer { facts: Facts { limited: Some(limited), ..answer.facts }, ..answer }
-        }
+        Limited::Spared => Answer { facts: Facts { limited: fate, ..answer.facts }, ..answer },
         Limited::Dropped => Answer { reply: Reply::Drop, facts: curbed },
         Limited::Slipped => {
             let end = out.len();

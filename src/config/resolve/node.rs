@@ -176,7 +176,7 @@ fn dns(
     let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
     let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
     if table.nsid.is_none() {
-        section.default("nsid", &format!("\"{name}\""));
+        section.default("nsid", d::NSID);
     }
     let nsid = section.optional("nsid", table.nsid.as_ref(), |text| nsid(text));
     let nsid = nsid.unwrap_or_else(|| name.to_owned());
