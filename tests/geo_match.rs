@@ -13,6 +13,7 @@ use meridian::health::HealthTable;
 use meridian::snapshot::{Loaded, Prepared, Publisher, ServiceAnswers, load};
 use tempfile::TempDir;
 
+/// [`PREFIXES`] or [`COUNTRIES`] completes it.
 const FLEET: &str = r#"
 version = 1
 [region.eu]
@@ -25,9 +26,11 @@ endpoints = [
   { region = "us", address = "192.0.2.2" },
 ]
 [network.office]
-prefixes = ["9.0.0.0/8", "10.0.0.0/8"]
 regions = ["us", "eu"]
 "#;
+
+const PREFIXES: &str = r#"prefixes = ["9.0.0.0/8", "10.0.0.0/8"]"#;
+const COUNTRIES: &str = r#"countries = ["BR"]"#;
 
 const NODE: &str = r#"
 version = 1
@@ -38,14 +41,15 @@ region = "eu"
 listen = ["127.0.0.1:53"]
 "#;
 
-/// A configuration with one service of this policy.
-fn loaded(policy: &str) -> (TempDir, Loaded) {
+/// A configuration with one service of this policy, and a network of these clients.
+fn loaded(policy: &str, clients: &str) -> (TempDir, Loaded) {
     let folder = TempDir::new().unwrap();
     let zone = "@ 60 SOA ns1 host 1 60 60 60 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
     let services = format!("version = 1\n[service.www]\npool = \"web\"\npolicy = {policy}\n");
+    let fleet = format!("{FLEET}{clients}\n");
     for (path, text) in [
         ("config/node.toml", NODE),
-        ("config/fleet.toml", FLEET),
+        ("config/fleet.toml", &fleet),
         ("zones/example.com.zone", zone),
         ("zones/example.com.toml", &services),
     ] {
@@ -78,15 +82,15 @@ fn forms(address: IpAddr) -> Vec<IpAddr> {
 
 #[test]
 fn every_client_is_noted_as_the_database_has_it_whatever_the_policy_makes_of_it() {
-    // With the second, all but the office share a class; with the third, Asia has no opinion, like
-    // clients of whom nothing is known.
+    // With the second, all but the network share a class; with the third, Asia has no opinion,
+    // like clients of whom nothing is known.
     for policy in [
         r#"["proximity"]"#,
         r#"["network"]"#,
         r#"[{ method = "fence", by = "continent" }, "weighted"]"#,
         r#"[{ method = "fence", by = "country", strict = true }]"#,
     ] {
-        let (_folder, loaded) = loaded(policy);
+        let (_folder, loaded) = loaded(policy, COUNTRIES);
         let (loaded, service) = service(loaded);
         let (mut located, mut unlocated) = (0, 0);
         for (first, last, _) in loaded.ground.runs() {
@@ -102,9 +106,14 @@ fn every_client_is_noted_as_the_database_has_it_whatever_the_policy_makes_of_it(
 }
 
 #[test]
-fn a_policy_that_does_not_ask_where_clients_are_notes_nothing() {
-    for policy in [r#"["weighted"]"#, r#"["affinity"]"#, r#"["nearest", "rotate"]"#] {
-        let (_folder, loaded) = loaded(policy);
+fn a_policy_that_needs_no_database_notes_nothing() {
+    for policy in [
+        r#"["weighted"]"#,
+        r#"["affinity"]"#,
+        r#"["nearest", "rotate"]"#,
+        r#"["network", { method = "fence", by = { network = "office" } }]"#,
+    ] {
+        let (_folder, loaded) = loaded(policy, PREFIXES);
         let (_, service) = service(loaded);
         let client = Ipv4Addr::new(80, 130, 0, 1).into();
         assert_eq!(service.locate(client).matched, None, "{policy}");

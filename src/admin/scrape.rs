@@ -81,7 +81,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
         ),
         (
             "meridian_geo_lookups_total",
-            "Queries to services that steer by location, by whether the client was located.",
+            "Queries to services that ask the geo databases, by whether they located the client.",
             &["result"],
             matches.map(labelled).into(),
         ),

@@ -76,7 +76,7 @@ pub struct Totals {
     pub malformed: u64,
     /// Replies cut to fit.
     pub truncated: u64,
-    /// Queries to services that ask where the client is, from clients the geo databases locate.
+    /// Queries to services that ask the geo databases, from clients whom these locate.
     pub located: u64,
     /// The same from other clients.
     pub unlocated: u64,

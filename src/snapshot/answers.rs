@@ -21,7 +21,7 @@ pub struct Located {
     pub class: u32,
     /// Leading bits of the client address the class depends on; 0: location plays no part.
     pub scope: u8,
-    /// Whether the geo databases know where the client is; `None`: location plays no part.
+    /// Whether the geo databases know where the client is; `None`: the policy does not ask them.
     pub matched: Option<bool>,
 }
 
@@ -146,7 +146,7 @@ impl ServiceAnswers {
         let picked = contest.pick().scope(client);
         let Some(table) = table else { return Located { class: 0, scope: picked, matched: None } };
         let (class, scope) = table.lookup(client);
-        let matched = Some(matches.is_located(class, client));
+        let matched = matches.as_ref().map(|matches| matches.is_located(class, client));
         Located { class, scope: scope.max(picked), matched }
     }
 

@@ -17,23 +17,27 @@ pub struct Steering {
     pub classes: Vec<Class>,
     /// Client prefix to class; `None`: all clients are of the first class.
     pub table: Option<PrefixTable>,
-    /// Whether the databases locate the clients of each class, where there is a table.
-    pub(super) matches: Matches,
+    /// Whether the databases locate the clients of each class; `None`: nobody asks them.
+    pub(super) matches: Option<Matches>,
 }
 
 impl Steering {
     /// Classifies every place on the ground.
     pub fn new(contest: Contest, fleet: &Fleet, ground: &Ground) -> Self {
         let mut classes = Classes::default();
-        let mut matches = Matches::default();
+        let mut matches = contest.asks_databases(fleet).then(Matches::default);
         let table = contest.locates().then(|| {
             let table = ground.compile(|client| {
                 let opinions = contest.opinions(client.place, client.network, fleet);
                 let class = classes.number(opinions, &contest);
-                matches.note(class, client.place.is_located());
+                if let Some(matches) = &mut matches {
+                    matches.note(class, client.place.is_located());
+                }
                 class
             });
-            matches.tell_apart(ground);
+            if let Some(matches) = &mut matches {
+                matches.tell_apart(ground);
+            }
             table
         });
         if table.is_none() {
