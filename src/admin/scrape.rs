@@ -56,6 +56,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
         ("evicted", tcp.evicted.load(Ordering::Relaxed)),
         ("timed_out", tcp.timed_out.load(Ordering::Relaxed)),
     ];
+    let matches = [("located", totals.located), ("unlocated", totals.unlocated)];
     let labelled = |(word, n): (&str, u64)| (vec![word.to_owned()], n);
     for (name, help, labels, samples) in [
         ("meridian_dns_queries_total", "Queries received.", &["transport"][..], queries.collect()),
@@ -67,10 +68,22 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
             named(&totals.services),
         ),
         (
+            "meridian_service_all_down_answers_total",
+            "Answers by steered name while everything behind it was down.",
+            &["service"],
+            named(&totals.all_down),
+        ),
+        (
             "meridian_region_answers_total",
             "Steered answers by region of the first address.",
             &["region"],
             named(&totals.regions),
+        ),
+        (
+            "meridian_geo_lookups_total",
+            "Queries to services that ask the geo databases, by whether they located the client.",
+            &["result"],
+            matches.map(labelled).into(),
         ),
         ("meridian_dns_dropped_total", "Queries left unanswered.", &[], one(totals.dropped).into()),
         ("meridian_dns_malformed_total", "Malformed queries.", &[], one(totals.malformed).into()),

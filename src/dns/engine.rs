@@ -101,6 +101,10 @@ pub struct Facts {
     pub service: Option<u32>,
     /// The number of the region of the first address, as the snapshot labels it.
     pub region: Option<u32>,
+    /// Whether the geo databases know where the client is; `None`: no service asked for it.
+    pub matched: Option<bool>,
+    /// Everything behind the service was down, and its rule for that was applied.
+    pub all_down: bool,
     /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
     /// the query had a client subnet.
     pub scope: u8,
@@ -309,6 +313,8 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         truncated: outcome.truncated,
         service: service.copied(),
         region: region.copied(),
+        matched: outcome.matched,
+        all_down: outcome.all_down,
         scope: outcome.scope,
     }
 }

@@ -21,6 +21,8 @@ pub struct Located {
     pub class: u32,
     /// Leading bits of the client address the class depends on; 0: location plays no part.
     pub scope: u8,
+    /// Whether the geo databases know where the client is; `None`: the policy does not ask them.
+    pub matched: Option<bool>,
 }
 
 /// A steered answer.
@@ -140,9 +142,12 @@ impl ServiceAnswers {
 
     /// The class of a client, and the scope of answers to it.
     pub fn locate(&self, client: IpAddr) -> Located {
-        let (class, scope) =
-            self.steering.table.as_ref().map_or((0, 0), |table| table.lookup(client));
-        Located { class, scope: scope.max(self.steering.contest.pick().scope(client)) }
+        let Steering { contest, table, matches, .. } = &*self.steering;
+        let picked = contest.pick().scope(client);
+        let Some(table) = table else { return Located { class: 0, scope: picked, matched: None } };
+        let (class, scope) = table.lookup(client);
+        let matched = matches.as_ref().map(|matches| matches.is_located(class, client));
+        Located { class, scope: scope.max(picked), matched }
     }
 
     /// Writes the address records of `family` for a client of class `at` to the start of `out`,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::matches::Matches;
 use crate::geo::{Ground, PrefixTable};
 use crate::model::{Fleet, Service};
 use crate::place::Place;
@@ -16,21 +17,33 @@ pub struct Steering {
     pub classes: Vec<Class>,
     /// Client prefix to class; `None`: all clients are of the first class.
     pub table: Option<PrefixTable>,
+    /// Whether the databases locate the clients of each class; `None`: nobody asks them.
+    pub(super) matches: Option<Matches>,
 }
 
 impl Steering {
     /// Classifies every place on the ground.
     pub fn new(contest: Contest, fleet: &Fleet, ground: &Ground) -> Self {
         let mut classes = Classes::default();
+        let mut matches = contest.asks_databases(fleet).then(Matches::default);
         let table = contest.locates().then(|| {
-            ground.compile(|client| {
-                classes.number(contest.opinions(client.place, client.network, fleet), &contest)
-            })
+            let table = ground.compile(|client| {
+                let opinions = contest.opinions(client.place, client.network, fleet);
+                let class = classes.number(opinions, &contest);
+                if let Some(matches) = &mut matches {
+                    matches.note(class, client.place.is_located());
+                }
+                class
+            });
+            if let Some(matches) = &mut matches {
+                matches.tell_apart(ground);
+            }
+            table
         });
         if table.is_none() {
             classes.number(contest.opinions(&Place::default(), None, fleet), &contest);
         }
-        Self { contest, classes: classes.all, table }
+        Self { contest, classes: classes.all, table, matches }
     }
 }
 

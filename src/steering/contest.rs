@@ -8,7 +8,7 @@ use super::ranking::rank;
 use super::{Class, Decision, Family, Local, Opinion, Outcome, Pick, View, decision};
 use crate::model::TtlRange;
 use crate::model::{
-    Address, AllDown, EndpointId, Fleet, Method, NetworkId, PoolId, RegionId, Service,
+    Address, AllDown, EndpointId, Fence, Fleet, Method, NetworkId, PoolId, RegionId, Service,
 };
 use crate::place::Place;
 
@@ -112,6 +112,19 @@ impl Contest {
             _ => false,
         };
         self.methods.iter().any(located)
+    }
+
+    /// Whether any method goes by what the geo databases say; lists of prefixes need none.
+    pub fn asks_databases(&self, fleet: &Fleet) -> bool {
+        let listed =
+            || fleet.networks.iter().any(|n| !n.asns.is_empty() || !n.countries.is_empty());
+        let asks = |method: &Method| match method {
+            Method::Network | Method::Fence { by: Fence::Network(_), .. } => listed(),
+            Method::Fence { .. } | Method::Proximity { .. } => true,
+            Method::Nearest { tolerance, .. } => *tolerance > 0.0,
+            _ => false,
+        };
+        self.methods.iter().any(asks)
     }
 
     /// What a client's whereabouts say about the regions.

@@ -94,17 +94,21 @@ impl Judge {
 
     fn probed(&mut self, result: ProbeResult) {
         let model = self.publisher.loaded().model.clone();
-        let ProbeResult { endpoint, monitor, generation, outcome, took, .. } = result;
+        let ProbeResult { endpoint, monitor, generation, outcome, took, waited } = result;
         if generation != self.publisher.model_generation() {
             return;
         }
-        let name = model.fleet.monitor(monitor).name.as_str();
+        let definition = model.fleet.monitor(monitor);
+        let name = definition.name.as_str();
         let word = if outcome.is_success() { "ok" } else { "failed" };
         let durations = &self.metrics.probe_duration;
         durations.with_label_values(&[name, word]).observe(took.as_secs_f64());
         if let Outcome::Failure { kind, .. } = &outcome {
             self.metrics.probe_failures.with_label_values(&[name, kind.as_str()]).inc();
         }
+        // The counter is there from the first probe on, so that alerts find it.
+        let late = self.metrics.probe_late.with_label_values(&[name]);
+        late.inc_by(u64::from(waited > definition.interval));
         let event = Event::Probe { generation, endpoint, monitor, outcome };
         if let Some(flip) = self.publisher.apply(event, clock::now()) {
             self.flipped(&flip);
