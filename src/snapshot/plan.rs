@@ -47,9 +47,10 @@ impl Steering {
     }
 }
 
-/// Opinions numbered in the order they are met.
+/// Classes numbered in the order they are met.
 #[derive(Default)]
 struct Classes {
+    /// By opinions as they are, and by the part of them that matters.
     numbers: HashMap<Opinions, u32>,
     all: Vec<Class>,
 }
@@ -59,8 +60,12 @@ impl Classes {
         if let Some(number) = self.numbers.get(&opinions) {
             return *number;
         }
-        let number = self.all.len() as u32;
-        self.all.push(contest.class(opinions.clone()));
+        let class = contest.class(&opinions);
+        let next = self.all.len() as u32;
+        let number = *self.numbers.entry(class.opinions.clone()).or_insert(next);
+        if number == next {
+            self.all.push(class);
+        }
         self.numbers.insert(opinions, number);
         number
     }

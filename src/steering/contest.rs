@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::eligible::{Eligible, eligible};
 use super::opinion::{Opinions, allowed};
 use super::ranking::rank;
+use super::relevance::relevant;
 use super::{Class, Decision, Family, Local, Opinion, Outcome, Pick, View, decision};
 use crate::model::TtlRange;
 use crate::model::{
@@ -147,10 +148,11 @@ impl Contest {
         self.methods.iter().map(opinion).collect()
     }
 
-    /// The class of clients of whom the methods have these opinions.
-    pub fn class(&self, opinions: Opinions) -> Class {
+    /// The class of clients of whom the methods have these opinions, as far as they matter.
+    pub fn class(&self, opinions: &[Opinion]) -> Class {
         let all = 0..self.regions.len() as Local;
-        let regions: Vec<Local> = all.filter(|region| allowed(&opinions, *region)).collect();
+        let regions: Vec<Local> = all.filter(|region| allowed(opinions, *region)).collect();
+        let opinions = relevant(&self.methods, opinions, &regions, self.regions.len());
         let tiers = rank(&self.methods, &opinions, &regions, None);
         Class { opinions, tiers: if regions.is_empty() { Vec::new() } else { tiers } }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::eligible::{Candidate, Target};
 use super::{Contest, View, affinity, rotate, weighted};
 use crate::model::Method;
-use crate::prefix::{Prefix, embedded_ipv4};
+use crate::prefix::{Prefix, embedded_ipv4, native_length};
 
 /// Most records of one answer: 64 A records fill the 1,232 octets that reach everyone in one
 /// datagram (RFC 9715).
@@ -60,12 +60,15 @@ impl Pick {
     }
 
     /// Bits of the client's address that the pick depends on; 0: none.
+    ///
+    /// Clients who carry an IPv4 address are hashed by it, so the prefix of another holds none.
     pub fn scope(self, client: IpAddr) -> u8 {
         match (self, client) {
             (Self::Affinity { v4, .. }, IpAddr::V4(_)) => v4,
-            (Self::Affinity { v4, v6 }, IpAddr::V6(address)) => {
-                embedded_ipv4(address).map_or(v6, |inner| inner.offset + v4)
-            }
+            (Self::Affinity { v4, v6 }, IpAddr::V6(address)) => match embedded_ipv4(address) {
+                Some(inner) => inner.offset + v4,
+                None => v6.max(native_length(address)),
+            },
             _ => 0,
         }
     }

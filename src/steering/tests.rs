@@ -127,7 +127,7 @@ impl World {
     fn contest(&self, service: &Service, client: &Place) -> (Contest, Class) {
         let contest = Contest::new(service, &self.fleet, true);
         let network = (client.asn == Some(64500)).then_some(NetworkId(0));
-        let class = contest.class(contest.opinions(client, network, &self.fleet));
+        let class = contest.class(&contest.opinions(client, network, &self.fleet));
         (contest, class)
     }
 }

@@ -373,7 +373,7 @@ impl fmt::Display for Steps {
         }
         for step in &self.ranking {
             let tiers: Vec<String> = step.tiers.iter().map(|tier| tier.join(" = ")).collect();
-            let said = if step.spoke { tiers.join(" > ") } else { "no opinion".to_owned() };
+            let said = if step.spoke { tiers.join(" > ") } else { "nothing to add".to_owned() };
             writeln!(f, "{:<9} {said}", step.method)?;
         }
         writeln!(f, "outcome   {}", self.outcome)?;
