@@ -83,7 +83,7 @@ impl Sheet {
 
     fn report(&mut self, severity: Severity, span: Range<usize>, fault: Fault) {
         let at = self.source.locate(span);
-        self.findings.push(Diagnostic { severity, at, what: fault.what, hint: fault.hint });
+        self.findings.push(Diagnostic::new(severity, at, fault.what).or_hint(fault.hint));
     }
 
     /// Names below the table `kind` that were cut out: they exist, but nothing is known of them.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use crate::config::defaults as d;
-use crate::config::files::{Files, Place, reason};
+use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
@@ -16,6 +16,7 @@ use crate::config::spec::{
 use crate::config::value::{
     Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
 };
+use crate::diagnostic::reason;
 use crate::model::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId};
 use crate::prefix::Prefix;
 

@@ -7,12 +7,12 @@ use super::fleet::{FleetDraft, FleetNames};
 use super::service::{self, Identity};
 use crate::config::document;
 use crate::config::effective::Effective;
-use crate::config::files::{Files, Place, reason};
+use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{ServiceTable, ZoneFile};
 use crate::config::unsupported::ZONE;
 use crate::config::value::Fault;
-use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest, reason};
 use crate::model::{PoolId, Service, ZoneFiles};
 use crate::name::Name;
 
