@@ -286,6 +286,19 @@ fn text_that_is_not_utf_8_is_reported_with_its_place() {
     );
 }
 
+#[test]
+fn a_folder_that_is_none_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("file", b"")]);
+    let takes = "`--config` takes the folder of node.toml and fleet.toml; `meridian init DIR` \
+                 writes one into DIR/config";
+    for (name, what) in [("none", "no such folder"), ("file", "it is a file, not a folder")] {
+        let loaded = config::load(&folder.path().join(name));
+        let expected = format!("{name}: error: {what} ({takes})\n1 errors, 0 warnings\n");
+        assert_eq!(shown(&loaded, folder.path()), expected);
+    }
+}
+
 /// What stands in place of a file.
 enum Instead {
     Folder,
