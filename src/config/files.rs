@@ -87,14 +87,12 @@ impl Files {
         }
     }
 
-    /// The names of the files in a folder, in order; names that are no text are left out.
+    /// The names of the files in a folder, in order, with U+FFFD where they are no text.
     pub(super) fn list(&mut self, folder: &Place) -> io::Result<Vec<String>> {
         self.folders.push(folder.real.clone());
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder.real)? {
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
+            names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.sort();
         Ok(names)
