@@ -83,7 +83,7 @@ fn shown_char(c: char) -> char {
 }
 
 /// Longest message, in characters: what is longer repeats a value nobody would write.
-const MESSAGE_MAX: usize = 400;
+const MESSAGE_MAX: usize = 280;
 
 /// A message with control characters written out, and the middle left out of a very long one.
 fn brief(text: String) -> String {
@@ -379,7 +379,7 @@ mod tests {
         let what = format!("`a\nb\u{1b}{}` is no name", "ä".repeat(1_000));
         let shown = Diagnostic::error(at, what).hint("write `\n`").what;
         assert!(shown.starts_with("`a\\nb\\u{1b}ää") && shown.ends_with("ää` is no name"));
-        assert!(shown.contains('…') && shown.chars().count() < 420, "{shown}");
+        assert!(shown.contains('…') && shown.chars().count() < 300, "{shown}");
     }
 
     #[test]
