@@ -13,7 +13,7 @@ use super::rdata::{self, Fields};
 use super::records::{Record, Records};
 use super::token::{Entry, Form, Lexer, Word};
 use super::{duplicates, head};
-use crate::diagnostic::{self, Diagnostic, Diagnostics, Location, Severity};
+use crate::diagnostic::{self, Diagnostic, Diagnostics, Location, Severity, reason};
 use crate::name::Name;
 
 /// Deepest nesting of `$INCLUDE`.
@@ -35,7 +35,7 @@ pub fn read(origin: &Name, path: &Path, shown: &str) -> (Records, Files, Diagnos
             let mut files = Files::default();
             let _ = files.number(shown, path); // The first file always has a number.
             let mut diagnostics = Diagnostics::default();
-            let what = format!("the zone file cannot be read: {error}");
+            let what = format!("the zone file cannot be read: {}", reason(&error));
             diagnostics.push(Diagnostic::error(Location::file(shown), what));
             (Records::default(), files, diagnostics)
         }
@@ -323,7 +323,11 @@ impl Reader<'_> {
             return Err(wrong(what));
         };
         let text = (self.open)(&path).map_err(|error| {
-            wrong(format!("`{shown}` cannot be read: {error}; {}", self.route()))
+            let route = match self.chain.as_slice() {
+                [_] => String::new(), // The mistake is shown at the line that includes the file.
+                _ => format!("; {}", self.route()),
+            };
+            wrong(format!("`{shown}` cannot be read: {}{route}", reason(&error)))
         })?;
         self.file(&shown, &path, number, &text, &mut inner);
         Ok(())
