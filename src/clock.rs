@@ -48,7 +48,8 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages and logs use it.
+/// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages, logs, and random
+/// numbers that the nodes of a fleet draw alike use it.
 #[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

@@ -1,10 +1,12 @@
 //! When to read the files again: on SIGHUP, and when one of them changes.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -20,6 +22,34 @@ pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::Receiver<()>,
     watched: BTreeSet<PathBuf>,
+    known: Known,
+}
+
+/// The files that are read, as absolute paths. The lock is held for one look-up or insertion, by
+/// the watcher's thread and this task alone.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Known {
+    fn add(&self, file: &Path) {
+        if let Ok(path) = absolute(file) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+        }
+    }
+
+    /// Whether an event may change what a reload reads. Writes to files that are not read cannot:
+    /// our own log may lie in a watched folder, and each reload would cause the next one. Other
+    /// names that come and go may: a link on the way to a file is one.
+    fn concerns(&self, event: &notify::Event) -> bool {
+        match event.kind {
+            EventKind::Access(_) => false,
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+                let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                event.paths.iter().any(|path| known.contains(path))
+            }
+            _ => true,
+        }
+    }
 }
 
 impl Watch {
@@ -28,8 +58,10 @@ impl Watch {
     pub(super) fn new(files: &[PathBuf]) -> std::io::Result<(Self, Option<notify::Error>)> {
         // One slot is enough: a change that finds it taken is part of the same burst.
         let (sender, changes) = mpsc::channel(1);
+        let known = Known::default();
+        let concern = known.clone();
         let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
+            if event.is_ok_and(|event| concern.concerns(&event)) {
                 let _ = sender.try_send(());
             }
         });
@@ -38,7 +70,7 @@ impl Watch {
             Err(error) => (None, Some(error)),
         };
         let hangup = signal(SignalKind::hangup())?;
-        let mut watch = Self { hangup, watcher, changes, watched: BTreeSet::new() };
+        let mut watch = Self { hangup, watcher, changes, watched: BTreeSet::new(), known };
         let error = watch.follow(files).err().or(error);
         Ok((watch, error))
     }
@@ -48,6 +80,7 @@ impl Watch {
     pub(super) fn follow(&mut self, files: &[PathBuf]) -> Result<(), notify::Error> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         for file in files {
+            self.known.add(file);
             let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
             let folder = folder.filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
             if !self.watched.contains(folder) && folder.is_dir() {
@@ -74,6 +107,37 @@ impl Watch {
                 () = sleep_until(quiet) => return,
                 change = self.changes.recv() => if change.is_none() { return },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::Event;
+    use notify::event::{AccessKind, CreateKind, DataChange, RemoveKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn only_what_a_reload_reads_is_reason_for_one() {
+        let known = Known::default();
+        known.add(Path::new("/etc/meridian/config/../zones/a.zone"));
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        for (what, kind, file, expected) in [
+            ("a file that is read was written", written, "a.zone", true),
+            ("another was", written, "log", false),
+            ("a file was read", EventKind::Access(AccessKind::Any), "a.zone", false),
+            ("a file is new", EventKind::Create(CreateKind::File), "b.zone", true),
+            ("a file is gone", EventKind::Remove(RemoveKind::File), "b.zone", true),
+            (
+                "a link was replaced",
+                EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+                "..data",
+                true,
+            ),
+        ] {
+            let path = Path::new("/etc/meridian/config/../zones").join(file);
+            assert_eq!(known.concerns(&Event::new(kind).add_path(path)), expected, "{what}");
         }
     }
 }

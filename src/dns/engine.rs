@@ -1,14 +1,15 @@
 //! The answer engine: query bytes in, reply bytes out.
 //!
-//! A pure function of the snapshot, the query, its sender and a random number. It allocates
-//! nothing, locks nothing and reads no clock, so every transport, `explain` and the tests call it
-//! alike.
+//! A pure function of the snapshot, the query, its sender and a source of random numbers. It
+//! allocates nothing, locks nothing and reads no clock, so every transport, `explain` and the tests
+//! call it alike.
 
 mod resolve;
 
 use std::net::{IpAddr, SocketAddr};
 
 use self::resolve::{Outcome, Resolver};
+use super::draws::Random;
 use super::edns::{ClientSubnet, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
 use super::wire::{AA, CD, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
@@ -114,11 +115,11 @@ pub struct Facts {
 ///
 /// For a batch: [`Parsed::parse`] and [`locate`] for each query, [`touch`] for all, then
 /// [`respond`] for each, so that the queries wait for memory together.
-pub fn answer(
+pub fn answer<'r>(
     snapshot: &Snapshot,
     query: &[u8],
     peer: Peer,
-    random: u64,
+    random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
     let mut parsed = Parsed::default();
@@ -157,12 +158,12 @@ pub fn touch(snapshot: &Snapshot, batch: &[Parsed]) -> u32 {
 }
 
 /// Answers a located query; `snapshot` and `query` are those it was parsed and located with.
-pub fn respond(
+pub fn respond<'r>(
     snapshot: &Snapshot,
     query: &[u8],
     parsed: &Parsed,
     peer: Peer,
-    random: u64,
+    random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
     // Nobody can hear a reply to port 0; such queries have a forged source.
@@ -190,7 +191,7 @@ pub fn respond(
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
             let client = client.unwrap_or(peer.address.ip());
-            Resolver::new(served, parsed, client, random, &mut writer).run()
+            Resolver::new(served, parsed, client, random.into(), &mut writer).run()
         }
     };
     if outcome.truncated {

@@ -1,6 +1,7 @@
 //! DNS: the answer engine and the transports that call it.
 
 mod counters;
+mod draws;
 mod edns;
 pub mod engine;
 mod socket;
@@ -10,6 +11,7 @@ mod wire;
 mod writer;
 
 pub use counters::{Counters, TcpCounters, Totals};
+pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
 pub use tcp::{TcpLimits, TcpServer, TcpSockets};
 pub use udp::{UdpServer, UdpSockets};

@@ -13,6 +13,7 @@ mod contest;
 mod decision;
 mod eligible;
 mod fence;
+mod line;
 mod nearest;
 mod network;
 mod opinion;
@@ -30,7 +31,7 @@ pub use contest::Contest;
 pub use decision::{Decision, NoData, Outcome, View};
 pub use eligible::{Candidate, Eligible, Grade, Target, WEIGHT_UNIT};
 pub use opinion::{Bands, Class, Opinion, Opinions};
-pub use pick::{Chosen, Contenders, PICKS_MAX, Pick};
+pub use pick::{Chosen, Contenders, PICKS_MAX, Pick, mix};
 pub use ranking::Step;
 
 /// The address family a query asks for.

@@ -108,8 +108,9 @@ impl Builder {
         assert!(records.as_mut().unwrap().push(record));
     }
 
-    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [down] [servfail]`:
-    /// `down` answers all the same, `servfail` does not.
+    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [apart] [down] [servfail]`:
+    /// `apart` puts the addresses into two regions; `down` answers all the same, `servfail` does
+    /// not.
     pub fn service(&mut self, line: &str) {
         let (origin, _, services) = self.zones.last_mut().unwrap();
         let mut words = line.split_whitespace();
@@ -124,6 +125,7 @@ impl Builder {
             endpoints: endpoints.iter().map(|text| text.parse().unwrap()).collect(),
             scope: value("scope").map(|bits| bits.parse().unwrap()),
             cname: value("cname").map(|target| Name::parse(target, origin).unwrap()),
+            apart: value("apart").is_some(),
             all_down: value("down").map(|_| AllDown::All).or(down),
         };
         let answers = fixed.answers(&owner);
@@ -162,7 +164,7 @@ impl Builder {
             generation: 1,
             zones,
             options: self.options,
-            region_labels: vec![1],
+            region_labels: vec![1, 2],
             state: None,
         }
     }

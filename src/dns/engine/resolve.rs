@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::rcode;
+use crate::dns::draws::Random;
 use crate::dns::wire::{Parsed, QUESTION_AT};
 use crate::dns::writer::{Full, Writer};
 use crate::name::NAME_MAX;
@@ -50,7 +51,7 @@ pub(super) struct Resolver<'a, 'w, 'o> {
     served: &'a ServedZone,
     parsed: &'a Parsed,
     client: IpAddr,
-    random: u64,
+    random: Random<'a>,
     writer: &'w mut Writer<'o>,
     outcome: Outcome,
 }
@@ -60,7 +61,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         served: &'a ServedZone,
         parsed: &'a Parsed,
         client: IpAddr,
-        random: u64,
+        random: Random<'a>,
         writer: &'w mut Writer<'o>,
     ) -> Self {
         let outcome = Outcome { authoritative: true, ..Outcome::default() };
@@ -187,7 +188,13 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         self.outcome.matched = located.matched.or(self.outcome.matched);
         let mut ttl_max = u32::MAX;
         for family in families {
-            let (client, random, rest) = (self.client, self.random, self.writer.rest());
+            let random = match self.parsed.qtype {
+                rtype::A | rtype::AAAA if answers.parts_regions(*family, located) => {
+                    self.random.paired(self.client, self.parsed.hash, *family)
+                }
+                _ => self.random.number(),
+            };
+            let (client, rest) = (self.client, self.writer.rest());
             let steered = answers.answer(*family, located, client, random, pointer(at), rest);
             self.outcome.ede = steered.ede.or(self.outcome.ede);
             // A service has no other extended error to tell.

@@ -18,6 +18,7 @@ use super::clients::Seat;
 use super::frames::Frames;
 use super::{PENDING_MAX, Shared};
 use crate::clock;
+use crate::dns::draws::Random;
 use crate::dns::engine::{self, MESSAGE_MAX, Peer, Reply, Transport};
 
 /// Longest until the first octet of the first query, from the first octet of a message to its
@@ -130,10 +131,12 @@ impl Connection {
         let Some(query) = self.frames.next() else { return Ok(false) };
         let peer = Peer { address: self.peer, transport: Transport::Tcp };
         let snapshot = self.shared.snapshot.load();
+        let draws = &self.shared.draws;
+        let random = Random::shared(fastrand::u64(..), draws, clock::unix_seconds());
         let replies = &mut self.replies;
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
-                let answer = engine::answer(&snapshot, query, peer, fastrand::u64(..), out);
+                let answer = engine::answer(&snapshot, query, peer, random, out);
                 if let Reply::Length(length) = answer.reply {
                     replies.extend_from_slice(&(length as u16).to_be_bytes());
                     replies.extend_from_slice(out.get(..length).unwrap_or_default());
