@@ -118,7 +118,14 @@ fn param(word: &Word<'_>) -> Result<Param, Mistake> {
     let text = raw.map(text).transpose().map_err(&wrong)?;
     let value = match found {
         // A key in its generic form has its value in wire form (RFC 9460 section 2.1).
-        Key::Numbered(_) => text.unwrap_or_default(),
+        Key::Numbered(_) => {
+            let value = text.unwrap_or_default();
+            if !is_value(key, &value) {
+                let what = format!("the value is not the wire form of `{}`", shown(key));
+                return Err(wrong(what));
+            }
+            value
+        }
         Key::Named(_) => value(key, text).map_err(|expected| {
             wrong(format!("the value of `{}` is wrong: {expected}", shown(key)))
         })?,
@@ -198,6 +205,36 @@ fn value(key: u16, text: Option<Vec<u8>>) -> Result<Vec<u8>, &'static str> {
         }
         (_, text) => Ok(text.unwrap_or_default()),
     }
+}
+
+/// Whether octets have the form of a key's value: clients drop a record in which one has not
+/// (RFC 9460 section 2.2).
+pub(super) fn is_value(key: u16, value: &[u8]) -> bool {
+    let some_of = |size: usize| !value.is_empty() && value.len().is_multiple_of(size);
+    match key {
+        // RFC 9460 section 8: in strictly ascending order.
+        MANDATORY => some_of(2) && value.chunks_exact(2).is_sorted_by(|first, next| first < next),
+        // RFC 9460 section 7.1.1: as on the wire of TLS (RFC 7301 section 3.1).
+        ALPN => is_protocols(value),
+        NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
+        PORT => value.len() == 2,
+        IPV4_HINT => some_of(4),
+        IPV6_HINT => some_of(16),
+        ECH => some_of(1),
+        _ => key != INVALID,
+    }
+}
+
+/// Whether octets are protocols, none of them empty, each behind its length.
+fn is_protocols(mut rest: &[u8]) -> bool {
+    let some = !rest.is_empty();
+    while let Some((length, tail)) = rest.split_first() {
+        let Some(tail) = tail.get(usize::from(*length)..).filter(|_| *length > 0) else {
+            return false;
+        };
+        rest = tail;
+    }
+    some
 }
 
 fn items(text: &[u8]) -> impl Iterator<Item = &[u8]> {
