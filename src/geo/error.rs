@@ -38,16 +38,6 @@ impl GeoError {
     }
 }
 
-impl GeoError {
-    /// What is wrong, for a message that names the file already.
-    pub fn what(&self) -> String {
-        match self {
-            Self::Read { reason, .. } => format!("cannot be read: {reason}"),
-            Self::Invalid { reason, .. } => format!("this is no sound geo database: {reason}"),
-        }
-    }
-}
-
 impl fmt::Display for GeoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -123,8 +123,10 @@ impl HealthTable {
         Self::build(fleet, now, |identity, monitor| {
             let place = SavedVerdict::place_of(identity, &monitor.name);
             let entry = by_place.get(&place)?;
-            let held = age + Duration::from_secs(entry.held_seconds);
-            let since = Tick(now.0.saturating_sub(held.as_millis() as u64));
+            // The file is input: a time beyond all clocks means since the beginning.
+            let held = age.saturating_add(Duration::from_secs(entry.held_seconds));
+            let held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+            let since = Tick(now.0.saturating_sub(held_ms));
             Some(Machine::starting(entry.verdict(), entry.cause.as_str().into(), since))
         })
     }

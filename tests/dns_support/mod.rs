@@ -6,6 +6,7 @@
 
 pub mod script;
 mod service;
+pub mod sound;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -260,3 +260,19 @@ fn a_restart_starts_from_the_last_known_state() {
     assert_eq!(&*table.endpoints()[1].cause, "monitor http: connection refused");
     assert!(!table.is_fully_observed());
 }
+
+#[test]
+fn a_saved_time_beyond_all_clocks_means_since_the_beginning() {
+    let fleet = fleet(&["192.0.2.1"], 1);
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    table.observe(A, HTTP, &Outcome::Success, Tick(1000));
+    let json = table.save(&fleet, Tick(8000), 1_800_000_000).to_json().unwrap();
+    let json = String::from_utf8(json).unwrap();
+    for held in [u64::MAX, u64::MAX / 1000 + 1, 3600] {
+        let json = json.replace("\"held_seconds\":7", &format!("\"held_seconds\":{held}"));
+        let saved = SavedHealth::from_json(json.as_bytes()).unwrap();
+        let table = HealthTable::restore(&fleet, &saved, Tick(5000), 1_800_000_020);
+        assert_eq!(table.endpoints()[0].since, Tick(0), "{held}");
+        assert_eq!(level(&table, A), Level::Up);
+    }
+}
