@@ -1,10 +1,11 @@
 //! Random numbers for answers, and those that a client's A and AAAA queries of a name share.
 //!
 //! A client asks for both families in two queries. Where chance decides between regions, both must
-//! meet the same chance, or its two answers lie in different regions. So the number is drawn from
-//! the client, the name, the time, and how often the client has asked before: a client's first A
-//! and first AAAA query get one number, its second ones the next. The time lets the nodes of a
-//! fleet, which know nothing of each other's queries, draw alike.
+//! meet the same chance, or its two answers lie in different regions. So a query joins the draw of
+//! the client's latest query for the other family, unless its own family has joined that already;
+//! then it begins the next draw. The number of a draw comes from the client, the name, the time and
+//! the draws before it. The time lets the nodes of a fleet, which know nothing of each other's
+//! queries, draw alike.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,13 +18,13 @@ use crate::steering::mix;
 const ENTRIES: usize = 4096;
 /// Resolvers ask for both families within moments, and again after the TTL: a period lies between.
 const PERIOD_SECONDS: u32 = 4;
-/// Bits that count the queries of a family in a period; the count begins anew behind them.
-const COUNT_BITS: u32 = 20;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-/// Bits of the period that are remembered.
+/// Bits of an entry: client and name, period, families, draws in the period.
+const TAG_BITS: u32 = 16;
 const PERIOD_BITS: u32 = 8;
+const FAMILY_BITS: u32 = 2;
+const COUNT_BITS: u32 = u64::BITS - TAG_BITS - PERIOD_BITS - FAMILY_BITS;
 
-/// How often clients have asked for names lately.
+/// The latest draws of clients for names.
 ///
 /// Entries are read and written without exclusion: workers that answer one client at the same
 /// moment may draw the same number twice, which harms nothing.
@@ -46,57 +47,55 @@ impl Draws {
             IpAddr::V6(v6) => mix((u128::from(v6) >> 64) as u64, u128::from(v6) as u64),
         };
         let key = mix(client, name);
-        let (tag, period) = (key >> 48, unix_seconds / PERIOD_SECONDS);
+        let (tag, period) = (key >> (u64::BITS - TAG_BITS), unix_seconds / PERIOD_SECONDS);
         let Some(entry) = self.entries.get(key as usize % ENTRIES) else { return key };
-        let mut turn = Turn::read(entry.load(Ordering::Relaxed), tag, period);
-        let count = turn.next(family, period);
-        entry.store(turn.write(tag), Ordering::Relaxed);
-        mix(mix(key, u64::from(turn.period)), count)
+        let draw = Draw::read(entry.load(Ordering::Relaxed), tag, period).next(family, period);
+        entry.store(draw.write(tag), Ordering::Relaxed);
+        mix(mix(key, u64::from(draw.period)), draw.count)
     }
 }
 
-/// Where a client stands with a name.
+/// The latest draw of a client for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Turn {
+struct Draw {
     period: u32,
-    /// Queries for IPv4 and IPv6 in this period.
-    v4: u64,
-    v6: u64,
+    /// The families that have joined it, a bit each.
+    families: u64,
+    /// Draws before it in its period.
+    count: u64,
 }
 
-impl Turn {
-    /// The turn in an entry, when it is of this client and name and not of long ago.
+impl Draw {
+    /// The draw in an entry; of another client or name, or long ago: none that anyone has joined.
     fn read(entry: u64, tag: u64, period: u32) -> Self {
-        let held = (entry >> (2 * COUNT_BITS)) as u8;
+        let held = (entry >> (FAMILY_BITS + COUNT_BITS)) as u8;
         let age = (period as u8).wrapping_sub(held);
-        if entry >> (2 * COUNT_BITS + PERIOD_BITS) != tag || age > 1 {
-            return Self { period, v4: 0, v6: 0 };
+        if entry >> (u64::BITS - TAG_BITS) != tag || age > 1 {
+            return Self { period, families: 0, count: 0 };
         }
-        let period = period.wrapping_sub(u32::from(age));
-        Self { period, v4: entry >> COUNT_BITS & COUNT_MASK, v6: entry & COUNT_MASK }
+        Self {
+            period: period.wrapping_sub(u32::from(age)),
+            families: entry >> COUNT_BITS & ((1 << FAMILY_BITS) - 1),
+            count: entry & ((1 << COUNT_BITS) - 1),
+        }
     }
 
     fn write(self, tag: u64) -> u64 {
-        let counts = (self.v4 & COUNT_MASK) << COUNT_BITS | (self.v6 & COUNT_MASK);
-        (tag << PERIOD_BITS | u64::from(self.period as u8)) << (2 * COUNT_BITS) | counts
+        let head = (tag << PERIOD_BITS | u64::from(self.period as u8)) << FAMILY_BITS;
+        (head | self.families) << COUNT_BITS | self.count & ((1 << COUNT_BITS) - 1)
     }
 
-    /// Counts a query; how many of its family came before. A query that follows one of the other
-    /// family belongs to that one's period.
-    fn next(&mut self, family: Family, period: u32) -> u64 {
-        let (own, other) = match family {
-            Family::V4 => (self.v4, self.v6),
-            Family::V6 => (self.v6, self.v4),
+    /// The draw that a query of this family belongs to.
+    fn next(self, family: Family, period: u32) -> Self {
+        let own = match family {
+            Family::V4 => 1,
+            Family::V6 => 2,
         };
-        if (self.period != period && own >= other) || own == COUNT_MASK {
-            *self = Self { period, v4: 0, v6: 0 };
+        if self.families & own == 0 {
+            return Self { families: self.families | own, ..self };
         }
-        let count = match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-        };
-        *count += 1;
-        *count - 1
+        let count = if self.period == period { self.count + 1 } else { 0 };
+        Self { period, families: own, count }
     }
 }
 
@@ -165,8 +164,11 @@ mod tests {
         }
         let repeated: HashSet<u64> = (0..1000).map(|_| ask(&draws, V4, 20_000)).collect();
         assert_eq!(repeated.len(), 1000);
-        let twins: HashSet<u64> = (0..1000).map(|_| ask(&draws, V6, 20_003)).collect();
-        assert_eq!(repeated, twins);
+        let latest = ask(&draws, V4, 20_000);
+        assert_eq!(ask(&draws, V6, 20_003), latest, "after a burst of the other family");
+        let repeated: HashSet<u64> = (0..1000).map(|_| ask(&draws, V6, 20_003)).collect();
+        assert_eq!(repeated.len(), 1000);
+        assert!(!repeated.contains(&latest));
     }
 
     #[test]
@@ -208,11 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_count_begins_anew() {
-        let mut turn = Turn { period: 9, v4: COUNT_MASK, v6: 3 };
-        assert_eq!(turn.next(Family::V4, 9), 0);
-        assert_eq!(turn, Turn { period: 9, v4: 1, v6: 0 });
-        assert_eq!(Turn::read(turn.write(5), 5, 9), turn);
-        assert_eq!(Turn::read(turn.write(5), 6, 9).v4, 0, "of another client");
+    fn an_entry_holds_a_draw_of_its_client_and_name_alone() {
+        let draw = Draw { period: 0x1234, families: 2, count: (1 << COUNT_BITS) - 1 };
+        assert_eq!(Draw::read(draw.write(5), 5, 0x1234), draw);
+        assert_eq!(Draw::read(draw.write(5), 5, 0x1235), draw, "a period later");
+        let anew = |period| Draw { period, families: 0, count: 0 };
+        assert_eq!(Draw::read(draw.write(5), 6, 0x1234), anew(0x1234), "of another");
+        assert_eq!(Draw::read(draw.write(5), 5, 0x1236), anew(0x1236), "two periods later");
+        let full = draw.next(Family::V6, 0x1234).write(5);
+        assert_eq!(Draw::read(full, 5, 0x1234).count, 0, "a full count begins anew");
     }
 }

@@ -167,6 +167,17 @@ impl Contest {
         eligible(self, family, view, allowed)
     }
 
+    /// The shortest time in which an endpoint could change an answer: by its health, or by what its
+    /// hostname resolves to, where that is answered. `None`: it cannot.
+    pub fn earliest_change(&self, id: EndpointId, view: &View<'_>) -> Option<Duration> {
+        let health = view.health.get(id.0 as usize).and_then(|health| health.earliest_change);
+        let resolved = match &view.fleet.endpoint(id).address {
+            Address::Host(name) if !self.alias => view.hosts.get(name),
+            _ => None,
+        };
+        health.into_iter().chain(resolved.and_then(|resolved| resolved.ttl)).min()
+    }
+
     /// The eligible regions in first place for a class, and the TTL of an answer from them.
     pub fn best(&self, class: &Class, found: &Eligible, view: &View<'_>) -> (Vec<Local>, Duration) {
         let tiers = rank(&self.methods, &class.opinions, &found.regions(), None);

@@ -309,8 +309,7 @@ fn ttl_reason(contest: &Contest, decision: &Decision, view: &crate::steering::Vi
     match decision.first_change {
         Some(id) => {
             let address = &view.fleet.endpoint(id).address;
-            let change = view.health.get(id.0 as usize).and_then(|health| health.earliest_change);
-            let change = change.unwrap_or_default();
+            let change = contest.earliest_change(id, view).unwrap_or_default();
             let bound = if change < range.min { ", but not below ttl.min" } else { "" };
             format!("{address} could change in {change:?}{bound}")
         }
