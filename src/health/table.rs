@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SAVED_AGE_MAX, SavedHealth,
-    SavedVerdict, Verdict, merge,
+    EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth, SavedVerdict,
+    Verdict, merge,
 };
 use crate::clock::Tick;
 use crate::model::{EndpointId, Fleet, Monitor, MonitorId};
@@ -112,12 +112,7 @@ impl HealthTable {
 
     /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds.
     pub fn restore(fleet: &Fleet, saved: &SavedHealth, now: Tick, unix_now: u64) -> Self {
-        let Some(age) = unix_now.checked_sub(saved.saved_at).map(Duration::from_secs) else {
-            return Self::new(fleet, now); // Saved in the future: the clock was stepped.
-        };
-        if age > SAVED_AGE_MAX {
-            return Self::new(fleet, now);
-        }
+        let Ok(age) = saved.age(unix_now) else { return Self::new(fleet, now) };
         let by_place: HashMap<_, &SavedVerdict> =
             saved.verdicts.iter().map(|entry| (entry.place(), entry)).collect();
         Self::build(fleet, now, |identity, monitor| {
@@ -240,7 +235,7 @@ impl Row {
     fn health(&self, now: Tick) -> EndpointHealth {
         let Some(first) = self.cells.first() else {
             let (level, cause) = (Level::Up, "no monitors".into());
-            let (kind, since) = (None, Tick(0));
+            let (kind, since) = (None, Tick::START);
             return EndpointHealth { level, cause, kind, since, earliest_change: None };
         };
         let level_of =
