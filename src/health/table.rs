@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth, SavedVerdict,
-    Verdict, merge,
+    CauseKind, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth,
+    SavedVerdict, Verdict, merge,
 };
 use crate::clock::Tick;
 use crate::model::{EndpointId, Fleet, Monitor, MonitorId};
@@ -185,12 +185,23 @@ impl HealthTable {
         Observed { flip, changed: true }
     }
 
-    /// Supposes that an endpoint is down, until its next observation; for questions of the form
-    /// "what if".
-    pub fn suppose_down(&mut self, endpoint: EndpointId) {
-        if let Some(health) = self.health.get_mut(endpoint.0 as usize) {
-            health.level = Level::Down;
-            health.cause = "supposed to be down".into();
+    /// Supposes that an endpoint went down at `now`; for questions of the form "what if".
+    pub fn suppose_down(&mut self, endpoint: EndpointId, now: Tick) {
+        const CAUSE: &str = "supposed to be down";
+        let at = endpoint.0 as usize;
+        let (Some(row), Some(health)) = (self.rows.get_mut(at), self.health.get_mut(at)) else {
+            return;
+        };
+        for cell in &mut row.cells {
+            let failure = Outcome::failure(CauseKind::Connect, CAUSE);
+            for _ in 0..cell.rules.fall {
+                cell.machine.observe(&cell.rules, &failure, now);
+            }
+        }
+        *health = row.health(now);
+        if row.cells.is_empty() {
+            // Nothing can take it down in truth.
+            (health.level, health.cause) = (Level::Down, CAUSE.into());
         }
     }
 

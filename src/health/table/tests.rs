@@ -260,3 +260,28 @@ fn a_restart_starts_from_the_last_known_state() {
     assert_eq!(&*table.endpoints()[1].cause, "monitor http: connection refused");
     assert!(!table.is_fully_observed());
 }
+
+#[test]
+fn a_supposed_down_is_like_a_true_one() {
+    let mut fleet = fleet(&["192.0.2.1", "192.0.2.2"], 2);
+    fleet.monitors[0].fall = 5;
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    for monitor in [HTTP, PORT] {
+        for endpoint in [A, B] {
+            table.observe(endpoint, monitor, &Outcome::Success, Tick(1000));
+        }
+    }
+    let mut true_one = table.clone();
+    for _ in 0..5 {
+        for monitor in [HTTP, PORT] {
+            true_one.observe(A, monitor, &refused(), Tick(2000));
+        }
+    }
+    table.suppose_down(A, Tick(2000));
+    let [supposed, truly] = [&table, &true_one].map(|table| &table.endpoints()[0]);
+    assert_eq!(supposed.level, Level::Down);
+    assert_eq!(supposed.earliest_change, truly.earliest_change);
+    assert_eq!(&*supposed.cause, "monitor http: supposed to be down");
+    assert_eq!(table.endpoints()[1], true_one.endpoints()[1]);
+    table.suppose_down(EndpointId(9), Tick(2000));
+}
