@@ -7,6 +7,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::Admin;
 use super::families::{counters, gauges};
+use super::readiness::is_stale;
 use crate::clock;
 use crate::dns::{Counters, Totals};
 use crate::health::Level;
@@ -130,15 +131,10 @@ fn rcode_name(rcode: u16) -> String {
 
 /// Whether each zone serves, serves old data, or fails.
 fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let stale = |apex: &crate::name::Name| {
-        snapshot.state.as_ref().is_some_and(|state| {
-            state.loaded.zones.iter().any(|zone| zone.stale && zone.origin == *apex)
-        })
-    };
     let states = snapshot.zones.iter().flat_map(|(apex, entry)| {
         let state = match entry {
             ZoneEntry::Failed => "failed",
-            ZoneEntry::Serving(_) if stale(apex) => "stale",
+            ZoneEntry::Serving(_) if is_stale(snapshot, apex) => "stale",
             ZoneEntry::Serving(_) => "ok",
         };
         ["ok", "stale", "failed"].map(|word| {

@@ -2,6 +2,8 @@
 
 mod question;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -109,7 +111,7 @@ fn supposed_health(loaded: &Loaded, down: &[RegionId]) -> HealthTable {
     }
     for (id, endpoint) in (0..).map(EndpointId).zip(&fleet.endpoints) {
         if down.contains(&endpoint.region) {
-            health.suppose_down(id);
+            health.suppose_down(id, now);
         }
     }
     health

@@ -5,6 +5,7 @@ mod listeners;
 mod node;
 mod probes;
 mod state;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
