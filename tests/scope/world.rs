@@ -41,8 +41,8 @@ pub(crate) type ListedNetwork =
     (&'static str, &'static [&'static str], &'static [&'static str], &'static [usize]);
 
 /// All networks. `all` ranks every region, so that nothing else matters inside it; `six` has no
-/// IPv4; `twin` borders on `corp` and prefers the same.
-pub(crate) const NETWORKS: [ListedNetwork; 9] = [
+/// IPv4; `twin` borders on `corp` and prefers the same, and on `gap` with a region between.
+pub(crate) const NETWORKS: [ListedNetwork; 10] = [
     ("all", &["46.0.0.0/10", "2a00::/14"], &[], &[SJC, SAO, PAR, FRA, BOM, ASH]),
     (
         "corp",
@@ -52,11 +52,12 @@ pub(crate) const NETWORKS: [ListedNetwork; 9] = [
     ),
     ("desk", &["11.16.32.77/32", "2600:1f18:4000::/40", "2600:1f18:4000::1/128"], &[], &[SJC]),
     ("far", &[], &["AU", "NZ", "JP"], &[SJC, BOM]),
+    ("gap", &["10.0.0.0/9"], &[], &[ASH, SAO, FRA]),
     ("lab", &["11.16.0.0/12", "2600:1f18::/33", "2002:b10::/28"], &[], &[BOM]),
     ("odd", &["::ffff:11.16.32.0/121", "64:ff9b::c633:6400/120"], &[], &[SAO]),
     ("room", &["11.16.32.0/24", "2600:1f18:4000:8000::/49"], &[], &[PAR, BOM]),
     ("six", &["2804::/16"], &[], &[SAO]),
-    ("twin", &["11.128.0.0/9", "2600:1f80::/25"], &[], &[ASH, FRA]),
+    ("twin", &["10.128.0.0/9", "11.128.0.0/9", "2600:1f80::/25"], &[], &[ASH, FRA]),
 ];
 
 /// A service: what is configured, and what the oracle makes of it.
