@@ -126,6 +126,8 @@ fn parts(places: &[Place]) -> Vec<Group> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::steering::ranking::rank;
 
@@ -139,7 +141,7 @@ mod tests {
 
     /// What it is a case of, the opinions of two clients, the allowed regions, and whether the
     /// parts that can matter are equal.
-    type Case<'a> = (&'a str, [&'a [Opinion]; 2], &'a [Local], bool);
+    type Case<'a> = (&'a str, [Vec<Opinion>; 2], &'a [Local], bool);
 
     fn ranks(ranks: [u16; 5]) -> Opinion {
         Opinion::Ranks(ranks.into())
@@ -153,83 +155,59 @@ mod tests {
         Opinion::Bands(Bands::new(&distances, tolerance))
     }
 
-    /// The part that can matter when the first `opinions` methods of [`METHODS`] are all.
-    fn part(opinions: &[Opinion], allowed: &[Local]) -> Opinions {
-        relevant(&METHODS, opinions, allowed, 5)
-    }
-
     #[test]
     fn clients_who_differ_in_nothing_that_matters_have_equal_parts() {
-        let all = [0, 1, 2, 3, 4];
+        let all = &[0, 1, 2, 3, 4];
         let total = ranks([4, 2, 0, 1, 3]);
         let (near, far) = ([1.0, 2.0, 3.0, 4.0, 5.0], [5.0, 4.0, 3.0, 2.0, 1.0]);
-        let chain = bands([10.0, 14.0, 19.0, 26.0, 35.0], 0.5);
         let swapped = [2.0, 1.9, 3.0, 4.0, 5.0];
-        let cases: &[Case<'_>] = &[
+        let tied = |distances| vec![bands(distances, 0.1)];
+        let chain = bands([10.0, 14.0, 19.0, 26.0, 35.0], 0.5);
+        let after = |earlier: &[Opinion], distances: [[f64; 5]; 2]| {
+            distances.map(|distances| [earlier, &[bands(distances, 0.0)]].concat())
+        };
+        let cases: [Case<'_>; 9] = [
+            ("one method ranks all", after(slice::from_ref(&total), [near, far]), all, true),
             (
-                "the first method ranks all",
-                [&[total.clone(), bands(near, 0.0)], &[total.clone(), bands(far, 0.0)]],
-                &all,
-                true,
-            ),
-            (
-                "a later method ranks all, of whom some tied with only some of the others",
-                [
-                    &[chain.clone(), total.clone(), bands(near, 0.0)],
-                    &[chain.clone(), total.clone(), bands(far, 0.0)],
-                ],
-                &all,
+                "another ranks all, of whom some tied with only some of the others",
+                after(&[chain, total], [near, far]),
+                all,
                 true,
             ),
             (
                 "two strict fences forbid together what another forbids alone",
                 [
-                    &[strict([0, 0, 0, 1, 0]), strict([0, 0, 0, 0, 1])],
-                    &[strict([0, 0, 0, 1, 1]), Opinion::None],
+                    vec![strict([0, 0, 0, 1, 0]), strict([0, 0, 0, 0, 1])],
+                    vec![strict([0, 0, 0, 1, 1]), Opinion::None],
                 ],
                 &[0, 1, 2],
                 true,
             ),
+            ("only one region is allowed", after(&[], [near, far]), &[3], true),
             (
-                "only one region is allowed",
-                [&[Opinion::None, bands(near, 0.0)], &[Opinion::None, bands(far, 0.0)]],
-                &[3],
+                "ranks have gaps",
+                [[0, 1, 1, 7, 9], [0, 2, 2, 3, 4]].map(|of| vec![ranks(of)]),
+                all,
                 true,
             ),
-            ("ranks have gaps", [&[ranks([0, 1, 1, 7, 9])], &[ranks([0, 2, 2, 3, 4])]], &all, true),
             (
                 "two that tie with the same others change places",
-                [
-                    &[Opinion::None, bands([2.0, 2.1, 9.0, 9.0, 9.0], 0.1)],
-                    &[Opinion::None, bands([2.1, 2.0, 9.0, 9.0, 9.0], 0.1)],
-                ],
-                &all,
+                [tied([2.0, 2.1, 9.0, 9.0, 9.0]), tied([2.1, 2.0, 9.0, 9.0, 9.0])],
+                all,
                 true,
             ),
+            ("the nearest two change places", after(&[], [near, swapped]), all, false),
+            ("a forbidden region changes places", after(&[], [near, swapped]), &[0, 2, 3, 4], true),
             (
-                "the nearest two change places",
-                [&[Opinion::None, bands(near, 0.0)], &[Opinion::None, bands(swapped, 0.0)]],
-                &all,
-                false,
-            ),
-            (
-                "a forbidden region changes places",
-                [&[Opinion::None, bands(near, 0.0)], &[Opinion::None, bands(swapped, 0.0)]],
-                &[0, 2, 3, 4],
-                true,
-            ),
-            (
-                "two that the first method ties change places",
-                [
-                    &[ranks([0, 0, 1, 1, 1]), bands(near, 0.0)],
-                    &[ranks([0, 0, 1, 1, 1]), bands(swapped, 0.0)],
-                ],
-                &all,
+                "two that the method before ties change places",
+                after(&[ranks([0, 0, 1, 1, 1])], [near, swapped]),
+                all,
                 false,
             ),
         ];
-        for (case, [one, other], allowed, equal) in cases {
-            assert_eq!(part(one, allowed) == part(other, allowed), *equal, "{case}");
+        for (case, opinions, allowed, equal) in cases {
+            let [one, other] = opinions.map(|opinions| relevant(&METHODS, &opinions, allowed, 5));
+            assert_eq!(one == other, equal, "{case}: {one:?} {other:?}");
         }
     }
 
