@@ -39,8 +39,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// TTL of the answer, within the service's bounds.
     pub ttl: Duration,
-    /// The endpoint whose health or hostname could change the answer first; `None`: none can before the TTL's
-    /// upper bound.
+    /// The endpoint whose health or hostname could change the answer first; `None`: none can
+    /// before the TTL's upper bound.
     pub first_change: Option<EndpointId>,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn all_down(
 }
 
 /// The TTL: the shortest time in which an endpoint's health or hostname could change the answer,
-/// within the service's bounds. Endpoints of regions ranked after the answered ones cannot change it.
+/// within the service's bounds. Endpoints of regions ranked after the answered ones cannot.
 pub(super) fn ttl(
     contest: &Contest,
     class: &Class,
