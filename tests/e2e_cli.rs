@@ -73,6 +73,7 @@ fn every_command_explains_itself_with_two_examples() {
         let tail =
             help.lines().rev().take(8).any(|line| line.contains(&format!("meridian {name}")));
         assert!(examples.count() >= 2 && tail, "{name} --help ends with two examples\n{help}");
+        assert!(help.contains("--format <FORMAT>"), "{name} is for programs too\n{help}");
     }
     assert_eq!(run(&["--version"]).status.code(), Some(0));
     for wrong in [&["chekc"][..], &["serve"], &["explain"], &["check", "--colour"], &["init"]] {
@@ -168,6 +169,22 @@ fn files(folder: &Path) -> BTreeSet<(String, Vec<u8>)> {
         }
     }
     found
+}
+
+#[test]
+fn explain_calls_a_failure_by_its_name() {
+    let site = site();
+    for (name, code, said) in [
+        ("none.cli.test", 1, ": NXDOMAIN\nstatic    no service steers this answer\n"),
+        ("www.other.test", 1, ": REFUSED\nzone      no zone of this node holds the name\n"),
+        ("ns1.cli.test", 0, ": NOERROR\n"),
+    ] {
+        let (out, _) = run_on(&site, &["explain", name, "--client", "192.0.2.7"], code);
+        assert!(out.contains(said), "{name}\n{out}");
+    }
+    site.write("zones/cli.test.zone", "broken\n");
+    let (out, _) = run_on(&site, &["explain", "www.cli.test", "--client", "192.0.2.7"], 1);
+    assert!(out.contains(": SERVFAIL\n") && out.contains("`meridian check` shows them"), "{out}");
 }
 
 #[test]

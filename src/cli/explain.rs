@@ -26,7 +26,8 @@ pub(super) struct Options {
     /// The name asked for
     name: String,
     /// The type asked for: A or AAAA
-    #[arg(default_value = "A", value_parser = ["A", "AAAA"], ignore_case = true)]
+    #[arg(value_name = "TYPE", default_value = "A", value_parser = ["A", "AAAA"],
+          ignore_case = true)]
     rtype: String,
     /// The client's address
     #[arg(long, value_name = "ADDR")]
