@@ -15,7 +15,7 @@ use support::dns::Client;
 use support::meridian::{command, http_get};
 use support::process::Process;
 use support::wire::Ask;
-use support::{free_address, wait_for};
+use support::{free_address, free_pair, wait_for};
 use tempfile::TempDir;
 
 const A: u16 = 1;
@@ -83,7 +83,7 @@ fn a_newcomer_gets_from_init_to_answers() {
 
     // The ports of the README may be taken on this machine.
     let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (dns, admin) = (free_address(own), free_address(own));
+    let (dns, admin) = free_pair(own);
     let node = fs::read_to_string(here.join("config/node.toml")).unwrap();
     let node = node
         .replace("\"127.0.0.1:5300\", \"[::1]:5300\"", &format!("\"{dns}\""))
@@ -114,7 +114,7 @@ impl Demo {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (dns, admin) = (free_address(own), free_address(own));
+        let (dns, admin) = free_pair(own);
         let backends = free_address(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))).port();
         let mut demo = command();
         demo.arg("demo").env("TMPDIR", folder.path());

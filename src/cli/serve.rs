@@ -24,7 +24,7 @@ pub(super) struct Options {
     /// Folder of node.toml and fleet.toml
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
-    /// Print all mistakes and warnings first, as `check` does; the log names them in any case
+    /// Print all warnings first, as `check` does; a log in JSON holds them already
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL",
           num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     check_first: bool,
@@ -62,7 +62,8 @@ pub(super) fn run_on(
             return Exit::Usage;
         }
     };
-    if check_first {
+    // A program that reads the log can make nothing of other lines.
+    if check_first && loaded.model.node.log.format == LogFormat::Text {
         output.diagnostics(&loaded.diagnostics);
     }
     let metrics = match Metrics::new() {

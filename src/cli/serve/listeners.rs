@@ -88,3 +88,24 @@ pub(super) fn not_bound(kind: io::ErrorKind, what: String) -> String {
 fn with_hint(error: io::Error) -> String {
     not_bound(error.kind(), error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_to_listen_say_what_can_be_done() {
+        for (kind, hint) in [
+            (io::ErrorKind::AddrInUse, " (another process listens there, perhaps this one's twin)"),
+            (
+                io::ErrorKind::PermissionDenied,
+                " (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)",
+            ),
+            (io::ErrorKind::AddrNotAvailable, " (no interface of this machine has this address)"),
+            (io::ErrorKind::OutOfMemory, ""),
+        ] {
+            let text = with_hint(io::Error::new(kind, "cannot listen on `x`"));
+            assert_eq!(text, format!("cannot listen on `x`{hint}"));
+        }
+    }
+}
