@@ -22,6 +22,8 @@ const DEPTH_MAX: usize = 16;
 const INCLUDES_MAX: u32 = 1000;
 /// Most records `$GENERATE` makes in one zone: one line must not fill the memory.
 const GENERATED_MAX: u32 = 1 << 20;
+/// Most octets of text these records have together: 128 for each, where all are made.
+const GENERATED_OCTETS_MAX: usize = 128 << 20;
 
 const SOA: u16 = 6;
 const DIRECTIVES: [&str; 4] = ["$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE"];
@@ -80,6 +82,7 @@ fn run(
         doubts: Vec::new(),
         includes: 0,
         generated: 0,
+        generated_octets: 0,
         open,
     };
     let mut scope =
@@ -142,6 +145,7 @@ struct Reader<'o> {
     doubts: Vec<Mistake>,
     includes: u32,
     generated: u32,
+    generated_octets: usize,
     open: &'o mut Open<'o>,
 }
 
@@ -382,6 +386,13 @@ impl Reader<'_> {
                 let what = format!("the offset makes number {number} of the range negative");
                 Mistake::new(range.range(), what)
             })?;
+            self.generated_octets += text.len();
+            if self.generated_octets > GENERATED_OCTETS_MAX {
+                let what = format!("{} generates too long records", quote(range.text));
+                let most = GENERATED_OCTETS_MAX >> 20;
+                return Err(Mistake::new(range.range(), what)
+                    .hint(format!("at most {most} MiB of text in one zone")));
+            }
             let mut words = Vec::new();
             let mut lexer = Lexer::new(&text);
             let read = lexer.entry(&mut words).and_then(|_| {

@@ -8,6 +8,7 @@ pub mod script;
 mod service;
 pub mod sound;
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -234,17 +235,20 @@ pub fn peer(transport: Transport) -> Peer {
     Peer { address: SocketAddr::from(([198, 51, 100, 1], 4242)), transport }
 }
 
+thread_local! {
+    /// Room for a reply. It is filled once: what the last reply left must not matter either.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0xaa; 65535]);
+}
+
 /// Asks the engine; `None`: no reply.
 pub fn ask(snapshot: &Snapshot, query: &[u8], transport: Transport) -> (Option<Vec<u8>>, Facts) {
-    let mut out = vec![0xaa; 65535];
-    let answer = answer(snapshot, query, peer(transport), 7, &mut out);
-    match answer.reply {
-        Reply::Length(length) => {
-            out.truncate(length);
-            (Some(out), answer.facts)
+    ROOM.with_borrow_mut(|room| {
+        let answer = answer(snapshot, query, peer(transport), 7, room);
+        match answer.reply {
+            Reply::Length(length) => (Some(room[..length].to_vec()), answer.facts),
+            Reply::Drop => (None, answer.facts),
         }
-        Reply::Drop => (None, answer.facts),
-    }
+    })
 }
 
 /// Decodes a reply with an independent implementation.

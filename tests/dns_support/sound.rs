@@ -36,10 +36,12 @@ pub fn check(snapshot: &Snapshot, query: &[u8]) -> Option<Vec<u8>> {
 /// `dig +subnet=0`, so it is shown that one as an unknown option.
 pub fn decode(reply: &[u8]) -> Message {
     let mut reply = reply.to_vec();
-    let nobody = [0, 8, 0, 4, 0, 0, 0, 0];
+    // The start of OPT with that subnet as its first option (RFC 6891 section 6.1.2).
+    let is_nobody =
+        |octets: &[u8]| octets[..3] == [0, 0, 41] && octets[11..] == [0, 8, 0, 4, 0, 0, 0, 0];
     // OPT is the last record.
-    if let Some(at) = reply.windows(nobody.len()).rposition(|octets| octets == nobody) {
-        reply[at..at + 2].copy_from_slice(&[0xff, 0xfe]);
+    if let Some(at) = reply.windows(19).rposition(is_nobody).filter(|at| *at > 12) {
+        reply[at + 11..at + 13].copy_from_slice(&[0xff, 0xfe]);
     }
     super::decode(&reply)
 }

@@ -14,6 +14,10 @@ const MASTER: (&str, &str) = (
     "@ 3600 SOA ns1 hostmaster 1 7200 900 1209600 300\n@ 3600 NS ns1\nns1 3600 A 192.0.2.53\n",
 );
 
+/// The geo database, a small one: the embedded one would cost most of the time.
+pub const DATABASE: (&str, &[u8]) =
+    ("geo.mmdb", include_bytes!("../../../tests/data/mmdb/maxmind/GeoIP2-Country-Test.mmdb"));
+
 /// A site in a folder of its own, which goes with it.
 pub struct Site {
     folder: TempDir,
@@ -27,8 +31,10 @@ impl Site {
         fs::create_dir_all(site.path("config/networks")).unwrap();
         fs::create_dir(site.path("zones")).unwrap();
         for (name, text) in files() {
+            let text = text.replace("databases = []", "databases = [\"../geo.mmdb\"]");
             fs::write(site.path(name), text).unwrap();
         }
+        fs::write(site.path(DATABASE.0), DATABASE.1).unwrap();
         if let Some((name, text)) = changed {
             fs::write(site.path(name), text).unwrap();
         }
