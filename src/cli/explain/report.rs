@@ -142,7 +142,7 @@ impl Report {
 }
 
 /// A response code as dig and the RFCs write it.
-fn mnemonic(code: ResponseCode) -> String {
+pub(super) fn mnemonic(code: ResponseCode) -> String {
     match code {
         ResponseCode::NoError => "NOERROR".to_owned(),
         ResponseCode::NXDomain => "NXDOMAIN".to_owned(),

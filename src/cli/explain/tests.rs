@@ -175,7 +175,7 @@ fn texts(value: &Value, list: &str, member: &str) -> Vec<String> {
 
 /// Compares what is explained with what is served to one client.
 fn compare(report: &Value, message: &Message, scope: Option<u8>, by_chance: bool, what: &str) {
-    assert_eq!(report["rcode"], message.metadata.response_code.to_string(), "{what}");
+    assert_eq!(report["rcode"], super::report::mnemonic(message.metadata.response_code), "{what}");
     let served = data(message);
     let explained = texts(report, "answers", "data");
     let tied = texts(&report["steering"], "tied", "address");
