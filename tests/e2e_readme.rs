@@ -160,8 +160,9 @@ fn the_demo_moves_clients_when_a_region_dies_and_back() {
     assert!(metrics.contains("meridian_endpoint_flips_total{pool=\"web\",to=\"down\"} 2"));
     demo.curl("recover");
     wait_for("eu again", || demo.region().filter(|region| *region == EU));
-    let explain = shown.lines().find_map(|line| line.trim().strip_prefix("meridian ")).unwrap();
-    let output = command().args(explain.split(' ')).output().unwrap();
+    let explain = shown.lines().find(|line| line.contains(" explain ")).unwrap();
+    let mut words = explain.split_whitespace();
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("proximity eu > us > ap"), "{text}");
     demo.process.signal("INT");
