@@ -15,6 +15,8 @@ const SIZE: usize = 1536;
 /// The buffers of a batch.
 pub(crate) struct Datagrams {
     headers: MultiHeaders<SockaddrIn>,
+    /// Of their own: headers that were sent keep pointers to where they went.
+    outgoing: MultiHeaders<SockaddrIn>,
     buffers: Vec<[u8; SIZE]>,
     /// Length and peer of each datagram received last.
     received: Vec<(usize, Option<SockaddrIn>)>,
@@ -24,6 +26,7 @@ impl Datagrams {
     pub(crate) fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(WIDTH, None),
+            outgoing: MultiHeaders::preallocate(WIDTH, None),
             buffers: vec![[0; SIZE]; WIDTH],
             received: Vec::with_capacity(WIDTH),
         }
@@ -60,7 +63,7 @@ impl Datagrams {
             .zip(&self.received)
             .filter_map(|(buffer, (length, _))| Some([IoSlice::new(buffer.get(..*length)?)]))
             .collect();
-        let headers = &mut self.headers;
+        let headers = &mut self.outgoing;
         let _ = sendmmsg(to.as_raw_fd(), headers, &parts, &peers, [], MsgFlags::empty());
     }
 }
