@@ -1,8 +1,8 @@
 //! The configuration: files become specs, specs become a [`Model`] that is valid by construction.
 //!
 //! One run finds all mistakes of all files. Each file is parsed, what is wrong in form is reported
-//! and cut out ([`document`]), the rest becomes a spec ([`spec`]) and then part of the model
-//! ([`resolve`]). A model comes out only when nothing is wrong at all.
+//! and cut out (`document`), the rest becomes a spec (`spec`) and then part of the model
+//! (`resolve`). A model comes out only when nothing is wrong at all.
 
 #![allow(clippy::ref_option, reason = "fields of a spec are handed on as they stand")]
 
