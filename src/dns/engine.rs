@@ -1,8 +1,8 @@
 //! The answer engine: query bytes in, reply bytes out.
 //!
-//! A pure function of the snapshot, the query, its sender and a random number. It allocates
-//! nothing, locks nothing and reads no clock, so every transport, `explain` and the tests call it
-//! alike.
+//! A pure function of the snapshot, the query, its sender and a source of random numbers. It
+//! allocates nothing, locks nothing and reads no clock, so every transport, `explain` and the tests
+//! call it alike.
 
 mod chaos;
 mod resolve;
@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use self::resolve::{Outcome, Resolver};
 use super::cookie::{self, Standing};
+use super::draws::Random;
 use super::edns::{ClientSubnet, CookieOption, Edns, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
 use super::limit::{Kind, Limited};
 use super::wire::{AA, CD, CLASS_CHAOS, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
@@ -113,6 +114,10 @@ pub struct Facts {
     pub service: Option<u32>,
     /// The number of the region of the first address, as the snapshot labels it.
     pub region: Option<u32>,
+    /// Whether the geo databases know where the client is; `None`: no service asked for it.
+    pub matched: Option<bool>,
+    /// Everything behind the service was down, and its rule for that was applied.
+    pub all_down: bool,
     /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
     /// the query had a client subnet.
     pub scope: u8,
@@ -128,11 +133,11 @@ pub struct Facts {
 ///
 /// For a batch: [`Parsed::parse`] and [`locate`] for each query, [`touch`] for all, then
 /// [`respond`] for each, so that the queries wait for memory together.
-pub fn answer(
+pub fn answer<'r>(
     snapshot: &Snapshot,
     query: &[u8],
     peer: Peer,
-    random: u64,
+    random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
     let mut parsed = Parsed::default();
@@ -171,12 +176,12 @@ pub fn touch(snapshot: &Snapshot, batch: &[Parsed]) -> u32 {
 }
 
 /// Answers a located query; `snapshot` and `query` are those it was parsed and located with.
-pub fn respond(
+pub fn respond<'r>(
     snapshot: &Snapshot,
     query: &[u8],
     parsed: &Parsed,
     peer: Peer,
-    random: u64,
+    random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
     // Nobody can hear a reply to port 0; such queries have a forged source.
@@ -208,7 +213,7 @@ pub fn respond(
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
             let client = client.unwrap_or(peer.address.ip());
-            let outcome = Resolver::new(served, parsed, client, random, &mut writer).run();
+            let outcome = Resolver::new(served, parsed, client, random.into(), &mut writer).run();
             if served.stale { outcome.or_stale() } else { outcome }
         }
     };
@@ -413,6 +418,8 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         truncated: outcome.truncated,
         service: service.copied(),
         region: region.copied(),
+        matched: outcome.matched,
+        all_down: outcome.all_down,
         scope: outcome.scope,
         kind: kind(outcome),
         ..Facts::default()

@@ -2,6 +2,7 @@
 
 mod cookie;
 mod counters;
+mod draws;
 mod edns;
 pub mod engine;
 pub mod limit;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use cookie::Standing;
 pub use counters::{Counters, TcpCounters, Totals};
+pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
 pub use tcp::{TcpLimits, TcpServer, TcpSockets};
 pub use udp::{UdpServer, UdpSockets};

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::clients::Clients;
 use self::connection::Connection;
 use super::counters::{Counters, WorkerCounters};
+use super::draws::Draws;
 use crate::clock;
 use crate::snapshot::Snapshot;
 
@@ -69,6 +70,7 @@ struct Shared {
     snapshot: Arc<ArcSwap<Snapshot>>,
     totals: Arc<Counters>,
     counters: Arc<WorkerCounters>,
+    draws: Draws,
     clients: Arc<Clients>,
     idle: Duration,
     /// Octets of replies that wait to be written.
@@ -111,6 +113,7 @@ impl TcpSockets {
             snapshot: snapshot.clone(),
             totals: counters.clone(),
             counters: counters.worker(true),
+            draws: Draws::default(),
             clients: Arc::new(Clients::new(limits.clients)),
             idle: limits.idle,
             pending: AtomicUsize::new(0),

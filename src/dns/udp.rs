@@ -17,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::counters::{Counters, WorkerCounters};
+use super::draws::{Draws, Random};
 use super::engine::{self, Answer, Peer, Reply, Transport};
 use super::limit::{Client, Limiter};
 use super::socket::{Batch, UdpSocket, WIDTH};
@@ -91,12 +92,14 @@ impl UdpSockets {
         let limiter = Arc::new(Limiter::new([fastrand::u64(..), fastrand::u64(..)]));
         let mut server =
             UdpServer { stop: stop.clone(), workers: Vec::new(), addresses: self.addresses };
+        let draws = Arc::new(Draws::default());
         for (number, socket) in self.sockets.into_iter().enumerate() {
             let worker = Worker {
                 socket,
                 snapshot: snapshot.clone(),
                 counters: counters.worker(false),
                 limiter: limiter.clone(),
+                draws: draws.clone(),
                 stop: stop.clone(),
             };
             let thread = thread::Builder::new().name(format!("dns-udp-{number}"));
@@ -134,6 +137,8 @@ struct Worker {
     snapshot: Arc<ArcSwap<Snapshot>>,
     counters: Arc<WorkerCounters>,
     limiter: Arc<Limiter>,
+    /// One for all workers: the kernel hands a client's queries to any of them.
+    draws: Arc<Draws>,
     stop: Arc<AtomicBool>,
 }
 
@@ -146,6 +151,7 @@ struct Desk {
     random: fastrand::Rng,
     /// Prefixes that the limiter forgot in this batch.
     forgotten: u64,
+    draws: Arc<Draws>,
 }
 
 /// What all queries of a batch share.
@@ -173,6 +179,7 @@ impl Worker {
             clients: [None; WIDTH],
             random: fastrand::Rng::new(),
             forgotten: 0,
+            draws: self.draws.clone(),
         };
         let mut drained = 0;
         while drained < DRAIN_BATCHES {
@@ -258,11 +265,12 @@ impl Desk {
             }
             let peer = Peer { address: exchange.peer, transport: Transport::Udp, unix_seconds };
             let (query, reply) = (exchange.query, exchange.reply);
-            let random = self.random.u64(..);
+            let number = self.random.u64(..);
+            let random = Random::shared(number, &self.draws, unix_seconds);
             let mut given = engine::respond(snapshot, query, parsed, peer, random, reply);
             if let (Some(client), Reply::Length(_)) = (client, given.reply) {
                 let kind = (given.facts.kind, given.facts.standing);
-                let ruling = limiter.rule(rates, *client, kind, now, random);
+                let ruling = limiter.rule(rates, *client, kind, now, number);
                 self.forgotten += u64::from(ruling.evicted);
                 if let Some(limited) = ruling.limited {
                     given = engine::curb(snapshot, query, parsed, given, limited, reply);

@@ -1,5 +1,6 @@
 //! The DNS listeners: opened first, served later, drained at the end.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,9 +30,9 @@ impl Listeners {
     /// # Errors
     /// Which address cannot be listened on, and why.
     pub(super) fn open(dns: &Dns) -> Result<Self, String> {
-        let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(|error| error.to_string())?;
+        let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(with_hint)?;
         // Where the system chose the port, TCP takes the one that UDP got.
-        let tcp = TcpSockets::bind(udp.addresses()).map_err(|error| error.to_string())?;
+        let tcp = TcpSockets::bind(udp.addresses()).map_err(with_hint)?;
         let limits = TcpLimits { clients: dns.tcp_clients, idle: dns.tcp_idle };
         Ok(Self { udp, tcp, limits })
     }
@@ -67,5 +68,44 @@ impl Servers {
         tcp.shutdown().await;
         // A panic of the worker threads was caught and counted where it happened.
         let _ = udp.await;
+    }
+}
+
+/// `what` for a failure to listen of this kind, with what can be done about it.
+pub(super) fn not_bound(kind: io::ErrorKind, what: String) -> String {
+    let hint = match kind {
+        io::ErrorKind::AddrInUse => "another process listens there, perhaps this one's twin",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+        _ => return what,
+    };
+    format!("{what} ({hint})")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` calls takes values")]
+fn with_hint(error: io::Error) -> String {
+    not_bound(error.kind(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_to_listen_say_what_can_be_done() {
+        for (kind, hint) in [
+            (io::ErrorKind::AddrInUse, " (another process listens there, perhaps this one's twin)"),
+            (
+                io::ErrorKind::PermissionDenied,
+                " (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)",
+            ),
+            (io::ErrorKind::AddrNotAvailable, " (no interface of this machine has this address)"),
+            (io::ErrorKind::OutOfMemory, ""),
+        ] {
+            let text = with_hint(io::Error::new(kind, "cannot listen on `x`"));
+            assert_eq!(text, format!("cannot listen on `x`{hint}"));
+        }
     }
 }

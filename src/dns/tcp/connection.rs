@@ -18,6 +18,7 @@ use super::clients::Seat;
 use super::frames::Frames;
 use super::{PENDING_MAX, Shared};
 use crate::clock;
+use crate::dns::draws::Random;
 use crate::dns::engine::{self, MESSAGE_MAX, Peer, Reply, Transport};
 
 /// Longest until the first octet of the first query, from the first octet of a message to its
@@ -131,10 +132,12 @@ impl Connection {
         let unix_seconds = clock::unix_seconds() as u32;
         let peer = Peer { address: self.peer, transport: Transport::Tcp, unix_seconds };
         let snapshot = self.shared.snapshot.load();
+        let draws = &self.shared.draws;
+        let random = Random::shared(fastrand::u64(..), draws, unix_seconds);
         let replies = &mut self.replies;
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
-                let answer = engine::answer(&snapshot, query, peer, fastrand::u64(..), out);
+                let answer = engine::answer(&snapshot, query, peer, random, out);
                 if let Reply::Length(length) = answer.reply {
                     replies.extend_from_slice(&(length as u16).to_be_bytes());
                     replies.extend_from_slice(out.get(..length).unwrap_or_default());
