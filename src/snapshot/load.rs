@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
-use crate::geo::{Databases, Ground};
+use crate::geo::{Databases, GeoError, Ground};
 use crate::model::{CookieSecret, Model, ZoneFiles};
 use crate::name::Name;
 use crate::zone::{self, SteeredOwner, Zone};
@@ -88,6 +88,10 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     let config::Loaded { model, mut diagnostics, mut files, folders } = config::load(dir);
     let Some(model) = model else {
         master_files(&files, &mut diagnostics);
+        // A running node has read them before, and large ones take seconds.
+        if previous.is_none() {
+            geo_files(&files, &mut diagnostics);
+        }
         return Err(diagnostics);
     };
     let geo_stamps: Vec<_> = model.node.geo.databases.iter().map(|path| Stamp::of(path)).collect();
@@ -146,6 +150,25 @@ fn master_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Adds the mistakes of the geo databases, likewise.
+fn geo_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
+    let databases = files.iter().filter(|path| path.extension().is_some_and(|end| end == "mmdb"));
+    // Those that are missing are reported where they are named.
+    let databases: Vec<PathBuf> = databases.filter(|path| path.is_file()).cloned().collect();
+    if databases.is_empty() {
+        return;
+    }
+    if let Err(errors) = Databases::load(&databases) {
+        errors.iter().for_each(|error| diagnostics.push(unusable(error)));
+    }
+}
+
+fn unusable(error: &GeoError) -> Diagnostic {
+    let at = Location::file(&shown(Path::new(error.file())));
+    Diagnostic::error(at, error.what())
+        .hint("restore the database; what was loaded before serves on")
+}
+
 /// A path as an operator would write it: `config/../zones` is `zones`.
 fn shown(path: &Path) -> String {
     let mut parts: Vec<Component<'_>> = Vec::new();
@@ -178,13 +201,7 @@ fn geography(
         None => match Databases::load(&geo.databases) {
             Ok(databases) => Arc::new(databases),
             Err(errors) => {
-                for error in errors {
-                    let at = Location::file(&shown(Path::new(error.file())));
-                    diagnostics.push(
-                        Diagnostic::error(at, error.what())
-                            .hint("restore the database; what was loaded before serves on"),
-                    );
-                }
+                errors.iter().for_each(|error| diagnostics.push(unusable(error)));
                 return (None, None);
             }
         },
