@@ -14,9 +14,12 @@ use hickory_proto::op::Message;
 use meridian::dns::{Facts, Peer, Reply, Transport, answer};
 use meridian::model::{AllDown, ClientSubnet};
 use meridian::name::{self, Name};
-use meridian::snapshot::{AnswerOptions, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet};
+use meridian::snapshot::{
+    AnswerOptions, Loaded, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet, load,
+};
 use meridian::zone::{Record, Records, SteeredOwner, Zone};
 use service::Fixed;
+use tempfile::TempDir;
 
 /// An absolute name.
 pub fn absolute(text: &str) -> Name {
@@ -233,10 +236,31 @@ pub fn peer(transport: Transport) -> Peer {
     Peer { address: SocketAddr::from(([198, 51, 100, 1], 4242)), transport }
 }
 
+/// A folder with these files.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// What the files of [`folder`] below `config` say.
+pub fn loaded(folder: &TempDir, previous: Option<&Loaded>) -> Loaded {
+    load(&folder.path().join("config"), previous).unwrap_or_else(|found| panic!("{found}"))
+}
+
 /// Asks the engine; `None`: no reply.
 pub fn ask(snapshot: &Snapshot, query: &[u8], transport: Transport) -> (Option<Vec<u8>>, Facts) {
+    ask_as(snapshot, query, peer(transport))
+}
+
+/// Asks the engine as this client.
+pub fn ask_as(snapshot: &Snapshot, query: &[u8], peer: Peer) -> (Option<Vec<u8>>, Facts) {
     let mut out = vec![0xaa; 65535];
-    let answer = answer(snapshot, query, peer(transport), 7, &mut out);
+    let answer = answer(snapshot, query, peer, 7, &mut out);
     match answer.reply {
         Reply::Length(length) => {
             out.truncate(length);

@@ -37,6 +37,10 @@ pub fn run(name: &str, text: &str) {
             let (reply, facts) = ask(&snapshot, &case.wire, *transport);
             let mut lines = describe(reply.as_deref());
             lines.sort();
+            let malformed = reply.as_ref().is_none_or(|reply| reply[3] & 0xf == 1);
+            if facts.malformed != malformed {
+                lines.push(format!("counted as malformed: {}", facts.malformed));
+            }
             if let Some(reply) = &reply {
                 let same = reply.get(..2) == case.wire.get(..2);
                 let rcode = u16::from(decode(reply).metadata.response_code);
