@@ -159,7 +159,9 @@ fn geo_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
         return;
     }
     if let Err(errors) = Databases::load(&databases) {
-        errors.iter().for_each(|error| diagnostics.push(unusable(error)));
+        for error in &errors {
+            diagnostics.push(unusable(error));
+        }
     }
 }
 
@@ -201,7 +203,9 @@ fn geography(
         None => match Databases::load(&geo.databases) {
             Ok(databases) => Arc::new(databases),
             Err(errors) => {
-                errors.iter().for_each(|error| diagnostics.push(unusable(error)));
+                for error in &errors {
+                    diagnostics.push(unusable(error));
+                }
                 return (None, None);
             }
         },

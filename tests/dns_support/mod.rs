@@ -16,9 +16,12 @@ use hickory_proto::op::Message;
 use meridian::dns::{Facts, Peer, Reply, Transport, answer};
 use meridian::model::{AllDown, ClientSubnet, CookiePolicy};
 use meridian::name::{self, Name};
-use meridian::snapshot::{AnswerOptions, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet};
+use meridian::snapshot::{
+    AnswerOptions, Loaded, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet, load,
+};
 use meridian::zone::{Record, Records, SteeredOwner, Zone};
 use service::Fixed;
+use tempfile::TempDir;
 
 /// An absolute name.
 pub fn absolute(text: &str) -> Name {
@@ -263,10 +266,31 @@ thread_local! {
     static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0xaa; 65535]);
 }
 
+/// A folder with these files.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// What the files of [`folder`] below `config` say.
+pub fn loaded(folder: &TempDir, previous: Option<&Loaded>) -> Loaded {
+    load(&folder.path().join("config"), previous).unwrap_or_else(|found| panic!("{found}"))
+}
+
 /// Asks the engine; `None`: no reply.
 pub fn ask(snapshot: &Snapshot, query: &[u8], transport: Transport) -> (Option<Vec<u8>>, Facts) {
+    ask_as(snapshot, query, peer(transport))
+}
+
+/// Asks the engine as this client.
+pub fn ask_as(snapshot: &Snapshot, query: &[u8], peer: Peer) -> (Option<Vec<u8>>, Facts) {
     ROOM.with_borrow_mut(|room| {
-        let answer = answer(snapshot, query, peer(transport), 7, room);
+        let answer = answer(snapshot, query, peer, 7, room);
         match answer.reply {
             Reply::Length(length) => (Some(room[..length].to_vec()), answer.facts),
             Reply::Drop => (None, answer.facts),

@@ -37,6 +37,10 @@ pub fn run(name: &str, text: &str) {
             let (reply, facts) = ask(&snapshot, &case.wire, *transport);
             let mut lines = describe(reply.as_deref());
             lines.sort();
+            let malformed = reply.as_ref().is_none_or(|reply| reply[3] & 0xf == 1);
+            if facts.malformed != malformed {
+                lines.push(format!("counted as malformed: {}", facts.malformed));
+            }
             if let Some(reply) = &reply {
                 let same = reply.get(..2) == case.wire.get(..2);
                 let rcode = u16::from(decode(reply).metadata.response_code);
@@ -160,7 +164,10 @@ fn describe(reply: Option<&[u8]>) -> Vec<String> {
                 EdnsOption::Unknown(15, data) => {
                     write!(line, " ede={}", u16::from_be_bytes([data[0], data[1]])).unwrap();
                     let text = String::from_utf8_lossy(&data[2..]).replace(' ', "-");
-                    line.push_str(&if text.is_empty() { text } else { format!(":{text}") });
+                    if !text.is_empty() {
+                        line.push(':');
+                        line.push_str(&text);
+                    }
                 }
                 EdnsOption::Unknown(10, data) => {
                     let hex = data.iter().map(|octet| format!("{octet:02x}"));
