@@ -64,7 +64,8 @@ fn an_extended_error_is_left_out_where_only_the_answer_fits() {
     world.service(&format!("t ttl=5 v4={} down", addresses.join(",")));
     let world = world.build();
     let whole = EMPTY + 40 * 16 + OPT;
-    for (size, error) in [(whole, false), (whole + 5, false), (whole + 6, true)] {
+    let ede = 6 + "everything is down".len();
+    for (size, error) in [(whole, false), (whole + ede - 1, false), (whole + ede, true)] {
         let query = Query::new("t.example.com.", 1).edns(size as u16, &[]).wire();
         let reply = ask(&world, &query, Transport::Udp).0.unwrap();
         let message = decode(&reply);

@@ -297,7 +297,7 @@ mod tests {
         }
         let name = |text: &str| text.to_owned();
         let expected = Totals {
-            queries: vec![(Transport::Udp, 6), (Transport::Tcp, 6)],
+            queries: vec![(Transport::Udp, 7), (Transport::Tcp, 7)],
             replies: vec![(0, 8), (1, 2)],
             services: vec![(name("www"), 2), (name("api"), 4)],
             all_down: vec![(name("www"), 2), (name("api"), 0)],
