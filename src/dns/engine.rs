@@ -184,6 +184,8 @@ pub fn respond<'r>(
     random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
+    #[cfg(feature = "failpoints")]
+    super::failpoint::reach(query);
     // Nobody can hear a reply to port 0; such queries have a forged source.
     if parsed.intent == Intent::Ignore || peer.address.port() == 0 {
         let facts = Facts { malformed: true, ..Facts::default() };

@@ -5,6 +5,8 @@ mod counters;
 mod draws;
 mod edns;
 pub mod engine;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 pub mod limit;
 mod socket;
 mod tcp;

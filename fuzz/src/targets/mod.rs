@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod config_toml;
+pub mod cookies;
 mod diagnostics;
 pub mod dns_answer;
 #[path = "../../../tests/dns_support/mod.rs"]
@@ -16,6 +17,7 @@ pub mod mmdb;
 pub mod rdata_text;
 pub mod saved_health;
 mod site;
+pub mod wire;
 pub mod zone_text;
 
 /// A target: its name, which is that of its folder of seeds, and what it does with an input.
@@ -24,10 +26,12 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const ALL: &[Target] = &[
     ("config_toml", config_toml::run),
+    ("cookies", cookies::run),
     ("dns_answer", dns_answer::run),
     ("edns_ecs", edns_ecs::run),
     ("mmdb", mmdb::run),
     ("rdata_text", rdata_text::run),
     ("saved_health", saved_health::run),
+    ("wire", wire::run),
     ("zone_text", zone_text::run),
 ];
