@@ -9,6 +9,7 @@
 mod resolvers;
 mod support;
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use support::meridian::Meridian;
@@ -142,9 +143,11 @@ const CASES: [Case; 18] = [
 fn world() -> (Meridian, Site) {
     let site = Site::new("near");
     site.write("config/fleet.toml", FLEET);
-    let text = "x".repeat(200);
-    let big: String = (0..9).map(|n| format!("\nbig IN TXT \"{n}{text}\"")).collect();
-    site.write("zones/one.test.zone", &zone("one.test.", 1, &format!("www IN A 192.0.2.1{big}")));
+    let mut records = "www IN A 192.0.2.1\n".to_owned();
+    for n in 0..9 {
+        writeln!(records, "big IN TXT \"{n}{}\"", "x".repeat(200)).unwrap();
+    }
+    site.write("zones/one.test.zone", &zone("one.test.", 1, &records));
     (site.serve(), site)
 }
 
