@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meridian::config::{self, Loaded};
-use meridian::model::{Method, Service};
+use meridian::model::{Https, Method, Service};
 
 /// Separates the files of a case: `--- config/node.toml`, `--- absent: PATH`, `--- expected`.
 const MARK: &str = "--- ";
@@ -180,6 +180,9 @@ fn the_model_of_the_full_example_means_what_is_written() {
              LastGood",
         ]
     );
+    let https: Vec<&Https> = zone.services.iter().filter_map(|s| s.https.as_ref()).collect();
+    let alpn = vec!["h2".to_owned(), "h3".to_owned()];
+    assert_eq!(https, [&Https { alpn, port: Some(8443) }]);
 }
 
 #[test]

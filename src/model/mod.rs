@@ -16,7 +16,7 @@ pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantag
 pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
-pub use service::{AllDown, Service, TtlRange, ZoneFiles};
+pub use service::{AllDown, Https, Service, TtlRange, ZoneFiles};
 
 /// The whole configuration of one process.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod fleet;
+mod https;
 mod method;
 mod monitor;
 mod network;
