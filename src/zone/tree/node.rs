@@ -22,6 +22,8 @@ pub mod rtype {
     pub const SOA: u16 = 6;
     /// Mail exchange.
     pub const MX: u16 = 15;
+    /// Text.
+    pub const TXT: u16 = 16;
     /// IPv6 address.
     pub const AAAA: u16 = 28;
     /// Where a service is (RFC 2782).
