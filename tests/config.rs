@@ -178,11 +178,13 @@ fn the_model_of_the_full_example_means_what_is_written() {
             "app.example.com. line 27 [\"weighted\"] Some(1) NoData",
             "www.app.example.com. line 3 [\"network\", \"proximity\", \"weighted\"] Some(1) \
              LastGood",
+            "us-east._region.app.example.com. line 27 [\"rotate\"] None All",
         ]
     );
     let https: Vec<&Https> = zone.services.iter().filter_map(|s| s.https.as_ref()).collect();
     let alpn = vec!["h2".to_owned(), "h3".to_owned()];
-    assert_eq!(https, [&Https { alpn, port: Some(8443) }]);
+    let written = Https { alpn, port: Some(8443) };
+    assert_eq!(https, [&written, &written], "the apex and its direct name");
 }
 
 #[test]

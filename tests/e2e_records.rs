@@ -9,10 +9,24 @@ mod support;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use support::meridian::command;
 use support::process::output;
 use support::site::{Site, zone};
 
+/// Nobody listens where `closed` knocks.
 const FLEET: &str = r#"version = 1
+[monitor.closed]
+kind     = "tcp"
+port     = 9
+interval = "1s"
+timeout  = "500ms"
+[pool.dead]
+monitors  = ["closed"]
+endpoints = [
+  { region = "eu", address = "127.254.254.1" },
+  { region = "eu", address = "127.254.254.2", weight = 0 },
+  { region = "us", address = "127.254.254.3" },
+]
 [region.eu]
 location = "aws:eu-central-1"
 [region.us]
@@ -31,6 +45,10 @@ const SERVICES: &str = r#"version = 1
 pool   = "web"
 policy = ["proximity"]
 https  = { alpn = ["h2", "h3"] }
+direct = "_region"
+[service.dead]
+pool   = "dead"
+direct = "_region"
 "#;
 
 /// Owner, type and RDATA as written, and as both tools show it.
@@ -123,5 +141,48 @@ fn steered_https_has_the_addresses_of_the_clients_region() {
         // The narrowest prefix that the answer holds for is told with it.
         let scope = said.lines().find_map(|line| line.split_once("CLIENT-SUBNET: ")).unwrap().1;
         assert!(!scope.ends_with("/0"), "{scope}");
+    }
+}
+
+#[test]
+fn direct_names_answer_their_region_whoever_asks_and_whatever_its_health() {
+    let site = site();
+    let _meridian = site.serve();
+    let config = site.path("config").display().to_string();
+    for (name, rtype, expected) in [
+        ("eu._region.www", "A", "192.0.2.10"),
+        ("us._region.www", "A", "198.51.100.10"),
+        ("us._region.www", "AAAA", "2001:db8:2::10"),
+        (
+            "US._Region.www",
+            "HTTPS",
+            "1 . alpn=h2,h3 ipv4hint=198.51.100.10 ipv6hint=2001:db8:2::10",
+        ),
+        ("eu._region.dead", "A", "127.254.254.1 127.254.254.2"),
+        ("us._region.dead", "A", "127.254.254.3"),
+    ] {
+        let name = format!("{name}.records.test");
+        for subnet in ["+subnet=141.20.0.0/24", "+subnet=12.0.0.0/24"] {
+            let said = asked("dig", site.dns, &[subnet, "+short", &name, rtype]);
+            let mut lines: Vec<String> = said.lines().map(plain).collect();
+            lines.sort();
+            assert_eq!(lines.join(" "), expected, "{name} {rtype} {subnet}");
+        }
+        if rtype != "HTTPS" {
+            let mut explain = command();
+            explain.args(["explain", &name, rtype, "--client", "12.0.0.1", "--config", &config]);
+            let said = output(&mut explain);
+            assert!(said.contains("asked for by name, whatever their health"), "{said}");
+        }
+    }
+    for (name, rtype, rcode) in [
+        ("eu._region.dead", "AAAA", "NOERROR"),
+        ("_region.www", "A", "NOERROR"),
+        ("ap._region.www", "A", "NXDOMAIN"),
+    ] {
+        let name = format!("{name}.records.test");
+        let said = asked("dig", site.dns, &[&name, rtype]);
+        assert!(said.contains(&format!("status: {rcode}")), "{name}: {said}");
+        assert!(said.contains("ANSWER: 0, AUTHORITY: 1"), "{name}: {said}");
     }
 }

@@ -86,7 +86,6 @@ pub(super) const ZONE: &[Rule] = &[
     word(&["service", "*", "policy", "*"], When::Is("spill"), SPILL, 0),
     word(&["service", "*", "policy", "*", "method"], When::Is("spill"), SPILL, 1),
     word(&["service", "*", "failback"], When::IsNot("auto"), "only \"auto\" is", 0),
-    key(&["service", "*", "direct"], ""),
 ];
 
 /// Cuts out all that `rules` refuse, and gives back where it was and what to say.

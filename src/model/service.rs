@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Method, PoolId};
+use super::{Method, PoolId, RegionId};
 use crate::diagnostic::Location;
 use crate::name::Name;
 
@@ -41,6 +41,9 @@ pub struct Service {
     pub all_down: AllDown,
     /// What its HTTPS records say; `None`: it answers none.
     pub https: Option<Https>,
+    /// A direct name: it answers all endpoints that the first of its pools has in this region,
+    /// whatever their health.
+    pub only: Option<RegionId>,
 }
 
 /// What the HTTPS records of a service say beside its addresses (RFC 9460 section 9).

@@ -160,6 +160,7 @@ fn service(pools: u16, policy: Vec<Method>) -> Service {
         ttl: TtlRange { min: Duration::from_secs(5), max: Duration::from_secs(30) },
         all_down: AllDown::All,
         https: None,
+        only: None,
     }
 }
 

@@ -55,6 +55,7 @@ impl Fixed {
             ttl: TtlRange { min: ttl, max: ttl },
             all_down: self.all_down.clone().unwrap_or(AllDown::All),
             https: None,
+            only: None,
         };
         let level = if self.all_down.is_some() { Level::Down } else { Level::Up };
         let health = EndpointHealth {

@@ -1,6 +1,7 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
 mod cookies;
+mod direct;
 mod endpoint;
 mod fleet;
 mod https;

@@ -58,7 +58,8 @@ pub(super) fn resolve(
     section.value("failback", &table.failback, d::FAILBACK, word("failback", &[("auto", ())]));
     let https = https::resolve(section, table.https.as_ref());
     let Identity { name, owner, origin, at } = identity;
-    let service = Service { name, owner, at, pools, policy, answers, ttl, all_down, https };
+    let service =
+        Service { name, owner, at, pools, policy, answers, ttl, all_down, https, only: None };
     https::idle(section, table.https.as_ref(), &service, &origin, fleet);
     service
 }

@@ -37,6 +37,8 @@ pub(in crate::config) struct ServiceTable {
     pub failback: Field<String>,
     /// HTTPS records.
     pub https: Field<Table<HttpsTable>>,
+    /// The label between a region and this name.
+    pub direct: Field<String>,
 }
 
 /// `{ alpn = ["h2", "h3"] }`
