@@ -18,7 +18,8 @@ const FILES: [(&str, &str); 3] = [
         "config/node.toml",
         "version = 1\n\
          [node]\nname = \"a\"\nregion = \"eu\"\n\
-         [zones]\n[geo]\n[dns]\n[dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[admin]\n\
+         [zones]\n[geo]\n[dns]\n[dns.query_log]\nfile = \"q\"\n\
+         [dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[admin]\n\
          [log]\n",
     ),
     (

@@ -9,6 +9,7 @@ mod method;
 mod monitor;
 mod network;
 mod node;
+mod query_log;
 mod response_rates;
 mod service;
 mod zones;
