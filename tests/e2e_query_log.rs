@@ -3,6 +3,7 @@
 // Tests may fail loudly and measure real time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // As above.
+#![allow(clippy::float_cmp)] // Counters are exact.
 
 mod support;
 
