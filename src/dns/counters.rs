@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::cookie::Standing;
 use super::engine::{Answer, Reply, Transport};
 use super::limit::{Kind, Limited};
+use super::query_log::QueryLog;
 use crate::snapshot::Labels;
 
 /// Response codes that are counted apart: those of RFC 6895 section 2.3 up to BADCOOKIE.
@@ -20,6 +21,8 @@ pub struct Counters {
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
     /// TCP connections.
     pub tcp: TcpCounters,
+    /// Where queries are logged that a worker counts; `None`: nowhere.
+    pub log: Option<QueryLog>,
 }
 
 /// What concerns TCP connections.
@@ -105,7 +108,13 @@ impl Counters {
     /// Counters whose services and regions are numbered by these labels.
     pub fn new(services: Arc<Labels>, regions: Arc<Labels>) -> Self {
         let workers = Mutex::new(Vec::new());
-        Self { services, regions, workers, tcp: TcpCounters::default() }
+        Self { services, regions, workers, tcp: TcpCounters::default(), log: None }
+    }
+
+    /// The same, with a log of the queries.
+    #[must_use]
+    pub fn with_log(self, log: Option<QueryLog>) -> Self {
+        Self { log, ..self }
     }
 
     /// The counters of a new worker; `shared`: several threads will write them.

@@ -8,6 +8,7 @@ pub mod engine;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 pub mod limit;
+mod query_log;
 mod socket;
 mod tcp;
 mod udp;
@@ -18,6 +19,7 @@ pub use cookie::Standing;
 pub use counters::{Counters, TcpCounters, Totals};
 pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
+pub use query_log::{LogNames, LogTotals, LogWriter, QueryLog};
 pub use tcp::{TcpLimits, TcpServer, TcpSockets};
 pub use udp::{UdpServer, UdpSockets};
 pub use wire::Parsed;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cookies, RegionId, ResponseRates};
+use super::{Cookies, QueryLog, RegionId, ResponseRates};
 use crate::prefix::Prefix;
 
 /// Who this process is and what it does.
@@ -62,6 +62,8 @@ pub struct Dns {
     pub tcp_clients: usize,
     /// A TCP connection without a query for this long is closed.
     pub tcp_idle: Duration,
+    /// Where queries are logged; `None`: nowhere.
+    pub query_log: Option<QueryLog>,
 }
 
 /// Whose EDNS client subnet is believed (RFC 7871 section 11.1).

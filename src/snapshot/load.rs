@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, GeoError, Ground};
 use crate::model::{CookieSecret, Model, ZoneFiles};
 use crate::name::Name;
-use crate::zone::{self, SteeredOwner, Zone};
+use crate::zone::{self, Steered, SteeredOwner, Zone};
 
 /// Everything that the files say, checked and compiled; independent of health.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ pub struct LoadedZone {
     pub stale: bool,
     /// Per service, whether its owner has no static records.
     lone: Vec<bool>,
-    /// The owners of the services, as `zone` numbers them.
-    owners: Vec<Name>,
+    /// What the services answer, as `zone` numbers them.
+    steered: Vec<Steered>,
     /// The files of the zone with their stamps; empty when they have errors.
     stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
@@ -110,7 +110,7 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     let services = model.zones.iter().map(|zone| zone.services.as_slice());
     let plan = Plan::new(services, &model.fleet, &ground, |zone, service| {
         let zone = zones.get(zone);
-        let at = zone.and_then(|zone| zone.owners.iter().position(|o| *o == service.owner));
+        let at = zone.and_then(|zone| zone.steered.iter().position(|s| s.owner == service.owner));
         let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
         lone.copied().unwrap_or(false)
     });
@@ -242,45 +242,51 @@ fn load_zone(
     previous: Option<&Loaded>,
     diagnostics: &mut Diagnostics,
 ) -> Option<LoadedZone> {
-    let owners: Vec<Name> = files.services.iter().map(|service| service.owner.clone()).collect();
+    let steered: Vec<Steered> = files
+        .services
+        .iter()
+        .map(|service| Steered { owner: service.owner.clone(), https: service.https.is_some() })
+        .collect();
     let before = previous.and_then(|p| p.zones.iter().find(|zone| zone.origin == files.origin));
-    if let Some(before) = before.filter(|before| before.is_unchanged(&owners)) {
+    if let Some(before) = before.filter(|before| before.is_unchanged(&steered)) {
         return Some(before.clone());
     }
     let shown = shown(&files.master);
-    let (records, read, found) = zone::load(&files.origin, &files.master, &shown, &owners);
+    let (records, read, found) = zone::load(&files.origin, &files.master, &shown, &steered);
     let stamps: Vec<_> = read.paths().map(|path| (path.to_owned(), Stamp::of(path))).collect();
     let broken = found.has_errors();
     diagnostics.extend(found);
     if broken {
-        return broken_zone(files, owners, before, stamps, diagnostics);
+        return broken_zone(files, steered, before, stamps, diagnostics);
     }
     let stands_alone = |owner: &Name| records.at_owner(owner.as_wire()).next().is_none();
-    let lone = owners.iter().map(stands_alone).collect();
-    let steered: Vec<SteeredOwner<'_>> =
-        (0..).zip(&owners).map(|(service, owner)| SteeredOwner { owner, service }).collect();
-    let zone = match Zone::build(&files.origin, &records, &steered) {
+    let lone = steered.iter().map(|steered| stands_alone(&steered.owner)).collect();
+    let owners: Vec<SteeredOwner<'_>> = (0..)
+        .zip(&steered)
+        .map(|(service, steered)| SteeredOwner { owner: &steered.owner, service })
+        .collect();
+    let zone = match Zone::build(&files.origin, &records, &owners) {
         Ok(zone) => Arc::new(zone),
         Err(error) => {
             diagnostics.push(Diagnostic::error(Location::file(&shown), error.to_string()));
-            return broken_zone(files, owners, before, stamps, diagnostics);
+            return broken_zone(files, steered, before, stamps, diagnostics);
         }
     };
     let origin = files.origin.clone();
-    Some(LoadedZone { origin, zone: Some(zone), stale: false, lone, owners, stamps })
+    Some(LoadedZone { origin, zone: Some(zone), stale: false, lone, steered, stamps })
 }
 
 /// A zone whose master file has errors: its last good data, or nothing.
 fn broken_zone(
     files: &ZoneFiles,
-    owners: Vec<Name>,
+    steered: Vec<Steered>,
     before: Option<&LoadedZone>,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     diagnostics: &mut Diagnostics,
 ) -> Option<LoadedZone> {
     let stamps = stamps.into_iter().map(|(path, _)| (path, None)).collect();
     match before {
-        Some(before) if before.zone.is_some() && before.owners != owners => {
+        Some(before) if before.zone.is_some() && before.steered != steered => {
             let at = Location::file(&shown(&files.master));
             let what = "the steered names of a zone changed while its master file has errors";
             diagnostics.push(Diagnostic::error(at, what).hint("correct the master file first"));
@@ -290,19 +296,19 @@ fn broken_zone(
             Some(LoadedZone { stale: true, stamps, ..before.clone() })
         }
         _ => {
-            let lone = vec![false; owners.len()];
+            let lone = vec![false; steered.len()];
             let origin = files.origin.clone();
-            Some(LoadedZone { origin, zone: None, stale: false, lone, owners, stamps })
+            Some(LoadedZone { origin, zone: None, stale: false, lone, steered, stamps })
         }
     }
 }
 
 impl LoadedZone {
-    fn is_unchanged(&self, owners: &[Name]) -> bool {
+    fn is_unchanged(&self, steered: &[Steered]) -> bool {
         let settled =
             |(path, stamp): &(PathBuf, Option<Stamp>)| stamp.is_some() && *stamp == Stamp::of(path);
         self.zone.is_some()
-            && self.owners == owners
+            && self.steered == steered
             && !self.stamps.is_empty()
             && self.stamps.iter().all(settled)
     }

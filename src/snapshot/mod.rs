@@ -1,6 +1,7 @@
 //! The immutable snapshot a query is answered from, and the publisher that makes it.
 
 mod answers;
+mod https;
 mod labels;
 mod load;
 mod matches;

@@ -1,12 +1,15 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
 mod cookies;
+mod direct;
 mod endpoint;
 mod fleet;
+mod https;
 mod method;
 mod monitor;
 mod network;
 mod node;
+mod query_log;
 mod response_rates;
 mod service;
 mod zones;

@@ -22,9 +22,11 @@ pub(super) use fleet::{
 };
 pub(super) use node::{
     AdminTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable,
-    NodeFile, ProbeTable, ResponseRateTable,
+    NodeFile, ProbeTable, QueryLogTable, ResponseRateTable,
 };
-pub(super) use zone::{AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile};
+pub(super) use zone::{
+    AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TtlTable, ZoneFile,
+};
 
 /// A key that may be left out.
 pub(super) type Field<T> = Option<Spanned<T>>;

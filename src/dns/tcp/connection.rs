@@ -135,6 +135,7 @@ impl Connection {
         let draws = &self.shared.draws;
         let random = Random::shared(fastrand::u64(..), draws, unix_seconds);
         let replies = &mut self.replies;
+        let start = replies.len();
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
                 let answer = engine::answer(&snapshot, query, peer, random, out);
@@ -150,6 +151,11 @@ impl Connection {
             return Err(End::Closed);
         };
         self.shared.counters.answered(Transport::Tcp, &answer);
+        if let Some(log) = self.shared.log.as_ref().filter(|log| log.takes(fastrand::f64())) {
+            // Behind its length.
+            let reply = self.replies.get(start + 2..).unwrap_or_default();
+            log.offer(self.peer, Transport::Tcp, query, reply, &answer);
+        }
         Ok(true)
     }
 
