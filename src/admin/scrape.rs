@@ -1,14 +1,12 @@
 //! Everything this process measures, in Prometheus text form.
 
-use std::sync::atomic::Ordering;
-
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
 use super::Admin;
 use super::families::{counters, gauges};
 use crate::clock;
-use crate::dns::{Counters, Totals};
+use crate::dns::{Connections, Counters, Totals, Transport};
 use crate::health::Level;
 use crate::snapshot::{Snapshot, State, ZoneEntry};
 
@@ -39,7 +37,10 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
 fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let totals: Totals = workers.totals();
     let one = |value: u64| [(Vec::new(), value)];
-    let tcp = &workers.tcp;
+    let by_transport = |reason: &str, read: fn(&Connections) -> u64| {
+        let labels = |transport: Transport| vec![transport.name().to_owned(), reason.to_owned()];
+        totals.connections.iter().map(|(t, c)| (labels(*t), read(c))).collect::<Vec<_>>()
+    };
     let mut families = Vec::new();
     let queries = totals.queries.iter().map(|(t, n)| (vec![t.name().to_owned()], *n));
     let replies = totals.replies.iter().map(|(rcode, n)| (vec![rcode_name(*rcode)], *n));
@@ -49,12 +50,14 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let lost = [
         ("receive", totals.receive_errors),
         ("send", totals.send_errors),
-        ("accept", tcp.accept_errors.load(Ordering::Relaxed)),
+        ("accept", totals.connections.iter().map(|(_, c)| c.accept_errors).sum()),
         ("panic", totals.panics),
     ];
     let closed = [
-        ("evicted", tcp.evicted.load(Ordering::Relaxed)),
-        ("timed_out", tcp.timed_out.load(Ordering::Relaxed)),
+        by_transport("evicted", |connections| connections.evicted),
+        by_transport("timed_out", |connections| connections.timed_out),
+        by_transport("handshake", |connections| connections.failed_handshakes),
+        by_transport("proxy_header", |connections| connections.refused_headers),
     ];
     let labelled = |(word, n): (&str, u64)| (vec![word.to_owned()], n);
     for (name, help, labels, samples) in [
@@ -82,20 +85,28 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
             lost.map(labelled).into(),
         ),
         (
-            "meridian_dns_tcp_closed_total",
-            "TCP connections closed before their client did.",
-            &["reason"],
-            closed.map(labelled).into(),
+            "meridian_dns_connections_closed_total",
+            "Connections closed before their client did.",
+            &["transport", "reason"],
+            closed.concat(),
         ),
     ] {
         families.extend(counters(name, help, labels, samples)?);
     }
-    let open = tcp.open.load(Ordering::Relaxed) as f64;
+    let refused = totals.connections.iter().filter(|(t, _)| t.is_http());
+    let refused = refused.map(|(t, c)| (vec![t.name().to_owned()], c.refused_requests));
+    families.extend(counters(
+        "meridian_dns_http_refused_total",
+        "HTTP requests answered with an error status.",
+        &["transport"],
+        refused,
+    )?);
+    let open = totals.connections.iter().map(|(t, c)| (vec![t.name().to_owned()], c.open as f64));
     families.extend(gauges(
-        "meridian_dns_tcp_connections",
-        "TCP connections open now.",
-        &[],
-        [(Vec::new(), open)],
+        "meridian_dns_connections",
+        "Connections open now.",
+        &["transport"],
+        open,
     )?);
     Ok(families)
 }

@@ -8,13 +8,17 @@ use super::writer::{Full, Writer};
 pub(super) const VERSION: u8 = 0;
 /// Smallest UDP size anyone may have; smaller ones mean this (RFC 6891 section 6.2.3).
 pub(super) const SIZE_MIN: u16 = 512;
-/// Option codes (RFC 7871 section 6, RFC 8914 section 2).
+/// Option codes (RFC 7871 section 6, RFC 7828 section 3.1, RFC 7830 section 3, RFC 8914 section 2).
 const CLIENT_SUBNET: u16 = 8;
+const KEEPALIVE: u16 = 11;
+const PADDING: u16 = 12;
 const EXTENDED_ERROR: u16 = 15;
 /// The DO bit in the OPT record's TTL (RFC 3225 section 3).
 const DNSSEC_OK: u32 = 0x8000;
 /// OPT record without options.
 const OPT_FIXED: usize = 11;
+/// Padded replies have a multiple of this many octets (RFC 8467 section 4.1).
+const BLOCK: usize = 468;
 /// Code and length of an option.
 const OPTION_FIXED: usize = 4;
 
@@ -34,6 +38,10 @@ pub(super) struct Edns {
     pub version: u8,
     pub dnssec_ok: bool,
     pub subnet: Subnet,
+    /// The client asks how long a connection may be idle.
+    pub keepalive: bool,
+    /// The client pads, and wants padded replies.
+    pub padding: bool,
 }
 
 /// The client subnet of a query, before it is known whether its sender is believed.
@@ -61,20 +69,26 @@ impl Edns {
     pub(super) fn read(class: u16, ttl: u32, rdata: &[u8]) -> (Self, bool) {
         let [_, version, _, _] = ttl.to_be_bytes();
         let dnssec_ok = ttl & DNSSEC_OK != 0;
+        let (size, subnet) = (class.max(SIZE_MIN), Subnet::Absent);
         let mut edns =
-            Self { size: class.max(SIZE_MIN), version, dnssec_ok, subnet: Subnet::Absent };
+            Self { size, version, dnssec_ok, subnet, keepalive: false, padding: false };
         let mut rest = rdata;
         while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
             let Some((data, tail)) = tail.split_at_checked(length) else { break };
             rest = tail;
-            // RFC 6891 section 6.1.2: unknown options are ignored.
-            if u16::from_be_bytes([*c0, *c1]) == CLIENT_SUBNET {
-                edns.subnet = match (edns.subnet, ClientSubnet::read(data)) {
-                    (Subnet::Absent, Some(subnet)) => Subnet::Given(subnet),
-                    // Of two subnets neither can be known to be meant.
-                    _ => Subnet::Malformed,
-                };
+            match u16::from_be_bytes([*c0, *c1]) {
+                CLIENT_SUBNET => {
+                    edns.subnet = match (edns.subnet, ClientSubnet::read(data)) {
+                        (Subnet::Absent, Some(subnet)) => Subnet::Given(subnet),
+                        // Of two subnets neither can be known to be meant.
+                        _ => Subnet::Malformed,
+                    };
+                }
+                KEEPALIVE => edns.keepalive = true,
+                PADDING => edns.padding = true,
+                // RFC 6891 section 6.1.2: unknown options are ignored.
+                _ => {}
             }
         }
         (edns, rest.is_empty())
@@ -121,12 +135,25 @@ pub(super) struct ReplyOpt {
     pub size: u16,
     pub dnssec_ok: bool,
     pub subnet: Option<ClientSubnet>,
+    /// How long a connection may be idle, in tenths of a second.
+    pub keepalive: Option<u16>,
+    /// Whether the reply is padded.
+    pub padding: bool,
 }
 
 impl ReplyOpt {
-    /// Its length without an extended error, which is left out when there is no room.
+    /// Its length without an extended error and padding, which are left out when there is no room.
     pub(super) fn length(&self) -> usize {
-        OPT_FIXED + self.subnet.map_or(0, |subnet| OPTION_FIXED + usize::from(subnet.length))
+        OPT_FIXED
+            + self.subnet.map_or(0, |subnet| OPTION_FIXED + usize::from(subnet.length))
+            + self.keepalive.map_or(0, |_| OPTION_FIXED + 2)
+    }
+
+    /// Octets of padding for a reply that has `length` octets and room for `room` in all.
+    fn pad(&self, length: usize, room: usize) -> Option<usize> {
+        let bare = length + OPTION_FIXED;
+        let padded = bare.next_multiple_of(BLOCK).min(room);
+        padded.checked_sub(bare).filter(|_| self.padding)
     }
 
     /// Writes it. `rcode_high` are the upper eight bits of the rcode, `scope` what RFC 7871
@@ -141,6 +168,9 @@ impl ReplyOpt {
         let ede_length = OPTION_FIXED + 2;
         let ede = ede.filter(|_| writer.rest().len() >= self.length() + ede_length);
         let options = self.length() - OPT_FIXED + ede.map_or(0, |_| ede_length);
+        let (at, room) = (writer.at(), writer.rest().len());
+        let padding = self.pad(at + OPT_FIXED + options, at + room);
+        let options = options + padding.map_or(0, |length| OPTION_FIXED + length);
         let [s0, s1] = self.size.to_be_bytes();
         let [l0, l1] = (options as u16).to_be_bytes();
         let flags = if self.dnssec_ok { 0x80 } else { 0 };
@@ -153,9 +183,20 @@ impl ReplyOpt {
             writer.put(subnet.octets.get(..usize::from(subnet.length)).unwrap_or_default())?;
             writer.patch(at + 3, &[scope]);
         }
+        if let Some(tenths) = self.keepalive {
+            let [t0, t1] = tenths.to_be_bytes();
+            writer.put(&[0, KEEPALIVE as u8, 0, 2, t0, t1])?;
+        }
         if let Some(code) = ede {
             let [c0, c1] = code.to_be_bytes();
             writer.put(&[0, EXTENDED_ERROR as u8, 0, 2, c0, c1])?;
+        }
+        if let Some(length) = padding {
+            let [l0, l1] = (length as u16).to_be_bytes();
+            writer.put(&[0, PADDING as u8, l0, l1])?;
+            // RFC 7830 section 3: padding is zeros. What follows it was never written.
+            writer.rest().get_mut(..length).ok_or(Full)?.fill(0);
+            writer.advance(length);
         }
         Ok(())
     }

@@ -55,18 +55,53 @@ pub enum Transport {
     Udp,
     /// Messages with a length in front (RFC 7766).
     Tcp,
+    /// The same, encrypted (RFC 7858).
+    Tls,
+    /// Requests of HTTP/2 (RFC 8484).
+    Https,
+    /// Requests of HTTP/3.
+    Http3,
+    /// A stream each (RFC 9250).
+    Quic,
 }
 
 impl Transport {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
+    pub const ALL: [Self; 6] =
+        [Self::Udp, Self::Tcp, Self::Tls, Self::Https, Self::Http3, Self::Quic];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Https => "https",
+            Self::Http3 => "http3",
+            Self::Quic => "quic",
         }
+    }
+
+    /// The name in messages.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Https => "HTTPS",
+            Self::Http3 => "HTTP/3",
+            Self::Quic => "QUIC",
+        }
+    }
+
+    /// Whether messages come in HTTP.
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Https | Self::Http3)
+    }
+
+    /// Whether nobody on the way can read the messages.
+    fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Http3 | Self::Quic)
     }
 }
 
@@ -161,8 +196,9 @@ pub fn respond(
     random: u64,
     out: &mut [u8],
 ) -> Answer {
-    // Nobody can hear a reply to port 0; such queries have a forged source.
-    if parsed.intent == Intent::Ignore || peer.address.port() == 0 {
+    // Nobody can hear a datagram to port 0; such queries have a forged source.
+    let unheard = peer.transport == Transport::Udp && peer.address.port() == 0;
+    if parsed.intent == Intent::Ignore || unheard {
         let facts = Facts { malformed: true, ..Facts::default() };
         return Answer { reply: Reply::Drop, facts };
     }
@@ -172,6 +208,9 @@ pub fn respond(
         size: options.udp_payload,
         dnssec_ok: edns.dnssec_ok,
         subnet: subnet.ok().flatten(),
+        keepalive: keepalive(options, peer.transport).filter(|_| edns.keepalive),
+        // RFC 7830 section 6: padding hides nothing of what anyone can read.
+        padding: edns.padding && peer.transport.is_encrypted(),
     });
     let limit = limit(options, parsed, peer.transport).min(out.len());
     let reserved = opt.map_or(0, |opt| opt.length());
@@ -254,14 +293,28 @@ fn believed_subnet(
     }
 }
 
+/// How long a connection may be idle, in tenths of a second; `None`: it is not for the message to
+/// say (RFC 7828 section 3.2, RFC 7858 section 3.4; HTTP and QUIC have their own ways).
+fn keepalive(options: &AnswerOptions, transport: Transport) -> Option<u16> {
+    let tenths = (options.tcp_idle.as_millis() / 100).min(u128::from(u16::MAX)) as u16;
+    matches!(transport, Transport::Tcp | Transport::Tls).then_some(tenths)
+}
+
+/// Whether a query has the keepalive option, which QUIC forbids (RFC 9250 section 5.5.2).
+pub(super) fn asks_keepalive(query: &[u8]) -> bool {
+    let mut parsed = Parsed::default();
+    parsed.parse(query);
+    parsed.edns.is_some_and(|edns| edns.keepalive)
+}
+
 /// Most octets the reply may have.
 fn limit(options: &AnswerOptions, parsed: &Parsed, transport: Transport) -> usize {
     match (transport, &parsed.edns) {
-        (Transport::Tcp, _) => MESSAGE_MAX,
         // RFC 1035 section 4.2.1.
         (Transport::Udp, None) => usize::from(SIZE_MIN),
         // RFC 6891 section 6.2.5; RFC 9715 section 3.1 for our own bound.
         (Transport::Udp, Some(edns)) => usize::from(edns.size.min(options.udp_payload)),
+        _ => MESSAGE_MAX,
     }
 }
 
@@ -276,7 +329,8 @@ fn finish(
     if let Some(opt) = opt {
         // A malformed or refused version of EDNS gets a bare OPT: its options were not looked at.
         let bare = matches!(outcome.rcode, rcode::FORMERR | rcode::BADVERS | rcode::NOTIMP);
-        let opt = if bare { ReplyOpt { subnet: None, ..opt } } else { opt };
+        let none = ReplyOpt { subnet: None, keepalive: None, padding: false, ..opt };
+        let opt = if bare { none } else { opt };
         let high = (outcome.rcode >> 4) as u8;
         // Its room was reserved.
         if opt.write(writer, high, outcome.scope, outcome.ede).is_ok() {

@@ -1,16 +1,27 @@
 //! DNS: the answer engine and the transports that call it.
 
+mod certificates;
+mod clients;
 mod counters;
+mod doq;
 mod edns;
 pub mod engine;
+mod http;
+mod http2;
+mod http3;
+mod hub;
+mod proxy;
+mod quic;
 mod socket;
-mod tcp;
+mod stream;
 mod udp;
 mod wire;
 mod writer;
 
-pub use counters::{Counters, TcpCounters, Totals};
+pub use counters::{Connections, Counters, Totals};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
-pub use tcp::{TcpLimits, TcpServer, TcpSockets};
+pub use hub::Limits;
+pub use quic::{QuicServer, QuicSockets};
+pub use stream::{StreamServer, StreamSockets};
 pub use udp::{UdpServer, UdpSockets};
 pub use wire::Parsed;

@@ -8,6 +8,7 @@ mod publisher;
 mod zones;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::steering::Family;
 pub use answers::{EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, picking};
@@ -19,6 +20,8 @@ pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
 use crate::model::{ClientSubnet, Model};
+use crate::prefix::Prefix;
+use crate::tls::Certificate;
 
 /// All that one answer may see.
 #[derive(Debug, Default)]
@@ -51,6 +54,12 @@ pub struct AnswerOptions {
     pub client_subnet: ClientSubnet,
     /// Largest UDP answer, in octets.
     pub udp_payload: u16,
+    /// A connection without a query for this long is closed.
+    pub tcp_idle: Duration,
+    /// What encrypted transports show; `None`: there are none.
+    pub certificate: Option<Certificate>,
+    /// Peers whose TCP connections begin with a PROXY header that names the client.
+    pub proxy_protocol: Vec<Prefix>,
 }
 
 impl AnswerOptions {
@@ -59,6 +68,9 @@ impl AnswerOptions {
         model.node.dns.as_ref().map_or_else(Self::default, |dns| Self {
             client_subnet: dns.client_subnet.clone(),
             udp_payload: dns.udp_payload,
+            tcp_idle: dns.tcp_idle,
+            certificate: dns.transports.certificate.clone(),
+            proxy_protocol: dns.transports.proxy_protocol.clone(),
         })
     }
 }
@@ -66,6 +78,13 @@ impl AnswerOptions {
 impl Default for AnswerOptions {
     fn default() -> Self {
         // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
-        Self { client_subnet: ClientSubnet::On, udp_payload: 1232 }
+        Self {
+            client_subnet: ClientSubnet::On,
+            udp_payload: 1232,
+            // RFC 7766 section 6.2.3 asks for a few seconds.
+            tcp_idle: Duration::from_secs(10),
+            certificate: None,
+            proxy_protocol: Vec::new(),
+        }
     }
 }

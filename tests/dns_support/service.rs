@@ -1,7 +1,7 @@
 //! Services for engine tests, prepared by the real steering from a one-region fleet.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use meridian::clock::Tick;
@@ -16,6 +16,10 @@ use meridian::name::Name;
 use meridian::place::Point;
 use meridian::snapshot::{Prepared, ServiceAnswers, Steering};
 use meridian::steering::{Contest, View};
+
+/// Where clients are, by the embedded database; it takes a while to make.
+static GROUND: LazyLock<Ground> =
+    LazyLock::new(|| Ground::new(&Databases::load(&[]).unwrap(), &[]));
 
 /// What a service of a test answers.
 #[derive(Default)]
@@ -60,8 +64,7 @@ impl Fixed {
         let hosts = HostAddresses::default();
         let view =
             View { fleet: &fleet, health: &health, hosts: &hosts, last_good: &[] as &[EndpointId] };
-        let ground = Ground::new(&Databases::load(&[]).unwrap(), &[]);
-        let steering = Steering::new(Contest::new(&service, &fleet, true), &fleet, &ground);
+        let steering = Steering::new(Contest::new(&service, &fleet, true), &fleet, &GROUND);
         let prepared = Arc::new(Prepared::new(&steering, &view));
         ServiceAnswers::new(owner.to_string().into(), Arc::new(steering), prepared)
     }

@@ -241,14 +241,14 @@ fn watched(dir: &Path, loaded: &Loaded) -> Vec<PathBuf> {
 /// Says which changed settings need a restart; until then the old ones hold.
 fn warn_of_restart(old: &Node, new: &Node) {
     let listen = |node: &Node| {
-        node.dns
-            .as_ref()
-            .map(|dns| (dns.listen.clone(), dns.workers, dns.tcp_clients, dns.tcp_idle))
+        node.dns.as_ref().map(|dns| {
+            (dns.listen.clone(), dns.transports.listen(), dns.workers, dns.tcp_clients)
+        })
     };
     let admin = |node: &Node| node.admin.as_ref().map(|admin| admin.listen);
     let log = |node: &Node| (node.log.format, node.log.level.clone());
     for (changed, what) in [
-        (listen(old) != listen(new), "listeners, workers or TCP limits of [dns]"),
+        (listen(old) != listen(new), "listeners, workers or tcp_clients of [dns]"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
         (old.state != new.state, "node.state"),

@@ -7,6 +7,7 @@ mod monitor;
 mod network;
 mod node;
 mod service;
+mod transports;
 mod zones;
 
 use super::sheet::Section;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::transports::transports;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place, reason};
 use crate::config::names::Names;
@@ -54,7 +55,7 @@ pub(in crate::config) fn resolve(
     let zones = section.optional("directory", field, place);
     let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
     let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
-    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table));
+    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, folder, files));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
     if let Some(cluster) = &spec.cluster {
         let mut section = top.inside("cluster", cluster.span());
@@ -90,7 +91,7 @@ fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {
 }
 
 /// A path must be something.
-fn path(text: &str) -> Result<(), Fault> {
+pub(super) fn path(text: &str) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::new("the path is empty"));
     }
@@ -152,7 +153,12 @@ fn geo(
     Geo { databases, max_age }
 }
 
-fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
+fn dns(
+    top: &mut Section<'_>,
+    table: &Spanned<Table<DnsTable>>,
+    folder: &Place,
+    files: &mut Files,
+) -> Dns {
     let mut section = top.inside("dns", table.span());
     let table = &table.get_ref().0;
     let mut listen = section.list("listen", &table.listen, |text| listener(text, 53).map(Some));
@@ -162,6 +168,7 @@ fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
         section.default("listen", d::DNS_LISTEN.written);
         listen = d::DNS_LISTEN.value.to_vec();
     }
+    let transports = transports(&mut section, table, folder, files);
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
@@ -176,7 +183,7 @@ fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
         .value("tcp_clients", &limits.tcp_clients, d::TCP_CLIENTS, |n| read(n).map(|n| n as usize));
     let read = duration_in("tcp_idle", &d::TCP_IDLE_RANGE);
     let tcp_idle = section.value("tcp_idle", &limits.tcp_idle, d::TCP_IDLE, read);
-    Dns { listen, workers, udp_payload, client_subnet, tcp_clients, tcp_idle }
+    Dns { listen, transports, workers, udp_payload, client_subnet, tcp_clients, tcp_idle }
 }
 
 /// The three policies for EDNS client subnet.

@@ -21,7 +21,8 @@ pub(super) use fleet::{
     RegionTable, VantageTable,
 };
 pub(super) use node::{
-    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
+    AdminTable, CertificateTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable,
+    NodeFile, ProbeTable,
 };
 pub(super) use zone::{AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile};
 
