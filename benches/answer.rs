@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dns_support::{Builder, Query, peer};
-use meridian::dns::{Parsed, Reply, Transport, engine};
+use meridian::dns::{Draws, Parsed, Random, Reply, Transport, engine};
 use meridian::snapshot::Snapshot;
 
 /// Queries answered together, as a UDP worker does.
@@ -26,6 +26,7 @@ fn world(names: usize) -> Snapshot {
         world.record(&format!("h{number} 300 A 198.18.{high}.{low}"));
     }
     world.service("www ttl=20 v4=192.0.2.1 scope=24");
+    world.service("split ttl=20 v4=192.0.2.1,192.0.2.2,192.0.2.3 apart");
     world.build()
 }
 
@@ -34,6 +35,7 @@ fn answer_all(
     snapshot: &Snapshot,
     queries: &[Vec<u8>],
     parsed: &mut [Parsed],
+    draws: &Draws,
     out: &mut [u8],
 ) -> usize {
     let peer = peer(Transport::Udp);
@@ -45,7 +47,8 @@ fn answer_all(
         }
         black_box(engine::touch(snapshot, &parsed[..batch.len()]));
         for (parsed, query) in parsed.iter().zip(batch) {
-            match engine::respond(snapshot, query, parsed, peer, 7, out).reply {
+            let random = Random::shared(7, draws, 1_800_000_000);
+            match engine::respond(snapshot, query, parsed, peer, random, out).reply {
                 Reply::Length(length) => octets += length,
                 Reply::Drop => {}
             }
@@ -57,6 +60,7 @@ fn answer_all(
 fn answers(criterion: &mut Criterion) {
     let mut parsed = vec![Parsed::default(); BATCH];
     let mut out = vec![0; 4096];
+    let draws = Draws::default();
     let mut numbers = fastrand::Rng::with_seed(1);
     for names in [10_000, 1_000_000] {
         let snapshot = world(names);
@@ -68,19 +72,20 @@ fn answers(criterion: &mut Criterion) {
             let address = [(number >> 16) as u8, (number >> 8) as u8, number as u8, 0];
             Query::new("www.example.com.", 1).subnet(address.into(), 24)
         };
-        let cases: [(&str, &dyn Fn(usize) -> Query); 5] = [
+        let cases: [(&str, &dyn Fn(usize) -> Query); 6] = [
             ("static", &known),
             ("static, EDNS", &|number| known(number).edns(1232, &[])),
             ("NXDOMAIN", &|number| Query::new(&format!("x{number}.example.com."), 1)),
             ("steered", &|_| Query::new("www.example.com.", 1)),
             ("steered, client subnet", &subnet),
+            ("weighted between regions", &|_| Query::new("split.example.com.", 1)),
         ];
         let mut group = criterion.benchmark_group(format!("{names} names"));
         for (case, make) in cases {
             let queries = queries(make);
             group.throughput(Throughput::Elements(queries.len() as u64));
             group.bench_function(case, |bencher| {
-                bencher.iter(|| answer_all(&snapshot, &queries, &mut parsed, &mut out));
+                bencher.iter(|| answer_all(&snapshot, &queries, &mut parsed, &draws, &mut out));
             });
         }
         group.finish();

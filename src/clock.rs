@@ -4,14 +4,21 @@ use std::ops::{Add, Sub};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point on the monotonic clock, in milliseconds since this process first asked for the time.
+/// A point on the monotonic clock, in milliseconds. The process first asked for the time at
+/// [`Tick::START`], so that what began before the process has a time too.
 ///
 /// Health, TTLs and every other decision use this clock alone, so that a stepped wall clock
 /// changes no answer. Ticks of two processes cannot be compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 
+/// Ticks before the process: a year, which is longer than any state that survives a restart.
+const BEFORE_START_MS: u64 = 365 * 86_400 * 1000;
+
 impl Tick {
+    /// When this process first asked for the time.
+    pub const START: Tick = Tick(BEFORE_START_MS);
+
     /// Time passed since `earlier`; zero when `earlier` lies in the future.
     pub fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -39,7 +46,7 @@ impl Sub for Tick {
 pub fn now() -> Tick {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let origin = *ORIGIN.get_or_init(Instant::now);
-    Tick(origin.elapsed().as_millis() as u64)
+    Tick(BEFORE_START_MS + origin.elapsed().as_millis() as u64)
 }
 
 /// A precise monotonic reading, for durations that are measured and only reported.
@@ -48,7 +55,8 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages and logs use it.
+/// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages, logs, and random
+/// numbers that the nodes of a fleet draw alike use it.
 #[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())

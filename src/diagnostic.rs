@@ -1,6 +1,7 @@
 //! Mistakes in an operator's files: where, what, and what to do about it.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -27,15 +28,80 @@ pub struct Location {
     pub column: u32,
     /// Number of characters the caret line underlines, at least 1.
     pub width: u32,
-    /// The line, without its line feed.
+    /// The line, without its line feed and control characters; of a long one the part around the
+    /// place, with `…` where it is cut.
     pub text: String,
+    /// Characters of the line that `text` lacks at its start.
+    pub cut: u32,
 }
+
+/// Longest line shown whole, in characters: twice what a terminal is wide.
+const LINE_MAX: usize = 160;
+/// Characters shown before the place in a longer one.
+const LEAD_MAX: usize = 60;
 
 impl Location {
     /// The file as a whole: for one that is missing or cannot be read.
     pub fn file(path: &str) -> Self {
-        Self { file: path.into(), line: 0, column: 0, width: 1, text: String::new() }
+        Self { file: path.into(), line: 0, column: 0, width: 1, text: String::new(), cut: 0 }
     }
+
+    /// A place `width` characters wide between two parts of a line.
+    pub fn in_line(file: Arc<str>, line: u32, before: &str, rest: &str, width: usize) -> Self {
+        let lead = before.chars().count();
+        let fits = lead + rest.chars().take(LINE_MAX + 1).count() <= LINE_MAX;
+        let shown_lead = if fits { lead } else { lead.min(LEAD_MAX) };
+        let room = if fits { LINE_MAX } else { LINE_MAX - shown_lead };
+        let from = before.char_indices().rev().take(shown_lead).last();
+        let shown = before.get(from.map_or(before.len(), |(at, _)| at)..).unwrap_or_default();
+        let mut text = printable(shown);
+        if shown_lead < lead {
+            text.insert(0, '…');
+        }
+        text.extend(rest.chars().take(room).map(shown_char));
+        if rest.chars().nth(room).is_some() {
+            text.push('…');
+        }
+        Self {
+            file,
+            line,
+            column: lead as u32 + 1,
+            width: width.clamp(1, room) as u32,
+            text,
+            cut: lead.saturating_sub(shown_lead + 1) as u32,
+        }
+    }
+}
+
+/// Text without anything a terminal would act on; tabs stay.
+pub fn printable(text: &str) -> String {
+    text.chars().map(shown_char).collect()
+}
+
+fn shown_char(c: char) -> char {
+    if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// Longest message, in characters: what is longer repeats a value nobody would write.
+const MESSAGE_MAX: usize = 280;
+
+/// A message with control characters written out, and the middle left out of a very long one.
+fn brief(text: String) -> String {
+    if text.len() <= MESSAGE_MAX && !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| {
+        let control = c.is_control().then(|| c.escape_default());
+        control.into_iter().flatten().chain((!c.is_control()).then_some(c))
+    };
+    let length = text.chars().count();
+    if length <= MESSAGE_MAX {
+        return text.chars().flat_map(escape).collect();
+    }
+    let part = MESSAGE_MAX / 2;
+    let start = text.chars().take(part).flat_map(escape);
+    let end = text.chars().skip(length - part).flat_map(escape);
+    start.chain(['…']).chain(end).collect()
 }
 
 /// One mistake or warning.
@@ -53,20 +119,31 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A finding of this severity at `at`.
+    pub fn new(severity: Severity, at: Location, what: impl Into<String>) -> Self {
+        Self { severity, at, what: brief(what.into()), hint: None }
+    }
+
     /// An error at `at`.
     pub fn error(at: Location, what: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, at, what: what.into(), hint: None }
+        Self::new(Severity::Error, at, what)
     }
 
     /// A warning at `at`.
     pub fn warning(at: Location, what: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, at, what: what.into(), hint: None }
+        Self::new(Severity::Warning, at, what)
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        self.or_hint(Some(hint.into()))
+    }
+
+    /// Adds what to do about it, where that is known.
+    #[must_use]
+    pub fn or_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint.map(brief).or(self.hint);
         self
     }
 }
@@ -74,7 +151,7 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     /// `FILE:LINE:COL: error: WHAT (HINT)`, then the line and a caret under the place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Location { file, line, column, width, text } = &self.at;
+        let Location { file, line, column, width, text, cut } = &self.at;
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -94,7 +171,7 @@ impl fmt::Display for Diagnostic {
         // Tabs are kept in the padding so that the caret stands under its column in any terminal.
         let padding: String = text
             .chars()
-            .take(*column as usize - 1)
+            .take((*column - 1 - *cut) as usize)
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
         write!(f, "\n {number} | {text}\n {} | ", " ".repeat(number.len()))?;
@@ -142,13 +219,11 @@ impl Source {
         let line = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
         let line_end = line_start + line.len();
         let marked = text.get(start..floor_boundary(text, range.end.min(line_end)));
-        Location {
-            file: self.file.clone(),
-            line: number as u32,
-            column: text.get(line_start..start).unwrap_or_default().chars().count() as u32 + 1,
-            width: marked.map_or(0, |marked| marked.chars().count() as u32).max(1),
-            text: line.to_owned(),
-        }
+        let width = marked.map_or(0, |marked| marked.chars().count());
+        let before = text.get(line_start..start).unwrap_or_default();
+        // A place behind the line's end is that of its carriage return or line feed.
+        let rest = text.get(start..line_end).unwrap_or_default();
+        Location::in_line(self.file.clone(), number as u32, before, rest, width)
     }
 }
 
@@ -204,10 +279,26 @@ impl fmt::Display for Diagnostics {
     }
 }
 
+/// Why a file cannot be used, as messages say it.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+        _ if error.raw_os_error() == Some(LINK_LOOP) => "its links lead to themselves".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Linux's ELOOP, which the standard library has no stable name for.
+const LINK_LOOP: i32 = 40;
+
 /// The known name nearest to a misspelt one, when it is near enough to be what was meant: at most
-/// one edit for every three characters.
+/// one edit for every three characters, and not all of them.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = name.chars().count().div_ceil(3).max(1);
+    let length = name.chars().count();
+    let limit = length.div_ceil(3).min(length.saturating_sub(1));
     known
         .into_iter()
         .map(|candidate| (edits(name, candidate), candidate))
@@ -267,11 +358,37 @@ mod tests {
     }
 
     #[test]
+    fn shows_the_part_of_a_long_line_around_the_place() {
+        let text = format!("{}=\"{}\"", "k".repeat(300), "v".repeat(500));
+        let at = Source::new("f", &text).locate(301..803);
+        assert_eq!((at.line, at.column, at.width, at.cut), (1, 302, 100, 240));
+        assert_eq!(at.text, format!("…{}=\"{}…", "k".repeat(59), "v".repeat(99)));
+        let shown = Diagnostic::error(at, "x").to_string();
+        let [_, line, caret] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
+        assert_eq!(line.chars().position(|c| c == '"'), caret.chars().position(|c| c == '^'));
+        let start = Source::new("f", &text).locate(0..300);
+        assert_eq!((start.column, start.width, start.cut), (1, 160, 0));
+        let end = Source::new("f", &text).locate(803..803);
+        assert_eq!((end.column, end.text.ends_with("v\"")), (804, true));
+    }
+
+    #[test]
+    fn messages_hold_no_control_characters_and_end_somewhere() {
+        let at = Source::new("f", "a\u{1b}[2J\u{7}\tb").locate(7..8);
+        assert_eq!(at.text, "a\u{fffd}[2J\u{fffd}\tb");
+        let what = format!("`a\nb\u{1b}{}` is no name", "ä".repeat(1_000));
+        let shown = Diagnostic::error(at, what).hint("write `\n`").what;
+        assert!(shown.starts_with("`a\\nb\\u{1b}ää") && shown.ends_with("ää` is no name"));
+        assert!(shown.contains('…') && shown.chars().count() < 300, "{shown}");
+    }
+
+    #[test]
     fn suggests_near_names_only() {
         let known = ["interval", "timeout", "fall", "rise"];
         assert_eq!(nearest("intervall", known), Some("interval"));
         assert_eq!(nearest("itnerval", known), Some("interval"));
         assert_eq!(nearest("raise", known), Some("rise"));
         assert_eq!(nearest("weight", known), None);
+        assert_eq!(nearest("h", ["A", "MX"]), None);
     }
 }

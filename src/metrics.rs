@@ -17,6 +17,8 @@ pub struct Metrics {
     pub probe_duration: HistogramVec,
     /// Failed probes, by monitor and sort of failure.
     pub probe_failures: IntCounterVec,
+    /// Probes that started more than an interval late, by monitor.
+    pub probe_late: IntCounterVec,
     /// Changes of health, by pool and new level.
     pub flips: IntCounterVec,
     /// Reloads, by outcome: all taken over, all but zones with errors, nothing.
@@ -49,6 +51,11 @@ impl Metrics {
                 "Failed probes by sort of failure.",
                 &["monitor", "cause"],
             )?,
+            probe_late: counters(
+                "meridian_probe_late_total",
+                "Probes that started more than an interval late: `max_in_flight` is too low.",
+                &["monitor"],
+            )?,
             flips: counters(
                 "meridian_endpoint_flips_total",
                 "Changes of an endpoint's health, by new level.",
@@ -74,6 +81,7 @@ impl Metrics {
     fn register(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.probe_duration.clone()))?;
         self.registry.register(Box::new(self.probe_failures.clone()))?;
+        self.registry.register(Box::new(self.probe_late.clone()))?;
         self.registry.register(Box::new(self.flips.clone()))?;
         self.registry.register(Box::new(self.reloads.clone()))?;
         self.registry.register(Box::new(self.state_failures.clone()))?;

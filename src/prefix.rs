@@ -151,6 +151,25 @@ pub fn embedded_ipv4(address: Ipv6Addr) -> Option<Embedded> {
     Some(Embedded { address, offset })
 }
 
+/// The prefixes, by first address and length, in which [`embedded_ipv4`] finds an address.
+pub const EMBEDDING: [(u128, u8); 5] = [
+    (0xffff << 32, 96),
+    (0xffff_0000 << 32, 96),
+    (0x0064_ff9b << 96, 96),
+    (0x2001_0000 << 96, 32),
+    (0x2002 << 112, 16),
+];
+
+/// The length of the widest prefix around an address without an IPv4 address inside in which no
+/// address has one.
+pub fn native_length(address: Ipv6Addr) -> u8 {
+    let apart = |(first, length): (u128, u8)| {
+        let shared = (u128::from(address) ^ first).leading_zeros() as u8;
+        shared.min(length) + 1
+    };
+    EMBEDDING.into_iter().map(apart).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +215,28 @@ mod tests {
             let expected = expected
                 .map(|(address, offset)| Embedded { address: address.parse().unwrap(), offset });
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_widest_native_prefix_ends_before_the_nearest_form() {
+        for (text, expected) in [
+            ("2a00::1", 5),
+            ("2001:db8::1", 21),
+            ("2001:1::", 32),
+            ("2003::", 16),
+            ("64:ff9b::1:0:0", 96),
+            ("::1", 81),
+            ("ff02::1", 1),
+        ] {
+            let address: Ipv6Addr = text.parse().unwrap();
+            assert_eq!(native_length(address), expected, "{text}");
+            let around = |length| Prefix::holding(address.into(), length);
+            let holds = |prefix: Prefix| {
+                let forms = EMBEDDING.map(|(first, _)| IpAddr::V6(first.into()));
+                forms.iter().any(|form| prefix.contains(*form))
+            };
+            assert!(!holds(around(expected)) && holds(around(expected - 1)), "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use meridian::config::{self, Loaded};
 use meridian::model::{Method, Service};
@@ -283,6 +284,68 @@ fn text_that_is_not_utf_8_is_reported_with_its_place() {
         "config/node.toml:2:6: error: this is not UTF-8 text (save the file as UTF-8)\n \
          2 | # caf\u{fffd}\n   |      ^\n1 errors, 0 warnings\n"
     );
+}
+
+#[test]
+fn a_folder_that_is_none_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("file", b"")]);
+    let takes = "`--config` takes the folder of node.toml and fleet.toml; `meridian init DIR` \
+                 writes one into DIR/config";
+    for (name, what) in [("none", "no such folder"), ("file", "it is a file, not a folder")] {
+        let loaded = config::load(&folder.path().join(name));
+        let expected = format!("{name}: error: {what} ({takes})\n1 errors, 0 warnings\n");
+        assert_eq!(shown(&loaded, folder.path()), expected);
+    }
+}
+
+/// What stands in place of a file.
+enum Instead {
+    Folder,
+    Pipe,
+    Link(&'static str),
+    Text(&'static [u8]),
+}
+
+#[test]
+fn what_is_no_readable_text_file_is_named_and_never_waited_for() {
+    use Instead::{Folder, Link, Pipe, Text};
+    let mend = "(`meridian init DIR` writes a valid one)";
+    let node = |why: &str| format!("config/node.toml: error: cannot be read: {why} {mend}\n");
+    let services =
+        |why: &str| format!("zones/app.example.com.toml: error: cannot be read: {why}\n");
+    let (node_file, services_file) = ("config/node.toml", "zones/app.example.com.toml");
+    for (name, instead, expected) in [
+        (node_file, Folder, node("it is a folder")),
+        (node_file, Pipe, node("it is not a regular file")),
+        (node_file, Link("/dev/zero"), node("it is not a regular file")),
+        (services_file, Pipe, services("it is not a regular file")),
+        (services_file, Link("nowhere"), services("no such file")),
+        (services_file, Link("app.example.com.toml"), services("its links lead to themselves")),
+        (
+            services_file,
+            Text(b"\xef\xbb\xbfversionn = 1\nversion = 1\n"),
+            "zones/app.example.com.toml:1:1: error: unknown key `versionn` (did you mean \
+             `version`?)\n 1 | versionn = 1\n   | ^^^^^^^^\n"
+                .to_owned(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (base, _) = cases();
+        base.lay_out(&base, folder.path());
+        let path = folder.path().join(name);
+        std::fs::remove_file(&path).unwrap();
+        match instead {
+            Folder => std::fs::create_dir(&path).unwrap(),
+            Link(target) => std::os::unix::fs::symlink(target, &path).unwrap(),
+            Text(octets) => std::fs::write(&path, octets).unwrap(),
+            Pipe => {
+                assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+            }
+        }
+        let loaded = config::load(&folder.path().join("config"));
+        assert_eq!(shown(&loaded, folder.path()), format!("{expected}1 errors, 0 warnings\n"));
+    }
 }
 
 #[test]

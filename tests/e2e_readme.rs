@@ -15,7 +15,7 @@ use support::dns::Client;
 use support::meridian::{command, http_get};
 use support::process::Process;
 use support::wire::Ask;
-use support::{free_address, wait_for};
+use support::{free_address, free_pair, wait_for};
 use tempfile::TempDir;
 
 const A: u16 = 1;
@@ -83,7 +83,7 @@ fn a_newcomer_gets_from_init_to_answers() {
 
     // The ports of the README may be taken on this machine.
     let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (dns, admin) = (free_address(own), free_address(own));
+    let (dns, admin) = free_pair(own);
     let node = fs::read_to_string(here.join("config/node.toml")).unwrap();
     let node = node
         .replace("\"127.0.0.1:5300\", \"[::1]:5300\"", &format!("\"{dns}\""))
@@ -114,7 +114,7 @@ impl Demo {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (dns, admin) = (free_address(own), free_address(own));
+        let (dns, admin) = free_pair(own);
         let backends = free_address(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))).port();
         let mut demo = command();
         demo.arg("demo").env("TMPDIR", folder.path());
@@ -160,8 +160,9 @@ fn the_demo_moves_clients_when_a_region_dies_and_back() {
     assert!(metrics.contains("meridian_endpoint_flips_total{pool=\"web\",to=\"down\"} 2"));
     demo.curl("recover");
     wait_for("eu again", || demo.region().filter(|region| *region == EU));
-    let explain = shown.lines().find_map(|line| line.trim().strip_prefix("meridian ")).unwrap();
-    let output = command().args(explain.split(' ')).output().unwrap();
+    let explain = shown.lines().find(|line| line.contains(" explain ")).unwrap();
+    let mut words = explain.split_whitespace();
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("proximity eu > us > ap"), "{text}");
     demo.process.signal("INT");

@@ -16,9 +16,9 @@ use rules::{Finding, LAYERS, RULES, left_over_in};
 use source::File;
 
 /// Folders that hold Rust code of the project.
-const CODE: &[&str] = &["src", "tests", "benches", "fuzz/fuzz_targets"];
+const CODE: &[&str] = &["src", "tests", "benches", "fuzz"];
 /// Folders whose texts are not the project's own words.
-const FOREIGN: &[&str] = &["target", "geoip", "data", "state", "corpus"];
+const FOREIGN: &[&str] = &["target", "geoip", "data", "state", "corpus", "artifacts"];
 /// Kinds of text files, beside Rust, in which nothing must be left over; "" is a script.
 const TEXTS: &[&str] = &["", "md", "toml", "zone", "service", "sh", "yml", "yaml", "conf"];
 

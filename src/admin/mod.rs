@@ -1,25 +1,31 @@
 //! The admin listener: liveness, readiness and metrics over HTTP.
 
 mod families;
+mod listener;
+mod readiness;
 mod scrape;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns::Counters;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 
+use listener::{Bounded, Limits};
+
+pub use readiness::Phase;
 pub use scrape::scrape;
 
 /// What the admin listener shows.
@@ -31,8 +37,8 @@ pub struct Admin {
     pub counters: Option<Arc<Counters>>,
     /// The counters of the process.
     pub metrics: Arc<Metrics>,
-    /// Whether queries are answered; false before the first probe round and while draining.
-    pub ready: Arc<AtomicBool>,
+    /// What the node is doing.
+    pub phase: watch::Receiver<Phase>,
 }
 
 /// Serves until `shutdown`.
@@ -44,12 +50,29 @@ pub async fn serve(
     admin: Admin,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    serve_within(listener, admin, Limits::default(), shutdown).await
+}
+
+async fn serve_within(
+    listener: TcpListener,
+    admin: Admin,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .layer(map_response(last_reply))
         .with_state(admin);
+    let listener = Bounded::new(listener, limits);
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+/// Each connection has one request, since its time is limited as a whole.
+async fn last_reply(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The process runs.
@@ -57,13 +80,10 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// Queries are answered.
-async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if admin.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-    }
+/// Whether queries should be sent here.
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
+    let (ready, text) = readiness::readiness(*admin.phase.borrow(), &admin.snapshot.load());
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
 /// Prometheus text format 0.0.4.
@@ -77,3 +97,6 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::Admin;
 use super::families::{counters, gauges};
+use super::readiness::is_stale;
 use crate::clock;
 use crate::dns::{Connections, Counters, Totals, Transport};
 use crate::health::Level;
@@ -59,6 +60,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
         by_transport("handshake", |connections| connections.failed_handshakes),
         by_transport("proxy_header", |connections| connections.refused_headers),
     ];
+    let matches = [("located", totals.located), ("unlocated", totals.unlocated)];
     let labelled = |(word, n): (&str, u64)| (vec![word.to_owned()], n);
     for (name, help, labels, samples) in [
         ("meridian_dns_queries_total", "Queries received.", &["transport"][..], queries.collect()),
@@ -70,10 +72,22 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
             named(&totals.services),
         ),
         (
+            "meridian_service_all_down_answers_total",
+            "Answers by steered name while everything behind it was down.",
+            &["service"],
+            named(&totals.all_down),
+        ),
+        (
             "meridian_region_answers_total",
             "Steered answers by region of the first address.",
             &["region"],
             named(&totals.regions),
+        ),
+        (
+            "meridian_geo_lookups_total",
+            "Queries to services that ask the geo databases, by whether they located the client.",
+            &["result"],
+            matches.map(labelled).into(),
         ),
         ("meridian_dns_dropped_total", "Queries left unanswered.", &[], one(totals.dropped).into()),
         ("meridian_dns_malformed_total", "Malformed queries.", &[], one(totals.malformed).into()),
@@ -128,15 +142,10 @@ fn rcode_name(rcode: u16) -> String {
 
 /// Whether each zone serves, serves old data, or fails.
 fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let stale = |apex: &crate::name::Name| {
-        snapshot.state.as_ref().is_some_and(|state| {
-            state.loaded.zones.iter().any(|zone| zone.stale && zone.origin == *apex)
-        })
-    };
     let states = snapshot.zones.iter().flat_map(|(apex, entry)| {
         let state = match entry {
             ZoneEntry::Failed => "failed",
-            ZoneEntry::Serving(_) if stale(apex) => "stale",
+            ZoneEntry::Serving(_) if is_stale(snapshot, apex) => "stale",
             ZoneEntry::Serving(_) => "ok",
         };
         ["ok", "stale", "failed"].map(|word| {

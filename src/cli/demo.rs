@@ -11,9 +11,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use clap::Args;
+use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::{Exit, Output, init, serve};
+use super::{Exit, Format, Output, init, serve};
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -27,6 +28,25 @@ pub(super) struct Options {
     /// Port of the sample backends on 127.0.0.11, .12, .21, .22, .31 and .32
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     backends: u16,
+    /// For people or for programs; the log goes with it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What `--format json` prints, before the log.
+#[derive(Serialize)]
+struct Report<'a> {
+    dns: SocketAddr,
+    admin: SocketAddr,
+    backends: Vec<SampleBackend>,
+    config: &'a Path,
+}
+
+/// A sample backend and the region it stands for.
+#[derive(Serialize)]
+struct SampleBackend {
+    region: &'static str,
+    address: SocketAddr,
 }
 
 /// The configuration of the demo, by path below its folder: the very files at the top of the
@@ -61,8 +81,20 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
         output.trouble(error);
         return Exit::Failed;
     }
-    introduce(options, &config, output);
-    serve::run_on(&runtime, &config, true, output)
+    match options.format {
+        Format::Text => introduce(options, &config, output),
+        Format::Json => output.json(&Report {
+            dns: options.dns,
+            admin: options.admin,
+            backends: BACKENDS.map(|backend| sample(backend, options.backends)).into(),
+            config: &config,
+        }),
+    }
+    serve::run_on(&runtime, &config, true, Some(options.format), output)
+}
+
+fn sample((octet, region): (u8, &'static str), port: u16) -> SampleBackend {
+    SampleBackend { region, address: SocketAddr::from(([127, 0, 0, octet], port)) }
 }
 
 /// The demo's folder; it goes with the demo.
@@ -89,6 +121,8 @@ fn write_files(options: &Options, folder: &Path) -> std::io::Result<()> {
 fn introduce(options: &Options, config: &Path, output: &mut Output) {
     let dig = format!("dig @{} -p {} +short", options.dns.ip(), options.dns.port());
     let (backends, config) = (options.backends, config.display());
+    // What works in the other terminal too, also when it is not in the search path.
+    let own = std::env::args().next().unwrap_or_else(|| "meridian".to_owned());
     output.line(format!(
         "Three regions on this machine: eu, us, ap, each with two sample backends.\n\
          DNS on {}, metrics on http://{}/metrics. Try, in another terminal:\n\n  \
@@ -96,7 +130,7 @@ fn introduce(options: &Options, config: &Path, output: &mut Output) {
          {dig} www.app.example.com +subnet=73.0.0.0/24       # a client in the United States\n  \
          curl -X POST http://127.0.0.11:{backends}/fail http://127.0.0.12:{backends}/fail  \
          # eu dies; /recover heals it\n  \
-         meridian explain www.app.example.com --client 80.130.0.1 --config {config}\n\n\
+         {own} explain www.app.example.com --client 80.130.0.1 --config {config}\n\n\
          Ctrl-C stops it all.\n",
         options.dns, options.admin
     ));

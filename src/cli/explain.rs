@@ -2,6 +2,8 @@
 
 mod question;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -24,7 +26,8 @@ pub(super) struct Options {
     /// The name asked for
     name: String,
     /// The type asked for: A or AAAA
-    #[arg(default_value = "A", value_parser = ["A", "AAAA"], ignore_case = true)]
+    #[arg(value_name = "TYPE", default_value = "A", value_parser = ["A", "AAAA"],
+          ignore_case = true)]
     rtype: String,
     /// The client's address
     #[arg(long, value_name = "ADDR")]
@@ -109,7 +112,7 @@ fn supposed_health(loaded: &Loaded, down: &[RegionId]) -> HealthTable {
     }
     for (id, endpoint) in (0..).map(EndpointId).zip(&fleet.endpoints) {
         if down.contains(&endpoint.region) {
-            health.suppose_down(id);
+            health.suppose_down(id, now);
         }
     }
     health

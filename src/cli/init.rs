@@ -5,14 +5,27 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 
-use super::{Exit, Output};
+use super::{Exit, Format, Output};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Folder to write config/ and zones/ into; existing files are never overwritten
     dir: PathBuf,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What `--format json` prints.
+#[derive(Serialize)]
+struct Report {
+    /// The files, in the order they were written.
+    written: Vec<PathBuf>,
+    /// What `check --config` and `serve --config` take.
+    config: PathBuf,
 }
 
 /// The files that are written, by path below the folder.
@@ -33,16 +46,25 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
         output.trouble("nothing was written (name another folder, or move these files away)");
         return Exit::Usage;
     }
+    let mut written = Vec::new();
     for (path, text) in FILES {
         let path = options.dir.join(path);
         if let Err(error) = write_new(&path, text) {
             output.trouble(format!("{}: error: cannot write: {error}", path.display()));
             return Exit::Usage;
         }
-        output.line(format!("wrote {}", path.display()));
+        if options.format == Format::Text {
+            output.line(format!("wrote {}", path.display()));
+        }
+        written.push(path);
     }
     let config = options.dir.join("config");
-    output.line(format!("next: meridian check --config {}", config.display()));
+    match options.format {
+        Format::Text => {
+            output.line(format!("next: meridian check --config {}", config.display()));
+        }
+        Format::Json => output.json(&Report { written, config }),
+    }
     Exit::Fine
 }
 

@@ -1,7 +1,10 @@
 //! The log: one line an event, for people or for programs, on standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::model::{Log, LogFormat};
@@ -25,5 +28,23 @@ pub(super) fn start(log: &Log) -> Result<(), String> {
     };
     // The only failure is that a logger is there already.
     drop(started);
+    panic::set_hook(Box::new(report));
     Ok(())
+}
+
+/// A panic is an event like others, so that programs can read it.
+fn report(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let message = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    // Captured only when the environment asks for it.
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        error!(%place, thread, %backtrace, "panic: {message}");
+    } else {
+        error!(%place, thread, "panic: {message}");
+    }
 }

@@ -5,6 +5,7 @@ mod listeners;
 mod node;
 mod probes;
 mod state;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 use clap::{ArgAction, Args};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Exit, Output, logging};
+use super::{Exit, Format, Output, logging};
 use crate::metrics::Metrics;
+use crate::model::LogFormat;
 use crate::snapshot::load;
 
 /// Arguments of `serve`.
@@ -22,15 +24,20 @@ pub(super) struct Options {
     /// Folder of node.toml and fleet.toml
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
-    /// Print all mistakes and warnings first, as `check` does; the log names them in any case
+    /// Print all warnings first, as `check` does; a log in JSON holds them already
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL",
           num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     check_first: bool,
+    /// The log, for people or for programs; without it the log is as node.toml says
+    #[arg(long, value_enum)]
+    format: Option<Format>,
 }
 
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
     match Builder::new_multi_thread().enable_all().thread_name("meridian").build() {
-        Ok(runtime) => run_on(&runtime, &options.config, options.check_first, output),
+        Ok(runtime) => {
+            run_on(&runtime, &options.config, options.check_first, options.format, output)
+        }
         Err(error) => {
             output.trouble(format!("error: cannot start the runtime: {error}"));
             Exit::Failed
@@ -43,6 +50,7 @@ pub(super) fn run_on(
     runtime: &Runtime,
     dir: &Path,
     check_first: bool,
+    format: Option<Format>,
     output: &mut Output,
 ) -> Exit {
     let loaded = match load(dir, None) {
@@ -54,7 +62,8 @@ pub(super) fn run_on(
             return Exit::Usage;
         }
     };
-    if check_first {
+    // A program that reads the log can make nothing of other lines.
+    if check_first && loaded.model.node.log.format == LogFormat::Text {
         output.diagnostics(&loaded.diagnostics);
     }
     let metrics = match Metrics::new() {
@@ -64,7 +73,14 @@ pub(super) fn run_on(
             return Exit::Failed;
         }
     };
-    if let Err(error) = logging::start(&loaded.model.node.log) {
+    let mut log = loaded.model.node.log.clone();
+    if let Some(format) = format {
+        log.format = match format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        };
+    }
+    if let Err(error) = logging::start(&log) {
         output.trouble(format!("error: {error}"));
         return Exit::Usage;
     }

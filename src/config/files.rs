@@ -1,11 +1,11 @@
 //! Files and folders: opened by their real path, shown as the operator would write them.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use crate::diagnostic::{Diagnostic, Location, Source};
+use crate::diagnostic::{Diagnostic, Location, Source, reason};
 
 /// Longest file that is read. A million prefixes fit; an endless device does not.
 const LENGTH_MAX: u64 = 64 << 20;
@@ -74,7 +74,10 @@ impl Files {
             Diagnostic::error(Location::file(&place.shown), what)
         })?;
         match String::from_utf8(octets) {
-            Ok(text) => Ok(Source::new(&place.shown, &text)),
+            // A byte order mark is no part of the text, though some editors write one.
+            Ok(text) => {
+                Ok(Source::new(&place.shown, text.strip_prefix('\u{feff}').unwrap_or(&text)))
+            }
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -90,14 +93,12 @@ impl Files {
         octets(&place.real)
     }
 
-    /// The names of the files in a folder, in order; names that are no text are left out.
+    /// The names of the files in a folder, in order, with U+FFFD where they are no text.
     pub(super) fn list(&mut self, folder: &Place) -> io::Result<Vec<String>> {
         self.folders.push(folder.real.clone());
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(&folder.real)? {
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
+        for entry in fs::read_dir(&folder.real)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.sort();
         Ok(names)
@@ -105,23 +106,20 @@ impl Files {
 }
 
 fn octets(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe would wait for its other end.
+    let facts = fs::metadata(path)?;
+    if facts.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !facts.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut octets = Vec::new();
     File::open(path)?.take(LENGTH_MAX + 1).read_to_end(&mut octets)?;
     if octets.len() as u64 > LENGTH_MAX {
         return Err(io::Error::other(format!("it is longer than {} MiB", LENGTH_MAX >> 20)));
     }
     Ok(octets)
-}
-
-/// Why a file cannot be used, in words of ours where there are better ones.
-pub(super) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

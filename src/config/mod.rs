@@ -1,8 +1,8 @@
 //! The configuration: files become specs, specs become a [`Model`] that is valid by construction.
 //!
 //! One run finds all mistakes of all files. Each file is parsed, what is wrong in form is reported
-//! and cut out ([`document`]), the rest becomes a spec ([`spec`]) and then part of the model
-//! ([`resolve`]). A model comes out only when nothing is wrong at all.
+//! and cut out (`document`), the rest becomes a spec (`spec`) and then part of the model
+//! (`resolve`). A model comes out only when nothing is wrong at all.
 
 #![allow(clippy::ref_option, reason = "fields of a spec are handed on as they stand")]
 
@@ -22,7 +22,7 @@ mod wording;
 
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, reason};
 use crate::model::{Model, PoolId};
 use files::{Files, Place};
 use resolve::{FleetDraft, FleetNames, NodeDraft, resolve_fleet, resolve_node, resolve_zones};
@@ -60,6 +60,13 @@ pub fn effective(dir: &Path) -> (Loaded, Vec<Effective>) {
 
 fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective>) {
     let folder = Place::new(dir);
+    if let Some(error) = no_folder(&folder) {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(error);
+        let files = vec![dir.join("node.toml"), dir.join("fleet.toml")];
+        let folders = vec![folder.real];
+        return (Loaded { model: None, diagnostics, files, folders }, Vec::new());
+    }
     let mut files = Files { folders: vec![folder.real.clone()], ..Files::default() };
     let (node_spec, mut node_sheet) =
         document::<NodeFile>(&mut files, &folder.join("node.toml"), unsupported::NODE, effective);
@@ -95,6 +102,20 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     let Files { used, folders } = files;
     let files = used.into_iter().collect();
     (Loaded { model, diagnostics, files, folders }, effective)
+}
+
+/// What is wrong when the folder is none: said once, not for each file in it.
+fn no_folder(folder: &Place) -> Option<Diagnostic> {
+    let what = match std::fs::metadata(&folder.real) {
+        Ok(found) if found.is_dir() => return None,
+        Ok(_) => "it is a file, not a folder".to_owned(),
+        Err(error) => reason(&error).replace("file", "folder"),
+    };
+    let error = Diagnostic::error(Location::file(&folder.shown), what);
+    Some(error.hint(
+        "`--config` takes the folder of node.toml and fleet.toml; `meridian init DIR` writes one \
+         into DIR/config",
+    ))
 }
 
 /// Reads one of the two files that must be there.

@@ -11,7 +11,8 @@ use super::effective::{Effective, Origin};
 use super::spec::{Field, List};
 use super::tree::{Cut, Step};
 use super::value::Fault;
-use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source, nearest};
+use super::wording::meant_name;
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 
 /// Mistakes shown of one file; nobody reads more, and looking up what was meant takes time.
 const MISTAKES_MAX: usize = 200;
@@ -83,7 +84,7 @@ impl Sheet {
 
     fn report(&mut self, severity: Severity, span: Range<usize>, fault: Fault) {
         let at = self.source.locate(span);
-        self.findings.push(Diagnostic { severity, at, what: fault.what, hint: fault.hint });
+        self.findings.push(Diagnostic::new(severity, at, fault.what).or_hint(fault.hint));
     }
 
     /// Names below the table `kind` that were cut out: they exist, but nothing is known of them.
@@ -104,7 +105,7 @@ impl Sheet {
     /// is misspelt; `None`: anything.
     fn lost(&self, parent: usize, key: Option<&str>) -> bool {
         let same = |step: Option<&Step>| match (step, key) {
-            (Some(Step::Key(cut)), Some(key)) => cut == key || nearest(cut, [key]).is_some(),
+            (Some(Step::Key(cut)), Some(key)) => meant_name(cut, &[key]).is_some(),
             (cut, None) => cut.is_some(),
             _ => false,
         };
@@ -182,6 +183,12 @@ impl Section<'_> {
     /// Reports what is probably not meant.
     pub(super) fn warn(&mut self, span: Range<usize>, fault: Fault) {
         self.sheet.warn(span, fault);
+    }
+
+    /// Reports a mistake in another file that this one names.
+    pub(super) fn found(&mut self, error: Diagnostic) {
+        self.sheet.mistakes += 1;
+        self.sheet.findings.push(error);
     }
 
     /// Reports a mistake of the table as a whole, unless `key`, which would mend it, was cut out.

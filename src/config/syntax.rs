@@ -41,7 +41,7 @@ pub(super) fn mend(source: &Source) -> Mended {
         let unclosed = value.as_ref().is_some_and(|value| is_unclosed(&errors, value));
         let shown = match &value {
             Some(value) if unclosed => value.start..value.start + 1,
-            _ => at.clone(),
+            _ => place(&mended.text, error).unwrap_or(at.clone()),
         };
         mended.faults.push((shown, wording::syntax(error.message(), unclosed)));
         mended.broken = true;
@@ -67,10 +67,21 @@ pub(super) fn words(
     cuts: &mut Vec<Cut>,
 ) -> Vec<(Range<usize>, Fault)> {
     let mut faults = Vec::new();
+    // The end of a table that is there twice: its keys are there twice for no reason of theirs.
+    let mut table_end = 0;
     for error in errors {
         let at = error.span().unwrap_or_default();
         if Slip::of(error) == Slip::Twice {
-            faults.push((at.clone(), wording::twice(text.get(at).unwrap_or_default())));
+            let line = line_start(text, at.start);
+            if at.start >= table_end {
+                let first = is_header(text, line).then(|| first_header(text, line)).flatten();
+                let word = text.get(at.clone()).unwrap_or_default();
+                faults.push((at, wording::twice(word, first)));
+            }
+            if is_header(text, line) {
+                let headers = text.get(line..).unwrap_or_default().match_indices("\n[");
+                table_end = headers.map(|(next, _)| line + next).next().unwrap_or(text.len());
+            }
             continue;
         }
         let mut word = None;
@@ -153,6 +164,24 @@ fn value_around(table: &mut Spanned<DeTable<'_>>, error: &Range<usize>) -> Optio
     found
 }
 
+/// The place of an error that the parser gives another or none: the line with too many dots, and
+/// the quotes that open a text of several lines whose end is missing.
+fn place(text: &str, error: &Error) -> Option<Range<usize>> {
+    if error.message() == "recursion limit" {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+        let lines = starts.map(|start| start..line_end(text, start));
+        return lines
+            .max_by_key(|line| text.get(line.clone()).map(|line| line.matches('.').count()));
+    }
+    let kinds = [
+        ("multi-line basic string, expected `\"`", "\"\"\""),
+        ("multi-line literal string, expected `'`", "'''"),
+    ];
+    let (_, quotes) = kinds.into_iter().find(|(kind, _)| error.message().ends_with(kind))?;
+    let start = text.get(..error.span()?.start)?.rfind(quotes)?;
+    Some(start..start + quotes.len())
+}
+
 /// Whether the parser came to the end of the file looking for the end of `value`.
 fn is_unclosed(errors: &[Error], value: &Range<usize>) -> bool {
     let starts = ["unclosed array,", "unclosed inline table"];
@@ -196,6 +225,14 @@ fn line_end(text: &str, at: usize) -> usize {
 /// Whether the line that starts at `at` looks like a table header.
 fn is_header(text: &str, at: usize) -> bool {
     text.get(at..).is_some_and(|line| line.starts_with('['))
+}
+
+/// The number of the first line with the header that the line at `at` has, if there is one before.
+fn first_header(text: &str, at: usize) -> Option<usize> {
+    let header = |line: &str| line.split(']').next().unwrap_or_default().replace([' ', '\t'], "");
+    let wanted = header(text.get(at..)?);
+    let before = text.get(..at)?.lines();
+    before.zip(1..).find(|(line, _)| header(line) == wanted).map(|(_, number)| number)
 }
 
 /// Whether the line that starts at `at` looks like a key with a value.

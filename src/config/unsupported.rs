@@ -22,7 +22,7 @@ pub(super) struct Rule {
     /// Keys from the top; `*` stands for any name and any item of a list.
     path: &'static [&'static str],
     when: When,
-    /// What works instead; empty: nothing does.
+    /// What works instead; empty: nothing does, so that it must be taken out.
     hint: &'static str,
     /// Tables around the value that go with it, so that their other keys, which the feature may
     /// need, are not called unknown.
@@ -138,7 +138,7 @@ impl Rule {
             }
             When::Is(_) | When::IsNot(_) => return None,
         };
-        let hint = (!self.hint.is_empty()).then(|| self.hint.to_owned());
-        Some((span, Fault { what, hint }))
+        let hint = if self.hint.is_empty() { "take it out for now" } else { self.hint };
+        Some((span, Fault::new(what).hint(hint)))
     }
 }

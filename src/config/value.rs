@@ -143,10 +143,15 @@ pub(super) fn name(text: &str) -> Result<String, Fault> {
 
 /// A prefix or a single address.
 pub(super) fn prefix(text: &str) -> Result<Prefix, Fault> {
-    if text.contains([',', ';', ' ', '\t']) {
+    let words = || text.split([',', ';', ' ', '\t']).filter(|word| word.contains(['.', ':']));
+    if words().count() > 1 {
         return Err(
             Fault::new(format!("`{text}` is more than one prefix")).hint("write each by itself")
         );
+    }
+    if text.contains([' ', '\t']) {
+        return Err(Fault::new(format!("`{text}` is not a prefix"))
+            .hint(format!("write `{}`", text.replace([' ', '\t'], ""))));
     }
     text.parse::<Prefix>().map_err(|error| match error {
         PrefixError::HostBits(meant) => {
@@ -164,14 +169,28 @@ pub(super) fn prefix(text: &str) -> Result<Prefix, Fault> {
 
 /// Address and port of a listener; `port` is the usual one, for the hint.
 pub(super) fn listener(text: &str, port: u16) -> Result<SocketAddr, Fault> {
-    text.parse::<SocketAddr>().map_err(|_| {
-        let fault = Fault::new(format!("`{text}` is not an address with a port"));
-        match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) => fault.hint(format!("such as `{v4}:{port}`")),
-            Ok(IpAddr::V6(v6)) => fault.hint(format!("such as `[{v6}]:{port}`")),
-            Err(_) => fault.hint(format!("such as `192.0.2.1:{port}` or `[2001:db8::1]:{port}`")),
-        }
-    })
+    let fault = || Fault::new(format!("`{text}` is not an address with a port"));
+    let read = text.parse::<SocketAddr>().map_err(|_| match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(v4)) => fault().hint(format!("such as `{v4}:{port}`")),
+        Ok(IpAddr::V6(v6)) => match v6_with_port(text) {
+            Some(meant) => fault().hint(format!("write `{meant}` or `[{v6}]:{port}`")),
+            None => fault().hint(format!("such as `[{v6}]:{port}`")),
+        },
+        Err(_) => fault().hint(format!("such as `192.0.2.1:{port}` or `[2001:db8::1]:{port}`")),
+    })?;
+    if read.port() == 0 {
+        return Err(Fault::new(format!("`{text}` has port 0, expected 1 to 65535")));
+    }
+    Ok(read)
+}
+
+/// What `::1:53` may have meant: an IPv6 address and a port without the brackets around the first.
+fn v6_with_port(text: &str) -> Option<SocketAddr> {
+    // A single digit is hardly a port.
+    let (address, port) = text.rsplit_once(':').filter(|(_, port)| port.len() > 1)?;
+    let address =
+        address.strip_suffix(':').map_or(address.to_owned(), |start| format!("{start}::"));
+    Some(SocketAddr::new(IpAddr::V6(address.parse().ok()?), port.parse().ok()?))
 }
 
 /// An IP address that can be answered to clients.
@@ -200,6 +219,10 @@ pub(super) fn hostname(text: &str) -> Result<Name, Fault> {
     }
     let read = Name::parse(text, &Name::root()).map_err(|error| fault(&error.to_string()))?;
     let plain = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'-' || *octet == b'_';
+    if !text.is_ascii() {
+        let hint = "write international names in their `xn--` form";
+        return Err(fault("it holds characters that are not ASCII").hint(hint));
+    }
     if read.is_root() || !read.labels().all(|label| label.iter().all(plain)) {
         return Err(fault("expected letters, digits, `-` and dots"));
     }

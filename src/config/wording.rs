@@ -8,7 +8,7 @@ use super::value::Fault;
 use crate::diagnostic::nearest;
 
 /// How messages of the parser start, and what to say instead.
-const SYNTAX: [(&str, &str); 16] = [
+const SYNTAX: [(&str, &str); 23] = [
     ("unclosed table", "the closing `]` of the header is missing"),
     ("unclosed array table", "the closing `]]` of the header is missing"),
     ("key with no value", "`=` is missing after the key"),
@@ -25,6 +25,13 @@ const SYNTAX: [(&str, &str); 16] = [
     ("unquoted keys cannot be empty", "a key is missing"),
     ("invalid unquoted key", "this key or name is not quoted"),
     ("missing escaped value", "unknown escape after `\\`"),
+    ("carriage return must", "a carriage return without a line feed"),
+    ("invalid basic string", "a control character in a string"),
+    ("invalid multi-line", "a control character in a string"),
+    ("invalid literal string", "a control character in a string"),
+    ("invalid comment character", "a control character in a comment"),
+    ("cannot recurse", "lists or tables are nested too deep"),
+    ("recursion limit", "a key or header has too many dots"),
 ];
 
 /// A syntax error. `unclosed`: the value it is in never ends.
@@ -42,6 +49,10 @@ pub(super) fn syntax(message: &str, unclosed: bool) -> Fault {
     match *start {
         "missing escaped value" => fault.hint("write `\\\\` for a backslash, or use '…' quotes"),
         "invalid unquoted key" => fault.hint("such as [service.\"*.eu\"]"),
+        "carriage return must" => fault.hint("save the file with the line ends of Unix"),
+        "invalid basic string" | "invalid multi-line" => fault.hint("write it as `\\uXXXX`"),
+        "invalid literal string" => fault.hint("write it as `\\uXXXX` in \"…\" quotes"),
+        "invalid comment character" => fault.hint("take it out"),
         _ => fault,
     }
 }
@@ -61,10 +72,11 @@ pub(super) fn word(text: &str) -> Fault {
     }
 }
 
-/// A key or table that is there twice.
-pub(super) fn twice(text: &str) -> Fault {
+/// A key or table that is there twice; `first`: the line of a table's first header.
+pub(super) fn twice(text: &str, first: Option<usize>) -> Fault {
+    let first = first.map_or_else(String::new, |line| format!("the first is in line {line}; "));
     Fault::new(format!("`{text}` is defined twice"))
-        .hint("keep one of them, or give this one another name")
+        .hint(format!("{first}keep one of them, or give this one another name"))
 }
 
 /// A date where the language knows none.
@@ -84,6 +96,10 @@ pub(super) fn mistyped(message: &str, path: &[Step], value: &DeValue<'_>) -> Fau
             {
                 Fault::new(format!("unknown table `{key}` in service `{name}`"))
                     .hint(format!("a name with dots is quoted: [service.\"{name}.{key}\"]"))
+            }
+            ([_], _) if elsewhere(key, expected).is_some() => {
+                Fault::new(format!("`{key}` does not belong in this file"))
+                    .hint(elsewhere(key, expected).unwrap_or_default())
             }
             _ => unknown_key(key, expected),
         };
@@ -134,20 +150,52 @@ fn named(path: &[Step]) -> (&str, bool) {
 
 /// An unknown key; serde gives the known ones in backquotes.
 fn unknown_key(key: &str, expected: &str) -> Fault {
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    Fault::new(format!("unknown key `{key}`")).hint(choice("known keys", key, &known))
+    Fault::new(format!("unknown key `{key}`")).hint(choice("known keys", key, &known(expected)))
+}
+
+/// The keys that serde lists.
+fn known(expected: &str) -> Vec<&str> {
+    expected.split('`').skip(1).step_by(2).collect()
+}
+
+/// The tables at the top of each file.
+const TABLES: [(&str, &[&str]); 3] = [
+    (
+        "node.toml",
+        &["node", "zones", "geo", "dns", "probe", "proxy", "cluster", "admin", "log", "telemetry"],
+    ),
+    ("fleet.toml", &["region", "monitor", "pool", "network", "safety", "latency", "route"]),
+    ("zones/NAME.toml", &["service"]),
+];
+
+/// Where a table belongs that is at the top of the wrong file; `expected`: the keys of this one.
+fn elsewhere(key: &str, expected: &str) -> Option<String> {
+    let known = known(expected);
+    let (file, _) = TABLES.iter().find(|(_, tables)| tables.contains(&key))?;
+    (!known.contains(&key)).then(|| format!("it belongs in {file}"))
 }
 
 /// What to say of a word that is none of `known`: the nearest one, or all.
-pub(super) fn choice<'a>(kind: &str, word: &str, known: &[&'a str]) -> String {
-    let lower = word.to_lowercase().replace('_', "-");
-    let exact = |name: &&&'a str| name.to_lowercase().replace('_', "-") == lower;
-    let near = known.iter().find(exact).copied();
-    match near.or_else(|| nearest(word, known.iter().copied())) {
+pub(super) fn choice(kind: &str, word: &str, known: &[&str]) -> String {
+    match meant_name(word, known) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("{kind}: {}", known.join(", ")),
     }
 }
+
+/// The known name that a misspelt one was meant to be: the same but for case and hyphens, the
+/// nearest, or one that is written out.
+pub(super) fn meant_name<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |name: &str| name.to_lowercase().replace('_', "-");
+    let lower = plain(word);
+    let longer = |name: &&str| name.len() >= WRITTEN_OUT_MIN && lower.starts_with(&plain(name));
+    let exact = known.iter().find(|name| plain(name) == lower);
+    let near = exact.copied().or_else(|| nearest(word, known.iter().copied()));
+    near.or_else(|| known.iter().copied().find(longer))
+}
+
+/// Shortest name taken for the start of a longer word: `lat` of `latitude`.
+const WRITTEN_OUT_MIN: usize = 3;
 
 fn found(value: &DeValue<'_>) -> String {
     match value {
@@ -165,14 +213,24 @@ fn found(value: &DeValue<'_>) -> String {
 fn meant(expected: &str, key: &str, value: &DeValue<'_>) -> Option<String> {
     match (expected, value) {
         ("a list", DeValue::String(text)) => Some(format!("{key} = [\"{text}\"]")),
+        ("a list", DeValue::Integer(number)) if key == "expect_status" => {
+            Some(format!("{key} = [\"{}\"]", number.as_str()))
+        }
         ("a list", DeValue::Integer(number)) => Some(format!("{key} = [{}]", number.as_str())),
+        ("a table", _) if key == "ttl" => Some("ttl = { min = \"5s\", max = \"30s\" }".to_owned()),
+        ("a table", DeValue::String(text)) if key == "client_subnet" => {
+            Some(format!("client_subnet = {{ policy = \"{text}\" }}"))
+        }
         ("a string", DeValue::Integer(number)) => Some(format!("\"{}\"", number.as_str())),
         (DURATION_EXPECTED, DeValue::Integer(number)) => Some(format!("\"{}s\"", number.as_str())),
         ("a whole number", DeValue::String(text)) => {
-            text.parse::<i64>().ok().map(|number| number.to_string())
+            let digits = if key == "asns" { text.trim_start_matches(['A', 'S']) } else { text };
+            digits.parse::<i64>().ok().map(|number| number.to_string())
         }
         ("a number", DeValue::String(text)) => {
-            text.parse::<f64>().ok().map(|number| number.to_string())
+            let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+            let share = percent.map(|number| number / 100.0);
+            share.or_else(|| text.parse().ok()).map(|number| number.to_string())
         }
         ("`true` or `false`", DeValue::String(text)) => {
             text.parse::<bool>().ok().map(|flag| flag.to_string())

@@ -184,16 +184,17 @@ fn prefix_of(client: IpAddr) -> Prefix {
 impl Seat {
     /// Tells who the client is that was admitted unknown.
     pub(super) fn belongs_to(&self, client: IpAddr) {
-        let prefix = Some(prefix_of(client));
+        let prefix = prefix_of(client);
         let mut open = self.clients.lock();
-        self.clients.make_room_in(prefix, &mut open);
-        let unknown = open.entries.get_mut(&self.number).filter(|entry| entry.prefix.is_none());
-        if let Some(entry) = unknown {
-            entry.prefix = prefix;
-            if let Some(prefix) = prefix {
-                *open.by_prefix.entry(prefix).or_insert(0) += 1;
-            }
+        // One that had to make room meanwhile takes none from others.
+        if open.entries.get(&self.number).is_none_or(|entry| entry.prefix.is_some()) {
+            return;
         }
+        self.clients.make_room_in(Some(prefix), &mut open);
+        if let Some(entry) = open.entries.get_mut(&self.number) {
+            entry.prefix = Some(prefix);
+        }
+        *open.by_prefix.entry(prefix).or_insert(0) += 1;
     }
 
     /// Ends when the connection must make room.
@@ -299,13 +300,15 @@ mod tests {
         // Those who had to go are not counted, and nobody is counted twice.
         seats[0].belongs_to([10, 0, 0, 1].into());
         seats[4].belongs_to([10, 9, 0, 1].into());
-        assert_eq!(clients.lock().by_prefix.values().sum::<usize>(), clients.count());
+        let counted: usize = clients.lock().by_prefix.values().sum();
+        assert_eq!(counted, clients.count());
     }
 
     #[test]
     fn whoever_has_most_waiting_makes_room_for_replies() {
         let clients = clients(100);
-        let seats: Vec<_> = (0..3).map(|n| clients.admit(Some([10, n, 0, 1].into()), Tick(0))).collect();
+        let seats: Vec<_> =
+            (0..3).map(|n| clients.admit(Some([10, n, 0, 1].into()), Tick(0))).collect();
         let much = seats[1].wait(WAITING_MAX / 2);
         let some = seats[0].wait(WAITING_MAX / 4);
         assert_eq!(held(&seats), [true, true, true]);

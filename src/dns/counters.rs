@@ -68,7 +68,10 @@ pub(super) struct WorkerCounters {
     panics: AtomicU64,
     receive_errors: AtomicU64,
     send_errors: AtomicU64,
+    located: AtomicU64,
+    unlocated: AtomicU64,
     services: Box<[AtomicU64]>,
+    all_down: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
 }
 
@@ -83,6 +86,8 @@ pub struct Totals {
     pub replies: Vec<(u16, u64)>,
     /// Answers by service.
     pub services: Vec<(String, u64)>,
+    /// Answers by service, of those given while everything behind it was down.
+    pub all_down: Vec<(String, u64)>,
     /// Answers by region of the first address.
     pub regions: Vec<(String, u64)>,
     /// Queries without a reply, by intent.
@@ -91,6 +96,10 @@ pub struct Totals {
     pub malformed: u64,
     /// Replies cut to fit.
     pub truncated: u64,
+    /// Queries to services that ask the geo databases, from clients whom these locate.
+    pub located: u64,
+    /// The same from other clients.
+    pub unlocated: u64,
     /// Queries lost to a panic, or a worker restarted after one.
     pub panics: u64,
     /// Failures to receive.
@@ -126,7 +135,10 @@ impl Counters {
             panics: AtomicU64::new(0),
             receive_errors: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
+            located: AtomicU64::new(0),
+            unlocated: AtomicU64::new(0),
             services: zeros(self.services.limit()),
+            all_down: zeros(self.services.limit()),
             regions: zeros(self.regions.limit()),
         });
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker.clone());
@@ -172,10 +184,13 @@ impl Counters {
             connections,
             replies: replies.filter(|(_, count)| *count > 0).collect(),
             services: named(&self.services, |worker| &worker.services),
+            all_down: named(&self.services, |worker| &worker.all_down),
             regions: named(&self.regions, |worker| &worker.regions),
             dropped: sum(&|worker| Some(&worker.dropped)),
             malformed: sum(&|worker| Some(&worker.malformed)),
             truncated: sum(&|worker| Some(&worker.truncated)),
+            located: sum(&|worker| Some(&worker.located)),
+            unlocated: sum(&|worker| Some(&worker.unlocated)),
             panics: sum(&|worker| Some(&worker.panics)),
             receive_errors: sum(&|worker| Some(&worker.receive_errors)),
             send_errors: sum(&|worker| Some(&worker.send_errors)),
@@ -200,6 +215,14 @@ impl WorkerCounters {
         }
         if let Some(service) = facts.service {
             self.add(self.services.get(service as usize), 1);
+            if facts.all_down {
+                self.add(self.all_down.get(service as usize), 1);
+            }
+        }
+        match facts.matched {
+            Some(true) => self.add(Some(&self.located), 1),
+            Some(false) => self.add(Some(&self.unlocated), 1),
+            None => {}
         }
         if let Some(region) = facts.region {
             self.add(self.regions.get(region as usize), 1);
@@ -250,7 +273,8 @@ mod tests {
             labels
         };
         let counters = Counters::new(labels(["www", "api"]), labels(["eu", "us"]));
-        let facts = Facts { service: Some(2), region: Some(1), ..Facts::default() };
+        let facts =
+            Facts { service: Some(2), region: Some(1), matched: Some(true), ..Facts::default() };
         let answer = Answer { reply: Reply::Length(40), facts };
         for (shared, transport) in [(false, Transport::Udp), (true, Transport::Tcp)] {
             let worker = counters.worker(shared);
@@ -258,6 +282,9 @@ mod tests {
             worker.answered(transport, &answer);
             let cut = Facts { truncated: true, ..Facts::default() };
             worker.answered(transport, &Answer { reply: Reply::Length(12), facts: cut });
+            let (service, matched) = (Some(1), Some(false));
+            let down = Facts { service, matched, all_down: true, ..Facts::default() };
+            worker.answered(transport, &Answer { reply: Reply::Length(40), facts: down });
             let bad = Facts { rcode: 1, malformed: true, ..Facts::default() };
             worker.answered(transport, &Answer { reply: Reply::Length(12), facts: bad });
             let lost = Facts { malformed: true, ..Facts::default() };
@@ -268,16 +295,19 @@ mod tests {
         }
         counters.connections(Transport::Tls).open.fetch_add(1, Ordering::Relaxed);
         let name = |text: &str| text.to_owned();
-        let asked = |t: Transport| if matches!(t, Transport::Udp | Transport::Tcp) { 5 } else { 0 };
+        let asked = |t: Transport| if matches!(t, Transport::Udp | Transport::Tcp) { 6 } else { 0 };
         let expected = Totals {
             queries: Transport::ALL.map(|transport| (transport, asked(transport))).to_vec(),
             connections: vec![(Transport::Tls, Connections { open: 1, ..Connections::default() })],
-            replies: vec![(0, 6), (1, 2)],
-            services: vec![(name("www"), 0), (name("api"), 4)],
+            replies: vec![(0, 8), (1, 2)],
+            services: vec![(name("www"), 2), (name("api"), 4)],
+            all_down: vec![(name("www"), 2), (name("api"), 0)],
             regions: vec![(name("eu"), 4), (name("us"), 0)],
             dropped: 2,
             malformed: 4,
             truncated: 2,
+            located: 4,
+            unlocated: 2,
             panics: 2,
             receive_errors: 2,
             send_errors: 6,

@@ -43,8 +43,8 @@ pub(super) async fn serve(connection: Connection, client: Client) {
 async fn queries(connection: &Connection, client: &Client) -> u32 {
     let (hub, seat) = (&client.hub, &client.seat);
     let mut streams = JoinSet::new();
-    let old = Instant::now() + hub.life;
-    let mut deadline = Instant::now() + hub.patience();
+    let old = tokio::time::Instant::now() + hub.life;
+    let mut deadline = tokio::time::Instant::now() + hub.patience();
     let mut ending = false;
     while !(ending && streams.is_empty()) {
         tokio::select! {
@@ -54,7 +54,7 @@ async fn queries(connection: &Connection, client: &Client) -> u32 {
             stream = connection.accept_bi(), if !ending => match stream {
                 Ok((reply, query)) => {
                     streams.spawn(answer(connection.clone(), client.clone(), query, reply));
-                    ending = Instant::now() > old;
+                    ending = tokio::time::Instant::now() > old;
                 }
                 Err(error) => {
                     if error == ConnectionError::TimedOut {
@@ -67,7 +67,7 @@ async fn queries(connection: &Connection, client: &Client) -> u32 {
                 if matches!(done, Ok(Err(Fault::Broken))) {
                     return PROTOCOL_ERROR;
                 }
-                deadline = Instant::now() + hub.idle();
+                deadline = tokio::time::Instant::now() + hub.idle();
             }
             () = sleep_until(deadline.min(old)), if streams.is_empty() => {
                 if deadline < old {
@@ -115,9 +115,7 @@ async fn read_query(client: &Client, stream: &mut RecvStream) -> Result<Vec<u8>,
         return Err(Fault::Reset(EXCESSIVE_LOAD));
     }
     let (mut octets, mut length) = (Vec::new(), 0);
-    while let Some(piece) =
-        stream.read_chunk(usize::MAX, true).await.map_err(|_| Fault::Gone)?
-    {
+    while let Some(piece) = stream.read_chunk(usize::MAX, true).await.map_err(|_| Fault::Gone)? {
         length += piece.bytes.len();
         if length > LENGTH + MESSAGE_MAX {
             return Err(Fault::Broken);

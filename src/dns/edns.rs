@@ -70,8 +70,7 @@ impl Edns {
         let [_, version, _, _] = ttl.to_be_bytes();
         let dnssec_ok = ttl & DNSSEC_OK != 0;
         let (size, subnet) = (class.max(SIZE_MIN), Subnet::Absent);
-        let mut edns =
-            Self { size, version, dnssec_ok, subnet, keepalive: false, padding: false };
+        let mut edns = Self { size, version, dnssec_ok, subnet, keepalive: false, padding: false };
         let mut rest = rdata;
         while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));

@@ -1,14 +1,15 @@
 //! The answer engine: query bytes in, reply bytes out.
 //!
-//! A pure function of the snapshot, the query, its sender and a random number. It allocates
-//! nothing, locks nothing and reads no clock, so every transport, `explain` and the tests call it
-//! alike.
+//! A pure function of the snapshot, the query, its sender and a source of random numbers. It
+//! allocates nothing, locks nothing and reads no clock, so every transport, `explain` and the tests
+//! call it alike.
 
 mod resolve;
 
 use std::net::{IpAddr, SocketAddr};
 
 use self::resolve::{Outcome, Resolver};
+use super::draws::Random;
 use super::edns::{ClientSubnet, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
 use super::wire::{AA, CD, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
@@ -136,6 +137,10 @@ pub struct Facts {
     pub service: Option<u32>,
     /// The number of the region of the first address, as the snapshot labels it.
     pub region: Option<u32>,
+    /// Whether the geo databases know where the client is; `None`: no service asked for it.
+    pub matched: Option<bool>,
+    /// Everything behind the service was down, and its rule for that was applied.
+    pub all_down: bool,
     /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
     /// the query had a client subnet.
     pub scope: u8,
@@ -145,11 +150,11 @@ pub struct Facts {
 ///
 /// For a batch: [`Parsed::parse`] and [`locate`] for each query, [`touch`] for all, then
 /// [`respond`] for each, so that the queries wait for memory together.
-pub fn answer(
+pub fn answer<'r>(
     snapshot: &Snapshot,
     query: &[u8],
     peer: Peer,
-    random: u64,
+    random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
     let mut parsed = Parsed::default();
@@ -188,12 +193,12 @@ pub fn touch(snapshot: &Snapshot, batch: &[Parsed]) -> u32 {
 }
 
 /// Answers a located query; `snapshot` and `query` are those it was parsed and located with.
-pub fn respond(
+pub fn respond<'r>(
     snapshot: &Snapshot,
     query: &[u8],
     parsed: &Parsed,
     peer: Peer,
-    random: u64,
+    random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
     // Nobody can hear a datagram to port 0; such queries have a forged source.
@@ -225,7 +230,7 @@ pub fn respond(
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
             let client = client.unwrap_or(peer.address.ip());
-            Resolver::new(served, parsed, client, random, &mut writer).run()
+            Resolver::new(served, parsed, client, random.into(), &mut writer).run()
         }
     };
     if outcome.truncated {
@@ -363,6 +368,8 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         truncated: outcome.truncated,
         service: service.copied(),
         region: region.copied(),
+        matched: outcome.matched,
+        all_down: outcome.all_down,
         scope: outcome.scope,
     }
 }

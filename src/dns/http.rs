@@ -55,8 +55,7 @@ fn query_of(variables: &str) -> Result<Vec<u8>, StatusCode> {
     let (Some(text), None) = (found.next(), found.next()) else {
         return Err(StatusCode::BAD_REQUEST);
     };
-    let query =
-        BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let query = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?;
     if query.len() > QUERY_MAX { Err(StatusCode::URI_TOO_LONG) } else { Ok(query) }
 }
 
@@ -129,7 +128,13 @@ mod tests {
         let query = |octets: &[u8]| Ok(Asked::Query(octets.to_vec()));
         for (what, method, uri, headers, expected) in [
             ("a query", "GET", "/dns-query?dns=AAABAA", &[][..], query(&[0, 0, 1, 0])),
-            ("in a whole URI", "GET", "https://ns1.example/dns-query?dns=_-8", &[], query(&[255, 239])),
+            (
+                "in a whole URI",
+                "GET",
+                "https://ns1.example/dns-query?dns=_-8",
+                &[],
+                query(&[255, 239]),
+            ),
             ("beside others", "GET", "/dns-query?a=b&dns=AAAB&ct", &[], query(&[0, 0, 1])),
             ("an empty query", "GET", "/dns-query?dns=", &[], query(&[])),
             ("no query", "GET", "/dns-query", &[], Err(StatusCode::BAD_REQUEST)),
@@ -177,7 +182,7 @@ mod tests {
             (0, 2, &answer[..], "max-age=0"),
             (0, 0, &answer[..12], "max-age=0"),
         ] {
-            let facts = Facts { scope, rcode, ..Facts::default() };
+            let facts = Facts { rcode, scope, ..Facts::default() };
             let head = head(reply, &facts);
             assert_eq!(head.headers()[CACHE_CONTROL], expected);
             assert_eq!(head.headers()[CONTENT_LENGTH], reply.len().to_string());

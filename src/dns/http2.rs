@@ -62,7 +62,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, client: 
         Ok(Err(_)) => return,
         Err(_) => return client.late(),
     };
-    let now = Instant::now();
+    let now = tokio::time::Instant::now();
     let (deadline, old) = (now + client.hub.patience(), now + client.hub.life);
     let requests = JoinSet::new();
     Connection { inner, client, requests, phase: Phase::Request, deadline, old }.run().await;
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn asked(&mut self, request: Request<RecvStream>, response: SendResponse<Bytes>) {
         let client = self.client.clone();
         self.requests.spawn(answer(client, request, response));
-        if self.phase != Phase::End && Instant::now() > self.old {
+        if self.phase != Phase::End && tokio::time::Instant::now() > self.old {
             self.end();
         }
     }
@@ -106,18 +106,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn wait(&mut self) {
         if self.phase != Phase::End {
             let hub = &self.client.hub;
-            let unread = self.client.seat.waiting() > 0;
-            let (phase, patience) = match unread {
-                true => (Phase::Reading, hub.patience()),
-                false => (Phase::Request, hub.idle()),
+            let (phase, patience) = if self.client.seat.waiting() > 0 {
+                (Phase::Reading, hub.patience())
+            } else {
+                (Phase::Request, hub.idle())
             };
-            (self.phase, self.deadline) = (phase, Instant::now() + patience);
+            (self.phase, self.deadline) = (phase, tokio::time::Instant::now() + patience);
         }
     }
 
     /// The deadline has passed without a request; whether that is the end.
     fn is_over(&mut self) -> bool {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now();
         match self.phase {
             Phase::End => true,
             _ if now >= self.old => {
@@ -140,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn end(&mut self) {
         self.inner.graceful_shutdown();
         self.phase = Phase::End;
-        let now = Instant::now();
+        let now = tokio::time::Instant::now();
         self.deadline = now + self.client.hub.patience();
         // Later than the deadline, which counts from here on.
         self.old = self.deadline;
@@ -179,9 +179,9 @@ async fn answer(
     });
     // It fails when the client has gone or does not want the response any more.
     let _ = match answered {
-        Ok((head, body)) => response
-            .send_response(head, false)
-            .and_then(|mut stream| stream.send_data(body, true)),
+        Ok((head, body)) => {
+            response.send_response(head, false).and_then(|mut stream| stream.send_data(body, true))
+        }
         Err(status) => {
             client.hub.connections.refused_requests.fetch_add(1, Ordering::Relaxed);
             response.send_response(doh::refusal(status), true).map(|_| ())

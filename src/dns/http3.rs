@@ -29,10 +29,8 @@ type Exchange = RequestStream<Stream<Bytes>, Bytes>;
 /// Serves a connection to its end, or until the server stops and what has been asked by then.
 pub(super) async fn serve(connection: quinn::Connection, client: Client) {
     let mut builder = h3::server::builder();
-    let build = builder
-        .max_field_section_size(HEAD_MAX)
-        .send_grease(false)
-        .build(Bridge::new(&connection));
+    let build =
+        builder.max_field_section_size(HEAD_MAX).send_grease(false).build(Bridge::new(&connection));
     let hub = client.hub.clone();
     let built = tokio::select! {
         biased;
@@ -59,8 +57,8 @@ pub(super) async fn serve(connection: quinn::Connection, client: Client) {
 async fn take_requests(connection: &mut Connection<Bridge, Bytes>, client: &Client) -> bool {
     let (hub, seat) = (&client.hub, &client.seat);
     let mut requests = JoinSet::new();
-    let old = Instant::now() + hub.life;
-    let mut deadline = Instant::now() + hub.patience();
+    let old = tokio::time::Instant::now() + hub.life;
+    let mut deadline = tokio::time::Instant::now() + hub.patience();
     let mut ending = false;
     while !(ending && requests.is_empty()) {
         tokio::select! {
@@ -70,13 +68,13 @@ async fn take_requests(connection: &mut Connection<Bridge, Bytes>, client: &Clie
             request = connection.accept(), if !ending => match request {
                 Ok(Some(request)) => {
                     requests.spawn(answer(client.clone(), request));
-                    ending = Instant::now() > old;
+                    ending = tokio::time::Instant::now() > old;
                 }
                 // The client has closed, or broken the rules, which it has been told.
                 Ok(None) | Err(_) => return false,
             },
             // A request that panicked was counted where it did.
-            Some(_) = requests.join_next() => deadline = Instant::now() + hub.idle(),
+            Some(_) = requests.join_next() => deadline = tokio::time::Instant::now() + hub.idle(),
             () = sleep_until(deadline.min(old)), if requests.is_empty() => {
                 if deadline < old {
                     client.late();
@@ -106,7 +104,14 @@ async fn answer(client: Client, request: Resolver) {
     let sent = timeout(patience, send(&client, query, &mut exchange)).await;
     if sent.is_err() {
         client.late();
-        exchange.stop_stream(Code::H3_REQUEST_CANCELLED);
+        return exchange.stop_stream(Code::H3_REQUEST_CANCELLED);
+    }
+    // A client that is stopped while it sends may take that for the end of the whole exchange, so
+    // the rest of its request is taken, too, and not looked at.
+    let rest = async { while let Ok(Some(_)) = exchange.recv_data().await {} };
+    if timeout(patience, rest).await.is_err() {
+        // RFC 9114 section 4.1: the response is whole without it.
+        exchange.stop_sending(Code::H3_NO_ERROR);
     }
 }
 

@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::clients::{Clients, Seat};
 use super::counters::{ConnectionCounters, Counters, WorkerCounters};
+use super::draws::{Draws, Random};
 use super::engine::{self, Facts, MESSAGE_MAX, Peer, Reply, Transport};
+use crate::clock;
 use crate::snapshot::Snapshot;
 
 /// Longest for a handshake, until the first octet of the first query, from the first octet of a
@@ -59,6 +61,7 @@ pub(super) struct Hub {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub connections: Arc<ConnectionCounters>,
     pub counters: Arc<WorkerCounters>,
+    draws: Draws,
     pub clients: Arc<Clients>,
     pub life: Duration,
     /// Cancelled when the service is to end.
@@ -92,6 +95,7 @@ impl Hub {
             snapshot: snapshot.clone(),
             connections: connections.clone(),
             counters: counters.worker(true),
+            draws: Draws::default(),
             clients: Arc::new(Clients::new(limits.clients, connections)),
             life: limits.life,
             stop: CancellationToken::new(),
@@ -130,9 +134,10 @@ impl Hub {
     ) -> Result<Option<T>, Panicked> {
         let peer = Peer { address: client, transport: self.transport };
         let snapshot = self.snapshot.load();
+        let random = Random::shared(fastrand::u64(..), &self.draws, clock::unix_seconds());
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
-                let answer = engine::answer(&snapshot, query, peer, fastrand::u64(..), out);
+                let answer = engine::answer(&snapshot, query, peer, random, out);
                 let taken = match answer.reply {
                     Reply::Length(length) => out.get(..length).map(|out| take(out, &answer.facts)),
                     Reply::Drop => None,

@@ -4,6 +4,7 @@ mod certificates;
 mod clients;
 mod counters;
 mod doq;
+mod draws;
 mod edns;
 pub mod engine;
 mod http;
@@ -19,6 +20,7 @@ mod wire;
 mod writer;
 
 pub use counters::{Connections, Counters, Totals};
+pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
 pub use hub::Limits;
 pub use quic::{QuicServer, QuicSockets};

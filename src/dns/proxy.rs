@@ -39,10 +39,9 @@ impl Head {
             return Err(Malformed);
         }
         let (family, least) = match (command, family) {
-            // LOCAL: the proxy asks for itself, for example whether we are there.
-            (0x20, _) => (Family::Nobody, 0),
-            // Unspecified, and sockets that have a path for an address.
-            (0x21, 0x00 | 0x31 | 0x32) => (Family::Nobody, 0),
+            // LOCAL: the proxy asks for itself, for example whether we are there. Else an address
+            // that is not specified, or of a socket that has a path for one.
+            (0x20, _) | (0x21, 0x00 | 0x31 | 0x32) => (Family::Nobody, 0),
             (0x21, 0x11 | 0x12) => (Family::V4, 12),
             (0x21, 0x21 | 0x22) => (Family::V6, 36),
             _ => return Err(Malformed),

@@ -111,18 +111,19 @@ impl QuicSockets {
         counters: &Counters,
     ) -> io::Result<QuicServer> {
         let hub = Hub::new(self.transport, limits, snapshot, counters);
-        let config = config(&hub, snapshot)?;
+        let config = config(hub.transport, snapshot)?;
         let handshakes = Arc::new(Clients::new(HANDSHAKES_MAX, hub.connections.clone()));
         let mut endpoints = Vec::new();
         for socket in self.sockets {
-            let endpoint = Endpoint::new(
-                EndpointConfig::default(),
-                Some(config.clone()),
-                socket,
-                Arc::new(TokioRuntime),
-            )?;
+            let (shared, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+            let endpoint = Endpoint::new(shared, Some(config.clone()), socket, runtime)?;
             let (hub, handshakes) = (hub.clone(), handshakes.clone());
-            let acceptor = Acceptor { endpoint: endpoint.clone(), hub: hub.clone(), handshakes };
+            let acceptor = Acceptor {
+                endpoint: endpoint.clone(),
+                config: config.clone(),
+                hub: hub.clone(),
+                handshakes,
+            };
             hub.tasks.spawn(acceptor.run());
             endpoints.push(endpoint);
         }
@@ -155,6 +156,7 @@ impl QuicServer {
 /// Accepts the connections of one socket.
 struct Acceptor {
     endpoint: Endpoint,
+    config: ServerConfig,
     hub: Arc<Hub>,
     handshakes: Arc<Clients>,
 }
@@ -183,7 +185,9 @@ impl Acceptor {
         }
         let address = incoming.remote_address();
         let seat = self.handshakes.admit(Some(address.ip()), clock::now());
-        let Ok(connecting) = incoming.accept() else {
+        let mut config = self.config.clone();
+        config.transport_config(Arc::new(bounds(self.hub.transport, self.hub.idle())));
+        let Ok(connecting) = incoming.accept_with(Arc::new(config)) else {
             self.hub.connections.failed_handshakes.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -227,33 +231,39 @@ async fn serve(connection: Connection, address: SocketAddr, hub: Arc<Hub>) {
     }
 }
 
-fn config(hub: &Hub, snapshot: &Arc<ArcSwap<Snapshot>>) -> io::Result<ServerConfig> {
-    let (protocol, one_way, send_window) = match hub.transport {
-        Transport::Http3 => ("h3", HTTP3_STREAMS_MAX, HTTP3_SEND_WINDOW),
-        // RFC 9250 section 4.2: queries come on streams of both directions alone.
-        _ => ("doq", 0, SEND_WINDOW),
-    };
+/// How an endpoint meets clients of this transport.
+fn config(transport: Transport, snapshot: &Arc<ArcSwap<Snapshot>>) -> io::Result<ServerConfig> {
+    let protocol = if transport == Transport::Http3 { "h3" } else { "doq" };
     // RFC 9001 section 4.2: nothing older than TLS 1.3.
     let tls = server_config(snapshot, protocol, &[&rustls::version::TLS13])?;
     let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
-    let mut transport = TransportConfig::default();
-    let idle = hub.idle().try_into().map_err(io::Error::other)?;
-    transport
-        .max_idle_timeout(Some(idle))
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config
+        // Handshakes wait in tasks of ours; these bound what comes before they begin.
+        .max_incoming(HANDSHAKES_MAX)
+        .incoming_buffer_size(16 << 10)
+        .incoming_buffer_size_total(4 << 20);
+    Ok(config)
+}
+
+/// The bounds of a connection, which its client is told.
+fn bounds(transport: Transport, idle: Duration) -> TransportConfig {
+    let (one_way, send_window) = match transport {
+        Transport::Http3 => (HTTP3_STREAMS_MAX, HTTP3_SEND_WINDOW),
+        // RFC 9250 section 4.2: queries come on streams of both directions alone.
+        _ => (0, SEND_WINDOW),
+    };
+    let idle = VarInt::try_from(idle.as_millis()).unwrap_or(VarInt::MAX);
+    let mut bounds = TransportConfig::default();
+    bounds
+        .max_idle_timeout(Some(idle.into()))
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
         .max_concurrent_uni_streams(VarInt::from_u32(one_way))
         .stream_receive_window(VarInt::from_u32(QUERY_WINDOW))
         .receive_window(VarInt::from_u32(QUERY_WINDOW * 8))
         .send_window(send_window)
         .datagram_receive_buffer_size(None);
-    let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config
-        .transport_config(Arc::new(transport))
-        // Handshakes wait in tasks of ours; these bound what comes before they begin.
-        .max_incoming(HANDSHAKES_MAX)
-        .incoming_buffer_size(16 << 10)
-        .incoming_buffer_size_total(4 << 20);
-    Ok(config)
+    bounds
 }
 
 fn socket(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {

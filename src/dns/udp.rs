@@ -16,9 +16,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::counters::{Counters, WorkerCounters};
+use super::draws::{Draws, Random};
 use super::engine::{self, Answer, Peer, Reply, Transport};
 use super::socket::{Batch, UdpSocket, WIDTH};
 use super::wire::Parsed;
+use crate::clock;
 use crate::snapshot::Snapshot;
 
 /// Batches a worker answers after it was told to stop: more than a full kernel buffer holds, so
@@ -87,11 +89,13 @@ impl UdpSockets {
         let stop = Arc::new(AtomicBool::new(false));
         let mut server =
             UdpServer { stop: stop.clone(), workers: Vec::new(), addresses: self.addresses };
+        let draws = Arc::new(Draws::default());
         for (number, socket) in self.sockets.into_iter().enumerate() {
             let worker = Worker {
                 socket,
                 snapshot: snapshot.clone(),
                 counters: counters.worker(false),
+                draws: draws.clone(),
                 stop: stop.clone(),
             };
             let thread = thread::Builder::new().name(format!("dns-udp-{number}"));
@@ -128,6 +132,8 @@ struct Worker {
     socket: UdpSocket,
     snapshot: Arc<ArcSwap<Snapshot>>,
     counters: Arc<WorkerCounters>,
+    /// One for all workers: the kernel hands a client's queries to any of them.
+    draws: Arc<Draws>,
     stop: Arc<AtomicBool>,
 }
 
@@ -137,6 +143,7 @@ struct Desk {
     parsed: Vec<Parsed>,
     answers: [Option<Answer>; WIDTH],
     random: fastrand::Rng,
+    draws: Arc<Draws>,
 }
 
 impl Worker {
@@ -153,6 +160,7 @@ impl Worker {
             parsed: vec![Parsed::default(); WIDTH],
             answers: [None; WIDTH],
             random: fastrand::Rng::new(),
+            draws: self.draws.clone(),
         };
         let mut drained = 0;
         while drained < DRAIN_BATCHES {
@@ -212,6 +220,7 @@ impl Desk {
             }
         }
         black_box(engine::touch(snapshot, self.parsed.get(..count).unwrap_or_default()));
+        let unix_seconds = clock::unix_seconds();
         let places = self.parsed.iter().zip(&mut self.answers).enumerate();
         for (index, (parsed, answer)) in places.take(count) {
             *answer = None;
@@ -219,7 +228,7 @@ impl Desk {
             *exchange.length = 0;
             if alive(index) {
                 let peer = Peer { address: exchange.peer, transport: Transport::Udp };
-                let random = self.random.u64(..);
+                let random = Random::shared(self.random.u64(..), &self.draws, unix_seconds);
                 let given =
                     engine::respond(snapshot, exchange.query, parsed, peer, random, exchange.reply);
                 if let Reply::Length(length) = given.reply {

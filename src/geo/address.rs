@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::prefix::embedded_ipv4;
+use crate::prefix::{EMBEDDING, embedded_ipv4};
 
 /// An address of one family as a number.
 pub(super) trait Address: Copy + Ord + Into<u128> + 'static {
@@ -76,16 +76,9 @@ impl Address for u32 {
     }
 }
 
-/// The IPv6 blocks that are not native: those of [`embedded_ipv4`], and `::/96`, under which
-/// databases keep their IPv4 tree though no client comes from there (RFC 4291 section 2.5.5.1).
-const SPECIAL_BLOCKS: [(u128, u8, Kind); 6] = [
-    (0, 96, Kind::Void),
-    (0xffff << 32, 96, Kind::Folded),
-    (0xffff_0000 << 32, 96, Kind::Folded),
-    (0x0064_ff9b << 96, 96, Kind::Folded),
-    (0x2001_0000 << 96, 32, Kind::Folded),
-    (0x2002 << 112, 16, Kind::Folded),
-];
+/// The block under which databases keep their IPv4 tree, though no client comes from there
+/// (RFC 4291 section 2.5.5.1).
+const VOID: (u128, u8) = (0, 96);
 
 impl Address for u128 {
     const WIDTH: u8 = 128;
@@ -117,15 +110,16 @@ impl Address for u128 {
         let mut open = vec![(0u128, 0u8)];
         while let Some((first, length)) = open.pop() {
             let last = first | u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            let mut inside = SPECIAL_BLOCKS.iter().filter(|b| (first..=last).contains(&b.0));
-            let kind = match inside.next() {
+            let mut special = EMBEDDING.into_iter().chain([VOID]);
+            let kind = match special.find(|block| (first..=last).contains(&block.0)) {
                 None => Kind::Native,
-                Some(&(special, bits, kind)) if (special, bits) == (first, length) => kind,
-                Some(_) => {
+                Some(block) if block != (first, length) => {
                     open.push((first | 1 << (127 - length), length + 1));
                     open.push((first, length + 1));
                     continue;
                 }
+                Some(VOID) => Kind::Void,
+                Some(_) => Kind::Folded,
             };
             blocks.push(Block { first, length, kind });
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use super::address::{Address, Kind, looked_up};
 use super::database::{Database, Databases, Survey, completed, first_of};
@@ -34,6 +35,8 @@ pub struct Ground {
     v6: Ranges<u128>,
     /// The distinct clients; the ranges' labels are indexes into them.
     clients: Vec<(Place, Option<NetworkId>)>,
+    /// Made when it is first asked for.
+    located: OnceLock<Arc<PrefixTable>>,
 }
 
 impl Ground {
@@ -60,7 +63,7 @@ impl Ground {
         }
         let v6 = v6.overlay(&folded, |label, folded| if folded == 1 { FOLDED } else { label });
         clients.all.shrink_to_fit();
-        Self { v4, v6, clients: clients.all }
+        Self { v4, v6, clients: clients.all, located: OnceLock::new() }
     }
 
     /// What is known of a client.
@@ -104,6 +107,12 @@ impl Ground {
         let v6 =
             self.v6.iter().map(|(first, last, label)| Run { first, last, class: class(label) });
         PrefixTable::new(v4, v6)
+    }
+
+    /// The table that has the clients whom the databases locate in class 1, the others in class 0.
+    pub fn located(&self) -> Arc<PrefixTable> {
+        let table = || self.compile(|client| u32::from(client.place.is_located())).into();
+        self.located.get_or_init(table).clone()
     }
 
     /// The client of a label.

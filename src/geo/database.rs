@@ -227,6 +227,11 @@ impl Databases {
         if errors.is_empty() { Ok(Self { all }) } else { Err(errors) }
     }
 
+    /// One database from the octets of its file, which `name` stands for in messages.
+    pub fn from_octets(name: &str, octets: Vec<u8>) -> Result<Self, GeoError> {
+        Ok(Self { all: vec![Database::new(name.to_owned(), Image::Read(octets))?] })
+    }
+
     /// The databases, first answer first.
     pub fn all(&self) -> &[Database] {
         &self.all

@@ -28,6 +28,14 @@ impl GeoError {
             Self::Read { file, .. } | Self::Invalid { file, .. } => file,
         }
     }
+
+    /// What is wrong, for messages that name the file themselves.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Read { reason, .. } => format!("cannot read the geo database: {reason}"),
+            Self::Invalid { reason, .. } => format!("no sound geo database: {reason}"),
+        }
+    }
 }
 
 impl fmt::Display for GeoError {

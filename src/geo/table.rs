@@ -10,8 +10,9 @@ use crate::prefix::embedded_ipv4;
 /// An immutable map from addresses of both families to a class and a scope.
 ///
 /// The scope is the length of the widest prefix around the address in which all addresses have the
-/// same class, so that an answer may be kept for all of them (RFC 7871 section 7.2.1). IPv6
-/// addresses that carry an IPv4 address have the class of that one.
+/// same class, so that an answer may be kept for all of them (RFC 7871 section 7.2.1). It is 0 only
+/// where all clients of both families are of one class. IPv6 addresses that carry an IPv4 address
+/// have the class of that one.
 #[derive(Debug)]
 pub struct PrefixTable {
     v4: Tree,
@@ -39,7 +40,7 @@ impl PrefixTable {
 
     /// A table that has all clients in one class, with scope 0.
     pub fn constant(class: u32) -> Self {
-        let (v4, v6) = (Tree::constant(class), Tree::constant(class));
+        let (v4, v6) = (Tree::constant(class, 0), Tree::constant(class, 0));
         Self { v4, v6, folds: false }
     }
 
@@ -48,13 +49,19 @@ impl PrefixTable {
         v4: impl Iterator<Item = Run<u32>>,
         v6: impl Iterator<Item = Run<u128>>,
     ) -> Self {
-        let v4 = Builder::<u32>::tree(v4.map(|run| (run.first, run.last, run.class.unwrap_or(0))));
+        let mut v4 =
+            Builder::<u32>::tree(v4.map(|run| (run.first, run.last, run.class.unwrap_or(0))));
         let uniform = v4.uniform();
         // The table's own class, which no look-up reaches, keeps scopes from spanning folded
         // blocks.
         let folded = uniform.unwrap_or(Self::CLASSES_MAX);
         let v6 = v6.map(|run| (run.first, run.last, run.class.unwrap_or(folded)));
-        Self { v4, v6: Builder::<u128>::tree(v6), folds: uniform.is_none() }
+        let v6 = Builder::<u128>::tree(v6);
+        if let (Some(class), None) = (uniform, v6.uniform()) {
+            // RFC 7871 section 7.3.1: a scope of 0 speaks for all networks, those of IPv6 too.
+            v4 = Tree::constant(class, 1);
+        }
+        Self { v4, v6, folds: uniform.is_none() }
     }
 
     /// The class and the scope of a client.
@@ -146,9 +153,9 @@ struct Tree {
 }
 
 impl Tree {
-    /// One class for all addresses.
-    fn constant(class: u32) -> Self {
-        Self { root: vec![leaf(class, 0)], arena: Vec::new() }
+    /// One class and scope for all addresses.
+    fn constant(class: u32, scope: u8) -> Self {
+        Self { root: vec![leaf(class, scope)], arena: Vec::new() }
     }
 
     /// The class of all addresses, if there is but one.
@@ -211,4 +218,33 @@ fn long_cell(words: &[u32], octet: u8) -> u32 {
     // The first run starts at 0, so at least one bit is counted.
     let index = usize::from(before) + up_to.count_ones() as usize - 1;
     words.get(LONG_HEAD + index).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_scope_of_the_first_class_spans_addresses_that_carry_others() {
+        let v4 = [(0, 0, 0), (1, u32::MAX, 1)];
+        let v4 = v4.map(|(first, last, class)| Run { first, last, class: Some(class) });
+        let teredo = 0x2001 << 112;
+        let v6 = [
+            (0, teredo - 1, Some(0)),
+            (teredo, teredo | (u128::MAX >> 32), None),
+            (teredo + (1 << 96), u128::MAX, Some(0)),
+        ];
+        let v6 = v6.map(|(first, last, class)| Run { first, last, class });
+        let table = PrefixTable::new(v4.into_iter(), v6.into_iter());
+        for (client, expected) in [
+            ("2001:1::", (0, 32)),
+            ("2001:2::", (0, 31)),
+            ("2000::", (0, 16)),
+            ("2a00::", (0, 5)),
+            ("2001::ffff:ffff", (0, 128)),
+            ("2001::ffff:fffe", (1, 128)),
+        ] {
+            assert_eq!(table.lookup(client.parse().unwrap()), expected, "{client}");
+        }
+    }
 }

@@ -215,24 +215,25 @@ impl Machine {
     }
 
     /// The shortest time in which the verdict could change, counted from a result at `now`: the
-    /// results still needed times the interval. An answer may be kept that long.
+    /// results still needed times the interval. An answer may be kept that long. The first result
+    /// of all may come at any moment.
     ///
     /// While held down it is the largest power of two of intervals within the rest of the hold:
     /// never too long, and not a new figure after each probe.
     pub fn earliest_change(&self, rules: &Rules, now: Tick) -> Duration {
-        match self.verdict {
-            Verdict::Unknown => rules.interval,
-            Verdict::Up => {
-                rules.interval.saturating_mul(rules.fall.saturating_sub(self.failures).max(1))
-            }
-            Verdict::Down => {
-                let needed =
-                    rules.interval.saturating_mul(rules.rise.saturating_sub(self.successes).max(1));
-                let held = self.held_until(rules).since(now);
-                let steps = held.as_millis() / rules.interval.as_millis().max(1);
-                let steps = u32::try_from(steps).unwrap_or(u32::MAX).checked_ilog2();
-                steps.map_or(needed, |log| rules.interval.saturating_mul(1 << log).max(needed))
-            }
+        let results = match self.verdict {
+            Verdict::Unknown => 1,
+            Verdict::Up => rules.fall.saturating_sub(self.failures).max(1),
+            Verdict::Down => rules.rise.saturating_sub(self.successes).max(1),
+        };
+        let intervals = if self.observed { results } else { results - 1 };
+        let needed = rules.interval.saturating_mul(intervals);
+        if self.verdict != Verdict::Down {
+            return needed;
         }
+        let held = self.held_until(rules).since(now);
+        let steps = held.as_millis() / rules.interval.as_millis().max(1);
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX).checked_ilog2();
+        steps.map_or(needed, |log| rules.interval.saturating_mul(1 << log).max(needed))
     }
 }

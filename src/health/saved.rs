@@ -36,6 +36,16 @@ impl SavedHealth {
         self.saved_at
     }
 
+    /// How long ago it was saved; the error says why it tells nothing about now.
+    pub fn age(&self, unix_now: u64) -> Result<Duration, String> {
+        let seconds = unix_now.checked_sub(self.saved_at);
+        let age = seconds.map(Duration::from_secs).ok_or("the clock was set back since")?;
+        if age > SAVED_AGE_MAX {
+            return Err(format!("it is {} minutes old", age.as_secs() / 60));
+        }
+        Ok(age)
+    }
+
     /// Number of verdicts.
     pub fn len(&self) -> usize {
         self.verdicts.len()

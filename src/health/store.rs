@@ -51,12 +51,15 @@ impl HealthStore {
     pub fn load(&self) -> Result<Option<SavedHealth>, StoreError> {
         let folder = |error| StoreError::Folder(self.path.clone(), error);
         let content = |what| StoreError::Content(self.path.clone(), what);
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
+        match fs::metadata(&self.path) {
+            // Opening a pipe would wait for its other end.
+            Ok(data) if !data.is_file() => return Err(content("not a regular file".to_owned())),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(folder(error)),
-        };
+        }
         let mut json = Vec::new();
+        let file = File::open(&self.path).map_err(folder)?;
         file.take(SIZE_MAX + 1).read_to_end(&mut json).map_err(folder)?;
         if json.len() as u64 > SIZE_MAX {
             return Err(content(format!("larger than {} MiB", SIZE_MAX >> 20)));
@@ -128,6 +131,33 @@ mod tests {
             let error = store.load().unwrap_err().to_string();
             assert_eq!(error, format!("`{path}` is damaged: {what}"), "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_costs_the_new_state_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = HealthStore::new(folder.path());
+        let [old, new] = [1, 2].map(|at| SavedHealth::new(at, Vec::new()));
+        store.save(&old).unwrap();
+        // Writes to it fail for want of room, as they do on a full disk.
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("health.json.new")).unwrap();
+        let error = store.save(&new).unwrap_err().to_string();
+        assert!(error.contains("No space left on device"), "{error}");
+        assert_eq!(store.load().unwrap(), Some(old));
+        store.save(&new).unwrap();
+        assert_eq!(store.load().unwrap(), Some(new), "room again");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = HealthStore::new(folder.path());
+        fs::create_dir(store.path()).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::Content(..))), "a folder");
+        fs::remove_dir(store.path()).unwrap();
+        // Reading it would never end, as opening a pipe would.
+        std::os::unix::fs::symlink("/dev/zero", store.path()).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::Content(..))), "a device");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SAVED_AGE_MAX, SavedHealth,
+    CauseKind, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth,
     SavedVerdict, Verdict, merge,
 };
 use crate::clock::Tick;
@@ -112,19 +112,16 @@ impl HealthTable {
 
     /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds.
     pub fn restore(fleet: &Fleet, saved: &SavedHealth, now: Tick, unix_now: u64) -> Self {
-        let Some(age) = unix_now.checked_sub(saved.saved_at).map(Duration::from_secs) else {
-            return Self::new(fleet, now); // Saved in the future: the clock was stepped.
-        };
-        if age > SAVED_AGE_MAX {
-            return Self::new(fleet, now);
-        }
+        let Ok(age) = saved.age(unix_now) else { return Self::new(fleet, now) };
         let by_place: HashMap<_, &SavedVerdict> =
             saved.verdicts.iter().map(|entry| (entry.place(), entry)).collect();
         Self::build(fleet, now, |identity, monitor| {
             let place = SavedVerdict::place_of(identity, &monitor.name);
             let entry = by_place.get(&place)?;
-            let held = age + Duration::from_secs(entry.held_seconds);
-            let since = Tick(now.0.saturating_sub(held.as_millis() as u64));
+            // The file is input: a time beyond all clocks means since the beginning.
+            let held = age.saturating_add(Duration::from_secs(entry.held_seconds));
+            let held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+            let since = Tick(now.0.saturating_sub(held_ms));
             Some(Machine::starting(entry.verdict(), entry.cause.as_str().into(), since))
         })
     }
@@ -190,12 +187,23 @@ impl HealthTable {
         Observed { flip, changed: true }
     }
 
-    /// Supposes that an endpoint is down, until its next observation; for questions of the form
-    /// "what if".
-    pub fn suppose_down(&mut self, endpoint: EndpointId) {
-        if let Some(health) = self.health.get_mut(endpoint.0 as usize) {
-            health.level = Level::Down;
-            health.cause = "supposed to be down".into();
+    /// Supposes that an endpoint went down at `now`; for questions of the form "what if".
+    pub fn suppose_down(&mut self, endpoint: EndpointId, now: Tick) {
+        const CAUSE: &str = "supposed to be down";
+        let at = endpoint.0 as usize;
+        let (Some(row), Some(health)) = (self.rows.get_mut(at), self.health.get_mut(at)) else {
+            return;
+        };
+        for cell in &mut row.cells {
+            let failure = Outcome::failure(CauseKind::Connect, CAUSE);
+            for _ in 0..cell.rules.fall {
+                cell.machine.observe(&cell.rules, &failure, now);
+            }
+        }
+        *health = row.health(now);
+        if row.cells.is_empty() {
+            // Nothing can take it down in truth.
+            (health.level, health.cause) = (Level::Down, CAUSE.into());
         }
     }
 
@@ -240,7 +248,7 @@ impl Row {
     fn health(&self, now: Tick) -> EndpointHealth {
         let Some(first) = self.cells.first() else {
             let (level, cause) = (Level::Up, "no monitors".into());
-            let (kind, since) = (None, Tick(0));
+            let (kind, since) = (None, Tick::START);
             return EndpointHealth { level, cause, kind, since, earliest_change: None };
         };
         let level_of =

@@ -129,6 +129,13 @@ pub struct Place {
     pub asn: Option<u32>,
 }
 
+impl Place {
+    /// Whether anything is known of where the address is; an autonomous system says who it is.
+    pub fn is_located(&self) -> bool {
+        self.country.is_some() || self.continent.is_some() || self.point.is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

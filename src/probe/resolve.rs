@@ -252,7 +252,7 @@ fn publish(hosts: &watch::Sender<Arc<HostAddresses>>, name: Name, found: LookUp)
 /// none at all: whether the old ones still serve is for the probes to say, and an empty answer is
 /// never given by accident.
 fn absorb(old: Option<&Resolved>, found: LookUp) -> (Resolved, Duration) {
-    let mut fresh = FRESH_MAX;
+    let mut fresh = Duration::MAX;
     let mut failure = None;
     let old = old.cloned().unwrap_or_default();
     let v4 = absorb_family(&old.v4, found.v4, &mut fresh, &mut failure);
@@ -261,10 +261,14 @@ fn absorb(old: Option<&Resolved>, found: LookUp) -> (Resolved, Duration) {
         let failure = failure.unwrap_or_else(|| "no addresses".to_owned());
         return (Resolved { failure: Some(failure.into()), ..old }, FRESH_MIN);
     }
+    // A cache on the way counts the TTL down; the longest seen with these addresses is theirs.
+    let found = (fresh < Duration::MAX).then_some(fresh);
+    let same = (&v4, &v6) == (&old.v4, &old.v6);
+    let ttl = if same { found.max(old.ttl) } else { found.or(old.ttl) };
     if failure.is_some() {
         fresh = FRESH_MIN;
     }
-    let resolved = Resolved { v4, v6, failure: failure.map(Into::into) };
+    let resolved = Resolved { v4, v6, ttl, failure: failure.map(Into::into) };
     (resolved, fresh.clamp(FRESH_MIN, FRESH_MAX))
 }
 

@@ -21,6 +21,8 @@ pub struct Located {
     pub class: u32,
     /// Leading bits of the client address the class depends on; 0: location plays no part.
     pub scope: u8,
+    /// Whether the geo databases know where the client is; `None`: the policy does not ask them.
+    pub matched: Option<bool>,
 }
 
 /// A steered answer.
@@ -140,9 +142,24 @@ impl ServiceAnswers {
 
     /// The class of a client, and the scope of answers to it.
     pub fn locate(&self, client: IpAddr) -> Located {
-        let (class, scope) =
-            self.steering.table.as_ref().map_or((0, 0), |table| table.lookup(client));
-        Located { class, scope: scope.max(self.steering.contest.pick().scope(client)) }
+        let Steering { contest, table, matches, .. } = &*self.steering;
+        let picked = contest.pick().scope(client);
+        let Some(table) = table else { return Located { class: 0, scope: picked, matched: None } };
+        let (class, scope) = table.lookup(client);
+        let matched = matches.as_ref().map(|matches| matches.is_located(class, client));
+        Located { class, scope: scope.max(picked), matched }
+    }
+
+    /// Whether a random number decides between regions for a client of class `at`: then one number
+    /// should serve the A and AAAA queries of a client.
+    pub fn parts_regions(&self, family: Family, at: Located) -> bool {
+        self.set(family, at).is_some_and(AnswerSet::parts_regions)
+    }
+
+    fn set(&self, family: Family, at: Located) -> Option<&AnswerSet> {
+        let sets = self.prepared.family(family);
+        let index = sets.by_class.get(at.class as usize).copied().unwrap_or(0);
+        sets.sets.get(index as usize)
     }
 
     /// Writes the address records of `family` for a client of class `at` to the start of `out`,
@@ -159,9 +176,7 @@ impl ServiceAnswers {
         owner: u16,
         out: &mut [u8],
     ) -> Steered<'_> {
-        let sets = self.prepared.family(family);
-        let index = sets.by_class.get(at.class as usize).copied().unwrap_or(0);
-        let Some(set) = sets.sets.get(index as usize) else {
+        let Some(set) = self.set(family, at) else {
             return Steered { kind: SteeredKind::ServFail, ede: None, region: None };
         };
         let (kind, region) = match &set.kind {
@@ -186,10 +201,14 @@ impl ServiceAnswers {
 impl Prepared {
     /// Prepares the answers to all classes of a contest in this state of the world.
     pub fn new(steering: &Steering, view: &View<'_>) -> Self {
-        Self {
-            v4: Sets::new(steering, Family::V4, view),
-            v6: Sets::new(steering, Family::V6, view),
+        let mut v4 = Preparation::new(Family::V4, &steering.contest, view);
+        let mut v6 = Preparation::new(Family::V6, &steering.contest, view);
+        for class in &steering.classes {
+            let (first, second) = (v4.place(class), v6.place(class));
+            v4.add(class, &first, &second.best);
+            v6.add(class, &second, &first.best);
         }
+        Self { v4: v4.sets, v6: v6.sets }
     }
 
     fn family(&self, family: Family) -> &Sets {
@@ -200,34 +219,61 @@ impl Prepared {
     }
 }
 
-impl Sets {
-    fn new(steering: &Steering, family: Family, view: &View<'_>) -> Self {
-        let contest = &steering.contest;
-        let mut sets = Sets::default();
-        // Most classes are allowed every region, and few first places exist among them.
-        let mut eligible: HashMap<Vec<bool>, Option<Eligible>> = HashMap::new();
-        let mut known: HashMap<(Vec<bool>, Vec<Local>, u64), u32> = HashMap::new();
-        for class in &steering.classes {
-            let all = 0..contest.regions().len() as Local;
-            let allowed: Vec<bool> = all.map(|region| class.allows(region)).collect();
-            let found = eligible
-                .entry(allowed.clone())
-                .or_insert_with(|| contest.eligible(family, view, |region| class.allows(region)));
-            let place = match found {
-                Some(found) => {
-                    let (best, ttl) = contest.best(class, found, view);
-                    (allowed, best, ttl.as_secs())
-                }
-                // All down: the classes' own first places decide.
-                None => (allowed, class.tiers.iter().flatten().copied().collect(), 0),
-            };
-            let index = *known.entry(place).or_insert_with(|| {
-                sets.sets.push(AnswerSet::new(contest, class, family, view));
-                (sets.sets.len() - 1) as u32
-            });
-            sets.by_class.push(index);
-        }
-        sets
+/// What tells the outcome of one class from that of another.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    allowed: Vec<bool>,
+    best: Vec<Local>,
+    ttl_seconds: u64,
+}
+
+/// The answers of one family under way.
+struct Preparation<'a> {
+    family: Family,
+    contest: &'a Contest,
+    view: &'a View<'a>,
+    /// Most classes are allowed every region, and few first places exist among them.
+    eligible: HashMap<Vec<bool>, Option<Eligible>>,
+    /// Index of the answers by place, and by the best regions of the other family.
+    known: HashMap<(Place, Vec<Local>), u32>,
+    sets: Sets,
+}
+
+impl<'a> Preparation<'a> {
+    fn new(family: Family, contest: &'a Contest, view: &'a View<'a>) -> Self {
+        let (eligible, known, sets) = (HashMap::new(), HashMap::new(), Sets::default());
+        Self { family, contest, view, eligible, known, sets }
+    }
+
+    /// The regions in first place for a class.
+    fn place(&mut self, class: &Class) -> Place {
+        let Self { family, contest, view, eligible, .. } = self;
+        let all = 0..contest.regions().len() as Local;
+        let allowed: Vec<bool> = all.map(|region| class.allows(region)).collect();
+        let found = eligible
+            .entry(allowed.clone())
+            .or_insert_with(|| contest.eligible(*family, view, |region| class.allows(region)));
+        let (best, ttl_seconds) = match found {
+            Some(found) => {
+                let (best, ttl) = contest.best(class, found, view);
+                (best, ttl.as_secs())
+            }
+            // All down: the classes' own first places decide.
+            None => (class.tiers.iter().flatten().copied().collect(), 0),
+        };
+        Place { allowed, best, ttl_seconds }
+    }
+
+    /// Adds the answers to the next class, to whom the regions `twin` are the best of the other
+    /// family.
+    fn add(&mut self, class: &Class, place: &Place, twin: &[Local]) {
+        let Self { family, contest, view, sets, .. } = self;
+        let key = (place.clone(), twin.to_vec());
+        let index = *self.known.entry(key).or_insert_with(|| {
+            sets.sets.push(AnswerSet::new(contest, class, *family, view));
+            (sets.sets.len() - 1) as u32
+        });
+        sets.by_class.push(index);
     }
 }
 
@@ -239,12 +285,31 @@ impl AnswerSet {
         let denied = matches!(decision.outcome, Outcome::NoData(NoData::Family | NoData::Fenced));
         let ede = (down && !denied).then_some(EDE_OTHER);
         let kind = match &decision.outcome {
-            Outcome::Tied(tied) => tied_kind(contest, &decision, tied, ttl, view),
+            Outcome::Tied(tied) => {
+                let other = match family {
+                    Family::V4 => Family::V6,
+                    Family::V6 => Family::V4,
+                };
+                let twin = match contest.decide(class, other, view).outcome {
+                    Outcome::Tied(twin) => twin,
+                    _ => Vec::new(),
+                };
+                tied_kind(contest, &decision, tied, &twin, view)
+            }
             Outcome::Cname(target) => SetKind::Cname(target.clone()),
             Outcome::NoData(_) => SetKind::NoData,
             Outcome::ServFail => SetKind::ServFail,
         };
         Self { kind, ttl, ede }
+    }
+
+    /// Whether a random number decides between regions.
+    fn parts_regions(&self) -> bool {
+        match &self.kind {
+            SetKind::Records(RecordSet { contenders, .. })
+            | SetKind::Aliases { contenders, .. } => contenders.parts_regions(),
+            SetKind::Cname(_) | SetKind::NoData | SetKind::ServFail => false,
+        }
     }
 }
 
@@ -265,11 +330,12 @@ fn tied_kind(
     contest: &Contest,
     decision: &Decision,
     tied: &[Candidate],
-    ttl: u32,
+    twin: &[Candidate],
     view: &View<'_>,
 ) -> SetKind {
-    let contenders = Contenders::new(tied, contest, view);
+    let ttl = decision.ttl.as_secs() as u32;
     let (pick, want) = picking(contest, decision);
+    let contenders = Contenders::new(tied, twin, pick, contest, view);
     let region = |candidate: &Candidate| {
         let region = contest.regions().get(usize::from(candidate.region));
         region.map_or(NO_REGION, |region| region.0)

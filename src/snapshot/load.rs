@@ -160,9 +160,9 @@ fn geography(
             Ok(databases) => Arc::new(databases),
             Err(errors) => {
                 for error in errors {
-                    let at = Location::file(error.file());
+                    let at = Location::file(&shown(Path::new(error.file())));
                     diagnostics.push(
-                        Diagnostic::error(at, error.to_string())
+                        Diagnostic::error(at, error.what())
                             .hint("restore the database; what was loaded before serves on"),
                     );
                 }
@@ -188,7 +188,8 @@ fn warn_of_old_databases(model: &Model, databases: &Databases, diagnostics: &mut
         if age_days > allowed_days && !model.node.geo.databases.is_empty() {
             let what =
                 format!("the geo database is {age_days} days old, `max_age` is {allowed_days}");
-            let warning = Diagnostic::warning(Location::file(database.file()), what);
+            let at = Location::file(&shown(Path::new(database.file())));
+            let warning = Diagnostic::warning(at, what);
             diagnostics.push(warning.hint("replace the file; it is read again when it changes"));
         }
     }
@@ -214,7 +215,7 @@ fn load_zone(
     if broken {
         return broken_zone(files, owners, before, stamps, diagnostics);
     }
-    let stands_alone = |owner: &Name| !records.iter().any(|r| r.owner == owner.as_wire());
+    let stands_alone = |owner: &Name| records.at_owner(owner.as_wire()).next().is_none();
     let lone = owners.iter().map(stands_alone).collect();
     let steered: Vec<SteeredOwner<'_>> =
         (0..).zip(&owners).map(|(service, owner)| SteeredOwner { owner, service }).collect();

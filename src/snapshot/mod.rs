@@ -3,6 +3,7 @@
 mod answers;
 mod labels;
 mod load;
+mod matches;
 mod plan;
 mod publisher;
 mod zones;

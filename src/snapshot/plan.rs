@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::matches::Matches;
 use crate::geo::{Ground, PrefixTable};
 use crate::model::{Fleet, Service};
 use crate::place::Place;
@@ -16,27 +17,40 @@ pub struct Steering {
     pub classes: Vec<Class>,
     /// Client prefix to class; `None`: all clients are of the first class.
     pub table: Option<PrefixTable>,
+    /// Whether the databases locate the clients of each class; `None`: nobody asks them.
+    pub(super) matches: Option<Matches>,
 }
 
 impl Steering {
     /// Classifies every place on the ground.
     pub fn new(contest: Contest, fleet: &Fleet, ground: &Ground) -> Self {
         let mut classes = Classes::default();
+        let mut matches = contest.asks_databases(fleet).then(Matches::default);
         let table = contest.locates().then(|| {
-            ground.compile(|client| {
-                classes.number(contest.opinions(client.place, client.network, fleet), &contest)
-            })
+            let table = ground.compile(|client| {
+                let opinions = contest.opinions(client.place, client.network, fleet);
+                let class = classes.number(opinions, &contest);
+                if let Some(matches) = &mut matches {
+                    matches.note(class, client.place.is_located());
+                }
+                class
+            });
+            if let Some(matches) = &mut matches {
+                matches.tell_apart(ground);
+            }
+            table
         });
         if table.is_none() {
             classes.number(contest.opinions(&Place::default(), None, fleet), &contest);
         }
-        Self { contest, classes: classes.all, table }
+        Self { contest, classes: classes.all, table, matches }
     }
 }
 
-/// Opinions numbered in the order they are met.
+/// Classes numbered in the order they are met.
 #[derive(Default)]
 struct Classes {
+    /// By opinions as they are, and by the part of them that matters.
     numbers: HashMap<Opinions, u32>,
     all: Vec<Class>,
 }
@@ -46,8 +60,12 @@ impl Classes {
         if let Some(number) = self.numbers.get(&opinions) {
             return *number;
         }
-        let number = self.all.len() as u32;
-        self.all.push(contest.class(opinions.clone()));
+        let class = contest.class(&opinions);
+        let next = self.all.len() as u32;
+        let number = *self.numbers.entry(class.opinions.clone()).or_insert(next);
+        if number == next {
+            self.all.push(class);
+        }
         self.numbers.insert(opinions, number);
         number
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::eligible::{Eligible, eligible};
 use super::opinion::{Opinions, allowed};
 use super::ranking::rank;
+use super::relevance::relevant;
 use super::{Class, Decision, Family, Local, Opinion, Outcome, Pick, View, decision};
 use crate::model::TtlRange;
 use crate::model::{
-    Address, AllDown, EndpointId, Fleet, Method, NetworkId, PoolId, RegionId, Service,
+    Address, AllDown, EndpointId, Fence, Fleet, Method, NetworkId, PoolId, RegionId, Service,
 };
 use crate::place::Place;
 
@@ -114,6 +115,19 @@ impl Contest {
         self.methods.iter().any(located)
     }
 
+    /// Whether any method goes by what the geo databases say; lists of prefixes need none.
+    pub fn asks_databases(&self, fleet: &Fleet) -> bool {
+        let listed =
+            || fleet.networks.iter().any(|n| !n.asns.is_empty() || !n.countries.is_empty());
+        let asks = |method: &Method| match method {
+            Method::Network | Method::Fence { by: Fence::Network(_), .. } => listed(),
+            Method::Fence { .. } | Method::Proximity { .. } => true,
+            Method::Nearest { tolerance, .. } => *tolerance > 0.0,
+            _ => false,
+        };
+        self.methods.iter().any(asks)
+    }
+
     /// What a client's whereabouts say about the regions.
     pub fn opinions(&self, place: &Place, network: Option<NetworkId>, fleet: &Fleet) -> Opinions {
         let listed = network.and_then(|id| fleet.networks.get(usize::from(id.0)));
@@ -134,10 +148,11 @@ impl Contest {
         self.methods.iter().map(opinion).collect()
     }
 
-    /// The class of clients of whom the methods have these opinions.
-    pub fn class(&self, opinions: Opinions) -> Class {
+    /// The class of clients of whom the methods have these opinions, as far as they matter.
+    pub fn class(&self, opinions: &[Opinion]) -> Class {
         let all = 0..self.regions.len() as Local;
-        let regions: Vec<Local> = all.filter(|region| allowed(&opinions, *region)).collect();
+        let regions: Vec<Local> = all.filter(|region| allowed(opinions, *region)).collect();
+        let opinions = relevant(&self.methods, opinions, &regions, self.regions.len());
         let tiers = rank(&self.methods, &opinions, &regions, None);
         Class { opinions, tiers: if regions.is_empty() { Vec::new() } else { tiers } }
     }
@@ -150,6 +165,17 @@ impl Contest {
         allowed: impl Fn(Local) -> bool,
     ) -> Option<Eligible> {
         eligible(self, family, view, allowed)
+    }
+
+    /// The shortest time in which an endpoint could change an answer: by its health, or by what its
+    /// hostname resolves to, where that is answered. `None`: it cannot.
+    pub fn earliest_change(&self, id: EndpointId, view: &View<'_>) -> Option<Duration> {
+        let health = view.health.get(id.0 as usize).and_then(|health| health.earliest_change);
+        let resolved = match &view.fleet.endpoint(id).address {
+            Address::Host(name) if !self.alias => view.hosts.get(name),
+            _ => None,
+        };
+        health.into_iter().chain(resolved.and_then(|resolved| resolved.ttl)).min()
     }
 
     /// The eligible regions in first place for a class, and the TTL of an answer from them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::eligible::{Target, candidates};
 use super::{Candidate, Class, Contest, Family, Grade, Local, Step};
-use crate::health::{EndpointHealth, HostAddresses, Level};
+use crate::health::{EndpointHealth, HostAddresses, Level, Resolved};
 use crate::model::{Address, AllDown, EndpointId, Fleet, PoolId};
 use crate::name::Name;
 
@@ -39,8 +39,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// TTL of the answer, within the service's bounds.
     pub ttl: Duration,
-    /// The endpoint whose health could change the answer first; `None`: none can before the TTL's
-    /// upper bound.
+    /// The endpoint whose health or hostname could change the answer first; `None`: none can
+    /// before the TTL's upper bound.
     pub first_change: Option<EndpointId>,
 }
 
@@ -87,8 +87,8 @@ pub(super) fn all_down(
     Decision { eligible: None, steps: Vec::new(), outcome, ttl, first_change: None }
 }
 
-/// The TTL: the shortest time in which an endpoint's health could change the answer, within the
-/// service's bounds. Endpoints of regions ranked after the answered ones cannot change it.
+/// The TTL: the shortest time in which an endpoint's health or hostname could change the answer,
+/// within the service's bounds. Endpoints of regions ranked after the answered ones cannot.
 pub(super) fn ttl(
     contest: &Contest,
     class: &Class,
@@ -105,10 +105,7 @@ pub(super) fn ttl(
         .into_iter()
         .flat_map(|pool| contest.members(pool))
         .filter(|(region, _)| ahead().any(|other| other == region))
-        .filter_map(|(_, id)| {
-            let health = view.health.get(id.0 as usize)?;
-            Some((health.earliest_change?, *id))
-        })
+        .filter_map(|(_, id)| Some((contest.earliest_change(*id, view)?, *id)))
         .min();
     let range = contest.ttl();
     match soonest {
@@ -167,9 +164,9 @@ fn no_candidates(contest: &Contest, class: &Class, view: &View<'_>) -> Outcome {
     if !members().any(|(region, _)| class.allows(*region)) {
         return Outcome::NoData(NoData::Fenced);
     }
-    // A hostname that was never resolved may have addresses; to deny them would be cached.
+    // A hostname that no look-up has told of may have addresses; to deny them would be cached.
     let unresolved = members().any(|(_, id)| match &view.fleet.endpoint(*id).address {
-        Address::Host(name) => !view.hosts.contains_key(name),
+        Address::Host(name) => view.hosts.get(name).is_none_or(Resolved::is_unknown),
         Address::Ip(_) => false,
     });
     if unresolved { Outcome::ServFail } else { Outcome::NoData(NoData::Family) }

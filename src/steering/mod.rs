@@ -3,7 +3,7 @@
 //! A policy is worked off in three stages, so that almost all of it can be done ahead of queries:
 //!
 //! 1. [`Contest::opinions`]: what a client's whereabouts say about the regions, once per place.
-//!    Clients of whom the same can be said form a [`Class`].
+//!    Clients of whom the same can be said, as far as it matters, form a [`Class`].
 //! 2. [`Contest::decide`]: with the health of the moment, the endpoints tied for a class, once per
 //!    class and change of health. `explain` shows the steps of this very function.
 //! 3. [`Pick`]: one or several of the tied endpoints, per query.
@@ -13,6 +13,7 @@ mod contest;
 mod decision;
 mod eligible;
 mod fence;
+mod line;
 mod nearest;
 mod network;
 mod opinion;
@@ -20,6 +21,7 @@ mod order;
 mod pick;
 mod proximity;
 mod ranking;
+mod relevance;
 mod rotate;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ pub use contest::Contest;
 pub use decision::{Decision, NoData, Outcome, View};
 pub use eligible::{Candidate, Eligible, Grade, Target, WEIGHT_UNIT};
 pub use opinion::{Bands, Class, Opinion, Opinions};
-pub use pick::{Chosen, Contenders, PICKS_MAX, Pick};
+pub use pick::{Chosen, Contenders, PICKS_MAX, Pick, mix};
 pub use ranking::Step;
 
 /// The address family a query asks for.

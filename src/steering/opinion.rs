@@ -27,10 +27,11 @@ pub struct Bands {
 /// The opinions of a policy's methods that rank regions, in order.
 pub type Opinions = Box<[Opinion]>;
 
-/// Clients of whom the methods have equal opinions: all that a decision needs to know of them.
+/// Clients of whom the methods have equal opinions, as far as they matter: all that a decision
+/// needs to know of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
-    /// The opinions.
+    /// The opinions, without what can never matter.
     pub opinions: Opinions,
     /// The regions these clients may be sent to, ranked as if all were up.
     pub tiers: Vec<Vec<Local>>,

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use super::eligible::{Candidate, Target};
-use super::{Contest, View, affinity, rotate, weighted};
-use crate::model::Method;
-use crate::prefix::{Prefix, embedded_ipv4};
+use super::line::Line;
+use super::{Contest, Local, View, affinity, rotate, weighted};
+use crate::model::{Address, Method};
+use crate::prefix::{Prefix, embedded_ipv4, native_length};
 
 /// Most records of one answer: 64 A records fill the 1,232 octets that reach everyone in one
 /// datagram (RFC 9715).
@@ -31,8 +32,10 @@ pub enum Pick {
 #[derive(Clone, Debug, Default)]
 pub struct Contenders {
     weights: Vec<u64>,
-    /// Sum of the weights up to and including each.
-    cumulative: Vec<u64>,
+    /// Where a random number finds the first one; empty for `affinity`.
+    line: Line,
+    /// Whether a random number decides between regions.
+    parts_regions: bool,
     /// Hash of each one's address or name.
     keys: Vec<u64>,
     /// Hash and configured weight of each one's region.
@@ -60,12 +63,15 @@ impl Pick {
     }
 
     /// Bits of the client's address that the pick depends on; 0: none.
+    ///
+    /// Clients who carry an IPv4 address are hashed by it, so the prefix of another holds none.
     pub fn scope(self, client: IpAddr) -> u8 {
         match (self, client) {
             (Self::Affinity { v4, .. }, IpAddr::V4(_)) => v4,
-            (Self::Affinity { v4, v6 }, IpAddr::V6(address)) => {
-                embedded_ipv4(address).map_or(v6, |inner| inner.offset + v4)
-            }
+            (Self::Affinity { v4, v6 }, IpAddr::V6(address)) => match embedded_ipv4(address) {
+                Some(inner) => inner.offset + v4,
+                None => v6.max(native_length(address)),
+            },
             _ => 0,
         }
     }
@@ -88,14 +94,26 @@ impl Pick {
 }
 
 impl Contenders {
-    /// Prepares candidates that tie. When all have weight 0 they share alike.
-    pub fn new(candidates: &[Candidate], contest: &Contest, view: &View<'_>) -> Self {
-        let level = u64::from(candidates.iter().all(|candidate| candidate.weight == 0));
-        let weights: Vec<u64> = candidates.iter().map(|c| c.weight + level).collect();
-        let cumulative = weights.iter().scan(0u64, |sum, weight| {
-            *sum = sum.saturating_add(*weight);
-            Some(*sum)
-        });
+    /// Prepares candidates that tie, in order, for one way of picking. When all have weight 0 they
+    /// share alike. `twin` are the candidates of the other family for the same clients: a random
+    /// number that serves both picks from the same region wherever shares permit.
+    pub fn new(
+        candidates: &[Candidate],
+        twin: &[Candidate],
+        pick: Pick,
+        contest: &Contest,
+        view: &View<'_>,
+    ) -> Self {
+        let weights = leveled(candidates);
+        let shares = |candidates: &[Candidate]| -> Vec<(Local, u64)> {
+            let even = pick == Pick::Rotate;
+            let weights = leveled(candidates).into_iter().map(|w| if even { 1 } else { w });
+            candidates.iter().map(|c| c.region).zip(weights).collect()
+        };
+        let random = !matches!(pick, Pick::Affinity { .. });
+        let line = random.then(|| Line::new(&shares(candidates), &shares(twin)));
+        let region = candidates.first().map(|candidate| candidate.region);
+        let parted = candidates.iter().any(|candidate| Some(candidate.region) != region);
         let mut names: Vec<&str> = candidates.iter().filter_map(|c| c.group.as_deref()).collect();
         names.sort_unstable();
         names.dedup();
@@ -105,7 +123,8 @@ impl Contenders {
             at.map_or(0, |at| at as u32 + 1)
         };
         Self {
-            cumulative: cumulative.collect(),
+            line: line.unwrap_or_default(),
+            parts_regions: random && parted,
             keys: candidates.iter().map(|candidate| hash_target(&candidate.target)).collect(),
             regions: candidates.iter().map(|c| region_draw(c, contest, view)).collect(),
             groups: candidates.iter().map(group).collect(),
@@ -123,9 +142,10 @@ impl Contenders {
         self.weights.is_empty()
     }
 
-    /// Sum of all weights.
-    pub(super) fn total(&self) -> u64 {
-        self.cumulative.last().copied().unwrap_or(0)
+    /// Whether a random number decides between regions, so that A and AAAA of one client should be
+    /// picked by the same.
+    pub fn parts_regions(&self) -> bool {
+        self.parts_regions
     }
 
     pub(super) fn weight(&self, at: usize) -> u64 {
@@ -144,10 +164,9 @@ impl Contenders {
         self.groups.get(at).copied().unwrap_or(0)
     }
 
-    /// The candidate whose share of the total holds `point`.
-    pub(super) fn holding(&self, point: u64) -> usize {
-        let at = self.cumulative.partition_point(|sum| *sum <= point);
-        at.min(self.len().saturating_sub(1))
+    /// The candidate that a random number finds first.
+    pub(super) fn holding(&self, random: u64) -> usize {
+        self.line.holding(random)
     }
 }
 
@@ -187,23 +206,31 @@ impl Chosen {
     }
 }
 
+/// The weights of candidates; 1 each when all are 0.
+fn leveled(candidates: &[Candidate]) -> Vec<u64> {
+    let level = u64::from(candidates.iter().all(|candidate| candidate.weight == 0));
+    candidates.iter().map(|candidate| candidate.weight + level).collect()
+}
+
 /// Hash of a region's name, and the weight it draws with: that of all its endpoints of the same
-/// pool that give addresses of the family, up or not.
+/// pool that have IPv4, or of all where none has, up or not. One weight for both families, so that
+/// a client's A and AAAA land in the same region also where the weights of the families differ.
 fn region_draw(candidate: &Candidate, contest: &Contest, view: &View<'_>) -> (u64, u64) {
     let Some(region) = contest.regions().get(usize::from(candidate.region)) else { return (0, 1) };
-    let of_family = |address: &crate::model::Address| match (address, &candidate.target) {
-        (crate::model::Address::Ip(ip), Target::Ip(own)) => ip.is_ipv4() == own.is_ipv4(),
-        _ => true,
-    };
     let pool = view.fleet.endpoint(candidate.endpoint).pool;
-    let weight: u64 = contest
-        .members(pool)
-        .iter()
-        .filter(|(other, _)| *other == candidate.region)
-        .map(|(_, id)| view.fleet.endpoint(*id))
-        .filter(|endpoint| of_family(&endpoint.address))
-        .map(|endpoint| u64::from(endpoint.weight))
-        .sum();
+    let weight = |counts: fn(&Address) -> bool| -> u64 {
+        let members = contest.members(pool).iter();
+        let local = members.filter(|(other, _)| *other == candidate.region);
+        local
+            .map(|(_, id)| view.fleet.endpoint(*id))
+            .filter(|endpoint| counts(&endpoint.address))
+            .map(|endpoint| u64::from(endpoint.weight))
+            .sum()
+    };
+    let weight = match weight(|address| !matches!(address, Address::Ip(IpAddr::V6(_)))) {
+        0 => weight(|_| true),
+        weight => weight,
+    };
     (hash(view.fleet.region(*region).name.as_bytes()), weight.max(1))
 }
 
@@ -239,7 +266,7 @@ fn hash(octets: &[u8]) -> u64 {
 
 /// Mixes two numbers so that every bit of both bears on every bit of the result (the finaliser of
 /// `SplitMix64` over their combination).
-pub(super) fn mix(a: u64, b: u64) -> u64 {
+pub fn mix(a: u64, b: u64) -> u64 {
     let mut z = a ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

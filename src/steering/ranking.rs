@@ -9,7 +9,7 @@ use crate::model::Method;
 pub struct Step {
     /// The method's name.
     pub method: &'static str,
-    /// Whether it had anything to say of this client.
+    /// Whether it could tell regions apart that the methods before it left together.
     pub spoke: bool,
     /// The regions after it, best tier first; those of one tier tie.
     pub tiers: Vec<Vec<Local>>,

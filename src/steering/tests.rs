@@ -7,7 +7,7 @@ mod properties;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Candidate, Class, Contest, Decision, Family, Outcome, Target, View};
+use super::{Candidate, Class, Contenders, Contest, Decision, Family, Outcome, Target, View};
 use crate::clock::Tick;
 use crate::health::{EndpointHealth, HostAddresses, Level};
 use crate::model::{
@@ -127,9 +127,25 @@ impl World {
     fn contest(&self, service: &Service, client: &Place) -> (Contest, Class) {
         let contest = Contest::new(service, &self.fleet, true);
         let network = (client.asn == Some(64500)).then_some(NetworkId(0));
-        let class = contest.class(contest.opinions(client, network, &self.fleet));
+        let class = contest.class(&contest.opinions(client, network, &self.fleet));
         (contest, class)
     }
+}
+
+/// What ties for a class, ready to be picked from; nothing when the answer is another one.
+fn contenders(
+    contest: &Contest,
+    class: &Class,
+    family: Family,
+    view: &View<'_>,
+) -> (Contenders, Vec<Candidate>) {
+    let tied = |family| match contest.decide(class, family, view).outcome {
+        Outcome::Tied(tied) => tied,
+        _ => Vec::new(),
+    };
+    let other = if family == Family::V4 { Family::V6 } else { Family::V4 };
+    let own = tied(family);
+    (Contenders::new(&own, &tied(other), contest.pick(), contest, view), own)
 }
 
 /// A service over the first `pools` pools.

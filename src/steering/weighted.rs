@@ -4,14 +4,10 @@ use super::pick::{Chosen, Contenders};
 
 /// Draws up to `want` different candidates, each time by weight among those left.
 pub(super) fn pick(contenders: &Contenders, random: u64, want: usize, chosen: &mut Chosen) {
-    // One draw is the common case: a single multiplication and a search.
-    if want == 1 || contenders.len() == 1 {
-        let point = scale(random, contenders.total());
-        chosen.push(contenders.holding(point));
-        return;
-    }
+    chosen.push(contenders.holding(random));
     let mut random = random;
-    for _ in 0..want {
+    for _ in 1..want {
+        random = super::pick::next(random);
         let left = |at: &usize| !chosen.excludes(contenders, *at);
         let total: u64 = (0..contenders.len()).filter(left).map(|at| contenders.weight(at)).sum();
         if total == 0 {
@@ -26,7 +22,6 @@ pub(super) fn pick(contenders: &Contenders, random: u64, want: usize, chosen: &m
         });
         let Some(drawn) = drawn else { break };
         chosen.push(drawn);
-        random = super::pick::next(random);
     }
 }
 

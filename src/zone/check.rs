@@ -4,6 +4,8 @@ mod aliases;
 mod cuts;
 mod targets;
 
+use std::path::Path;
+
 use super::files::{Files, Open};
 use super::findings::{Finding, Findings};
 use super::rdata::TypeName;
@@ -199,14 +201,11 @@ impl<'a> Check<'a> {
             _ => {}
         }
         if matches!(record.rtype, A | AAAA | CNAME) && self.is_steered(record.owner) {
-            let what = || {
-                format!(
-                    "{} has a `{}` record, but a service answers it",
-                    shown(record.owner),
-                    TypeName(record.rtype)
-                )
-            };
-            self.error(record, what, "keep one of them");
+            let (owner, rtype) = (shown(record.owner), TypeName(record.rtype));
+            let what = || format!("a service answers for {owner}, which has `{rtype}` records too");
+            let master = self.files.shown(0).map_or(Path::new(""), |file| Path::new(&**file));
+            let services = master.with_extension("toml");
+            self.error(record, what, &format!("it is in {}; keep one of them", services.display()));
         }
     }
 

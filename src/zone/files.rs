@@ -1,6 +1,6 @@
 //! The files of one zone: the master file and what it includes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -72,12 +72,8 @@ impl Files {
                     0 => Location::file(shown),
                     number => record_at(shown, number, line),
                 };
-                diagnostics.push(Diagnostic {
-                    severity: finding.severity,
-                    at,
-                    what: finding.what.clone(),
-                    hint: finding.hint.clone(),
-                });
+                let found = Diagnostic::new(finding.severity, at, &finding.what);
+                diagnostics.push(found.or_hint(finding.hint.clone()));
             }
         }
         findings.hidden(|number| self.shown(number), &mut diagnostics);
@@ -87,15 +83,16 @@ impl Files {
 
 /// Reads a file as a whole, unless it is none or endless.
 pub(super) fn open(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let facts = file.metadata()?;
+    // Asked before it is opened: opening a pipe would wait for its other end.
+    let facts = fs::metadata(path)?;
     if !facts.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    let file = File::open(path)?;
     let mut text = Vec::with_capacity(facts.len().min(FILE_MAX) as usize + 1);
     file.take(FILE_MAX + 1).read_to_end(&mut text)?;
     if text.len() as u64 > FILE_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 1 GiB"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 GiB"));
     }
     Ok(text)
 }

@@ -1,6 +1,5 @@
 //! `$GENERATE`: one line of a master file for each number of a range.
 
-use std::fmt::Write;
 use std::iter::StepBy;
 use std::ops::RangeInclusive;
 
@@ -131,24 +130,31 @@ fn modifier(text: &[u8]) -> Option<Piece> {
 }
 
 fn write_number(value: u64, width: usize, base: Base) -> String {
-    let (digits, dots) = match base {
-        Base::Decimal => (format!("{value:0width$}"), false),
-        Base::Octal => (format!("{value:0width$o}"), false),
-        Base::Lower => (format!("{value:0width$x}"), false),
-        Base::Upper => (format!("{value:0width$X}"), false),
-        // The width counts the dots between the digits too.
-        Base::Nibbles { upper: false } => (format!("{value:0w$x}", w = width.div_ceil(2)), true),
-        Base::Nibbles { upper: true } => (format!("{value:0w$X}", w = width.div_ceil(2)), true),
-    };
-    if !dots {
-        return digits;
+    match base {
+        Base::Decimal => format!("{value:0width$}"),
+        Base::Octal => format!("{value:0width$o}"),
+        Base::Lower => format!("{value:0width$x}"),
+        Base::Upper => format!("{value:0width$X}"),
+        Base::Nibbles { upper } => nibbles(value, width, upper),
     }
-    let mut text = String::with_capacity(digits.len() * 2);
-    for digit in digits.chars().rev() {
-        let dot = if text.is_empty() { "" } else { "." };
-        let _ = write!(text, "{dot}{digit}"); // Writing to a `String` cannot fail.
+}
+
+/// The width counts the dots too, so that an even one ends in a dot, as in BIND.
+fn nibbles(value: u64, width: usize, upper: bool) -> String {
+    let mut text = String::new();
+    let mut rest = value;
+    loop {
+        let digit = char::from_digit((rest & 0xf) as u32, 16).unwrap_or_default();
+        text.push(if upper { digit.to_ascii_uppercase() } else { digit });
+        rest >>= 4;
+        if rest == 0 && text.len() >= width {
+            return text;
+        }
+        text.push('.');
+        if rest == 0 && text.len() >= width {
+            return text;
+        }
     }
-    text
 }
 
 #[cfg(test)]
@@ -190,6 +196,9 @@ mod tests {
             ("${0,4,X}", 250, Ok(Some("00FA"))),
             ("${0,0,n}", 0x1a, Ok(Some("a.1"))),
             ("${0,7,N}", 0x1a, Ok(Some("A.1.0.0"))),
+            ("${0,6,n}", 0x1a, Ok(Some("a.1.0."))),
+            ("${0,2,n}x", 0, Ok(Some("0.x"))),
+            ("${0,2,n}", 0x1a, Ok(Some("a.1"))),
             ("${-8}", 7, Ok(None)),
             ("${", 0, Err("`${` without `}`")),
             ("${x}", 0, Err("expected `${OFFSET,WIDTH,BASE}`, BASE one of d o x X n N")),

@@ -13,7 +13,7 @@ use super::rdata::{self, Fields};
 use super::records::{Record, Records};
 use super::token::{Entry, Form, Lexer, Word};
 use super::{duplicates, head};
-use crate::diagnostic::{self, Diagnostic, Diagnostics, Location, Severity};
+use crate::diagnostic::{self, Diagnostic, Diagnostics, Location, Severity, reason};
 use crate::name::Name;
 
 /// Deepest nesting of `$INCLUDE`.
@@ -22,6 +22,8 @@ const DEPTH_MAX: usize = 16;
 const INCLUDES_MAX: u32 = 1000;
 /// Most records `$GENERATE` makes in one zone: one line must not fill the memory.
 const GENERATED_MAX: u32 = 1 << 20;
+/// Most octets of text these records have together: 128 for each, where all are made.
+const GENERATED_OCTETS_MAX: usize = 128 << 20;
 
 const SOA: u16 = 6;
 const DIRECTIVES: [&str; 4] = ["$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE"];
@@ -35,7 +37,7 @@ pub fn read(origin: &Name, path: &Path, shown: &str) -> (Records, Files, Diagnos
             let mut files = Files::default();
             let _ = files.number(shown, path); // The first file always has a number.
             let mut diagnostics = Diagnostics::default();
-            let what = format!("the zone file cannot be read: {error}");
+            let what = format!("the zone file cannot be read: {}", reason(&error));
             diagnostics.push(Diagnostic::error(Location::file(shown), what));
             (Records::default(), files, diagnostics)
         }
@@ -80,6 +82,7 @@ fn run(
         doubts: Vec::new(),
         includes: 0,
         generated: 0,
+        generated_octets: 0,
         open,
     };
     let mut scope =
@@ -142,6 +145,7 @@ struct Reader<'o> {
     doubts: Vec<Mistake>,
     includes: u32,
     generated: u32,
+    generated_octets: usize,
     open: &'o mut Open<'o>,
 }
 
@@ -323,7 +327,11 @@ impl Reader<'_> {
             return Err(wrong(what));
         };
         let text = (self.open)(&path).map_err(|error| {
-            wrong(format!("`{shown}` cannot be read: {error}; {}", self.route()))
+            let route = match self.chain.as_slice() {
+                [_] => String::new(), // The mistake is shown at the line that includes the file.
+                _ => format!("; {}", self.route()),
+            };
+            wrong(format!("`{shown}` cannot be read: {}{route}", reason(&error)))
         })?;
         self.file(&shown, &path, number, &text, &mut inner);
         Ok(())
@@ -378,6 +386,13 @@ impl Reader<'_> {
                 let what = format!("the offset makes number {number} of the range negative");
                 Mistake::new(range.range(), what)
             })?;
+            self.generated_octets += text.len();
+            if self.generated_octets > GENERATED_OCTETS_MAX {
+                let what = format!("{} generates too long records", quote(range.text));
+                let most = GENERATED_OCTETS_MAX >> 20;
+                return Err(Mistake::new(range.range(), what)
+                    .hint(format!("at most {most} MiB of text in one zone")));
+            }
             let mut words = Vec::new();
             let mut lexer = Lexer::new(&text);
             let read = lexer.entry(&mut words).and_then(|_| {

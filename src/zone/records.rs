@@ -20,10 +20,17 @@ pub struct Record<'a> {
 /// The records of one zone, class IN, in the order of the file until [`Records::sort`].
 #[derive(Clone, Debug, Default)]
 pub struct Records {
-    /// Each record: length of the owner (1 octet), owner, then [`Fixed`], then RDATA.
+    /// Each record: length of the owner (1 octet), owner, then [`FIXED`] octets, then RDATA. A
+    /// record with the owner of the one before has [`SAME`] and the offset of the first such
+    /// record instead: several types at a name are the rule in zones of many records.
     arena: Vec<u8>,
     offsets: Vec<u32>,
+    /// Offset of the record that holds the owner of the last one.
+    holder: u32,
 }
+
+/// In place of the length of an owner, which is never 0: the owner is that of another record.
+const SAME: u8 = 0;
 
 /// Octets between owner and RDATA: type 2, TTL 4, file 2, line 4, RDATA length 2.
 const FIXED: usize = 14;
@@ -39,8 +46,14 @@ impl Records {
             return false;
         };
         let Ok(offset) = u32::try_from(self.arena.len()) else { return false };
-        self.arena.push(owner);
-        self.arena.extend_from_slice(record.owner);
+        if offset > 0 && self.owner(self.holder) == record.owner {
+            self.arena.push(SAME);
+            self.arena.extend_from_slice(&self.holder.to_be_bytes());
+        } else {
+            self.holder = offset;
+            self.arena.push(owner);
+            self.arena.extend_from_slice(record.owner);
+        }
         self.arena.extend_from_slice(&record.rtype.to_be_bytes());
         self.arena.extend_from_slice(&record.ttl.to_be_bytes());
         self.arena.extend_from_slice(&record.file.to_be_bytes());
@@ -123,15 +136,23 @@ impl Records {
     }
 
     fn owner(&self, offset: u32) -> &[u8] {
-        let rest = self.arena.get(offset as usize..).unwrap_or_default();
-        let Some((length, rest)) = rest.split_first() else { return &[] };
-        rest.get(..usize::from(*length)).unwrap_or_default()
+        self.split(offset).map_or(&[], |(owner, _)| owner)
+    }
+
+    /// The owner of the record at an offset, and what follows it.
+    fn split(&self, offset: u32) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = self.arena.get(offset as usize..)?.split_first()?;
+        if *length != SAME {
+            return rest.split_at_checked(usize::from(*length));
+        }
+        let (holder, rest) = rest.split_first_chunk()?;
+        let (length, held) =
+            self.arena.get(u32::from_be_bytes(*holder) as usize..)?.split_first()?;
+        Some((held.get(..usize::from(*length))?, rest))
     }
 
     fn at(&self, offset: u32) -> Option<Record<'_>> {
-        let rest = self.arena.get(offset as usize..)?;
-        let (length, rest) = rest.split_first()?;
-        let (owner, rest) = rest.split_at_checked(usize::from(*length))?;
+        let (owner, rest) = self.split(offset)?;
         let (fixed, rest) = rest.split_first_chunk::<FIXED>()?;
         let [t0, t1, l0, l1, l2, l3, f0, f1, n0, n1, n2, n3, d0, d1] = *fixed;
         Some(Record {
@@ -164,13 +185,20 @@ mod tests {
             file: 0,
             line,
         };
-        let all =
-            [record(b"\x01b\x00", 1, 1), record(b"\x01a\x00", 28, 2), record(b"\x01a\x00", 1, 3)];
+        let all = [
+            record(b"\x01b\x00", 1, 1),
+            record(b"\x01a\x00", 28, 2),
+            record(b"\x01a\x00", 1, 3),
+            record(b"\x00", 6, 4),
+            record(b"\x00", 2, 5),
+            record(b"\x01b\x00", 16, 6),
+        ];
         let mut records = Records::default();
         assert!(all.iter().all(|record| records.push(*record)));
         assert_eq!(records.iter().collect::<Vec<_>>(), all);
         records.sort();
-        assert_eq!(records.iter().map(|r| r.line).collect::<Vec<_>>(), [3, 2, 1]);
-        assert_eq!(records.get(3), None);
+        assert_eq!(records.iter().map(|r| r.line).collect::<Vec<_>>(), [5, 4, 3, 2, 1, 6]);
+        assert_eq!(records.at_owner(b"\x01a\x00").count(), 2);
+        assert_eq!(records.get(6), None);
     }
 }

@@ -6,7 +6,9 @@
 
 pub mod script;
 mod service;
+pub mod sound;
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -108,8 +110,9 @@ impl Builder {
         assert!(records.as_mut().unwrap().push(record));
     }
 
-    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [down] [servfail]`:
-    /// `down` answers all the same, `servfail` does not.
+    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [apart] [down] [servfail]`:
+    /// `apart` puts the addresses into two regions; `down` answers all the same, `servfail` does
+    /// not.
     pub fn service(&mut self, line: &str) {
         let (origin, _, services) = self.zones.last_mut().unwrap();
         let mut words = line.split_whitespace();
@@ -124,6 +127,7 @@ impl Builder {
             endpoints: endpoints.iter().map(|text| text.parse().unwrap()).collect(),
             scope: value("scope").map(|bits| bits.parse().unwrap()),
             cname: value("cname").map(|target| Name::parse(target, origin).unwrap()),
+            apart: value("apart").is_some(),
             all_down: value("down").map(|_| AllDown::All).or(down),
         };
         let answers = fixed.answers(&owner);
@@ -162,7 +166,7 @@ impl Builder {
             generation: 1,
             zones,
             options: self.options,
-            region_labels: vec![1],
+            region_labels: vec![1, 2],
             state: None,
         }
     }
@@ -231,17 +235,20 @@ pub fn peer(transport: Transport) -> Peer {
     Peer { address: SocketAddr::from(([198, 51, 100, 1], 4242)), transport }
 }
 
+thread_local! {
+    /// Room for a reply. It is filled once: what the last reply left must not matter either.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0xaa; 65535]);
+}
+
 /// Asks the engine; `None`: no reply.
 pub fn ask(snapshot: &Snapshot, query: &[u8], transport: Transport) -> (Option<Vec<u8>>, Facts) {
-    let mut out = vec![0xaa; 65535];
-    let answer = answer(snapshot, query, peer(transport), 7, &mut out);
-    match answer.reply {
-        Reply::Length(length) => {
-            out.truncate(length);
-            (Some(out), answer.facts)
+    ROOM.with_borrow_mut(|room| {
+        let answer = answer(snapshot, query, peer(transport), 7, room);
+        match answer.reply {
+            Reply::Length(length) => (Some(room[..length].to_vec()), answer.facts),
+            Reply::Drop => (None, answer.facts),
         }
-        Reply::Drop => (None, answer.facts),
-    }
+    })
 }
 
 /// A reply without the EDNS options that transports add: keepalive and padding.

@@ -1,4 +1,4 @@
-//! Services for engine tests, prepared by the real steering from a one-region fleet.
+//! Services for engine tests, prepared by the real steering from a small fleet.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -17,7 +17,7 @@ use meridian::place::Point;
 use meridian::snapshot::{Prepared, ServiceAnswers, Steering};
 use meridian::steering::{Contest, View};
 
-/// Where clients are, by the embedded database; it takes a while to make.
+/// Laid out once: services of tests look at prefixes alone, and the database is large.
 static GROUND: LazyLock<Ground> =
     LazyLock::new(|| Ground::new(&Databases::load(&[]).unwrap(), &[]));
 
@@ -32,6 +32,8 @@ pub struct Fixed {
     pub scope: Option<u8>,
     /// The one endpoint is this hostname.
     pub cname: Option<Name>,
+    /// The endpoints lie in two regions, by turns, and are answered one at a time by weight.
+    pub apart: bool,
     /// Everything is down; what is answered then.
     pub all_down: Option<AllDown>,
 }
@@ -42,13 +44,14 @@ impl Fixed {
         let fleet = self.fleet();
         let ttl = Duration::from_secs(self.ttl);
         let prefix = |bits| Method::Affinity { v4: bits, v6: bits };
+        let random = if self.apart { Method::Weighted } else { Method::Rotate };
         let service = Service {
             name: owner.to_string(),
             owner: owner.clone(),
             at: Location::file("test"),
             pools: vec![PoolId(0)],
-            policy: vec![self.scope.map_or(Method::Rotate, prefix)],
-            answers: self.cname.is_some().then_some(1),
+            policy: vec![self.scope.map_or(random, prefix)],
+            answers: (self.apart || self.cname.is_some()).then_some(1),
             ttl: TtlRange { min: ttl, max: ttl },
             all_down: self.all_down.clone().unwrap_or(AllDown::All),
         };
@@ -73,16 +76,16 @@ impl Fixed {
         let address = self.endpoints.iter().copied().map(Address::Ip);
         let addresses: Vec<Address> =
             address.chain(self.cname.clone().map(Address::Host)).collect();
-        let endpoint = |address: Address| Endpoint {
+        let endpoint = |(number, address): (u16, Address)| Endpoint {
             pool: PoolId(0),
-            region: RegionId(0),
+            region: RegionId(if self.apart { number % 2 } else { 0 }),
             address,
             probe: None,
             weight: 100,
             group: None,
         };
-        let region = Region {
-            name: "here".to_owned(),
+        let region = |name: &str| Region {
+            name: name.to_owned(),
             point: Point::new(0.0, 0.0).unwrap(),
             country: None,
             continent: None,
@@ -94,9 +97,9 @@ impl Fixed {
             endpoints: 0..addresses.len() as u32,
         };
         Fleet {
-            regions: vec![region],
+            regions: vec![region("here"), region("there")],
             pools: vec![pool],
-            endpoints: addresses.into_iter().map(endpoint).collect(),
+            endpoints: (0..).zip(addresses).map(endpoint).collect(),
             ..Fleet::default()
         }
     }

@@ -5,6 +5,7 @@
 mod hostile;
 mod layouts;
 mod oracle;
+mod reload;
 mod sample;
 mod tables;
 mod writer;

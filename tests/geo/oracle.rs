@@ -31,11 +31,11 @@ impl<F: Fn(&Client<'_>) -> u32> Oracle<F> {
     pub(crate) fn check(&self, ground: &Ground, table: &PrefixTable, address: IpAddr) {
         let (class, scope) = table.lookup(address);
         assert_eq!(class, (self.class)(&ground.client(address)), "class of {address}");
-        let prefix = Prefix::holding(address, scope);
+        let prefix = covered(address, scope);
         assert_eq!(prefix.length(), scope);
         assert_eq!(self.uniform(prefix), Some(class), "{prefix} around {address} is not uniform");
         if let Some(wider) = scope.checked_sub(1) {
-            let wider = Prefix::holding(address, wider);
+            let wider = covered(address, wider);
             assert_eq!(self.uniform(wider), None, "{address} could have the scope of {wider}");
         }
     }
@@ -65,6 +65,13 @@ impl<F: Fn(&Client<'_>) -> u32> Oracle<F> {
         let native = same(&self.v6, prefix, &folded)?;
         (folded.is_empty() || self.uniform(all)? == native).then_some(native)
     }
+}
+
+/// The addresses that an answer of this scope speaks for: with 0 for all, of either family, since
+/// all of IPv4 lies inside IPv6 too.
+fn covered(address: IpAddr, scope: u8) -> Prefix {
+    let all = Ipv6Addr::UNSPECIFIED.into();
+    Prefix::holding(if scope == 0 { all } else { address }, scope)
 }
 
 /// The class of all addresses of a prefix outside `holes`, if it is the same; at least one of them

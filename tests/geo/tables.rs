@@ -162,7 +162,9 @@ fn where_ipv4_is_one_class_and_ipv6_is_not_folded_addresses_have_native_scopes()
     let ground = Ground::new(&Databases::load(&[path]).unwrap(), &[]);
     let table = ground.compile(|client| client.place.asn.unwrap_or(0));
     for (address, expected) in [
-        ("10.0.0.1", (0, 0)),
+        // Not 0, which would speak for IPv6 too.
+        ("10.0.0.1", (0, 1)),
+        ("192.0.2.1", (0, 1)),
         ("2a00::1", (1, 12)),
         ("2002:a00:1::", (0, 5)),
         ("::ffff:10.0.0.1", (0, 3)),

@@ -44,7 +44,14 @@ impl Authority {
         Pair { chain: certificate.pem(), key: key.serialize_pem() }
     }
 
+    /// Its own certificate in PEM form.
+    #[allow(dead_code)] // For tests that trust it through a file.
+    pub(crate) fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
     /// Trusts this authority alone.
+    #[allow(dead_code)] // As above, the other way round.
     pub(crate) fn tls(&self) -> Tls {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();

@@ -9,8 +9,15 @@ use std::time::{Duration, Instant};
 
 use super::wire::{Ask, Reply};
 
-/// A reply that is not there by then is lost.
-const LOST_AFTER: Duration = Duration::from_secs(3);
+/// A reply that is not there by then is lost, since resolvers do not wait longer.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// Sockets that ask in turn. The kernel keeps some 160 replies for each, so that the stream bears
+/// that its own thread gets no turn for seconds, and all workers of the server are asked.
+const SOCKETS: usize = 32;
+
+/// Rest between two looks at sockets that had nothing.
+const REST: Duration = Duration::from_millis(1);
 
 /// Complaints kept for the report; more are only counted.
 const KEPT: usize = 20;
@@ -69,10 +76,15 @@ impl Load {
         questions: Vec<Question>,
         mark: impl Fn() -> u64 + Send + 'static,
     ) -> Self {
-        let sending = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-        sending.connect(server).expect("a connected socket");
-        sending.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
-        let receiving = sending.try_clone().expect("a second handle");
+        let socket = || {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            socket.connect(server).expect("a connected socket");
+            socket.set_nonblocking(true).expect("a socket that does not wait");
+            socket
+        };
+        let sending: Vec<UdpSocket> = (0..SOCKETS).map(|_| socket()).collect();
+        let twin = |socket: &UdpSocket| socket.try_clone().expect("a second handle");
+        let receiving: Vec<UdpSocket> = sending.iter().map(twin).collect();
         let shared = Arc::new(Shared {
             questions,
             stop: AtomicBool::new(false),
@@ -108,9 +120,10 @@ impl Shared {
         self.pending.lock().expect("no panic")
     }
 
-    fn send_all(&self, socket: &UdpSocket, gap: Duration, mark: impl Fn() -> u64) {
+    fn send_all(&self, sockets: &[UdpSocket], gap: Duration, mark: impl Fn() -> u64) {
         let mut due = Instant::now();
-        for (number, question) in (0u64..).zip((0..self.questions.len()).cycle()) {
+        let questions = (0..self.questions.len()).cycle();
+        for ((number, question), socket) in (0u64..).zip(questions).zip(sockets.iter().cycle()) {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
@@ -128,8 +141,7 @@ impl Shared {
         }
     }
 
-    fn receive_all(&self, socket: &UdpSocket) {
-        let mut buffer = [0; 4096];
+    fn receive_all(&self, sockets: &[UdpSocket]) {
         let mut end = None;
         while end.is_none_or(|end| Instant::now() < end) {
             if self.stop.load(Ordering::Relaxed) {
@@ -138,11 +150,24 @@ impl Shared {
                 }
                 end = end.or_else(|| Some(Instant::now() + LOST_AFTER));
             }
-            let Ok(length) = socket.recv(&mut buffer) else { continue };
+            let received: usize = sockets.iter().map(|socket| self.receive(socket)).sum();
+            if received == 0 {
+                sleep(REST);
+            }
+        }
+    }
+
+    /// Judges the replies that are there, and says how many.
+    fn receive(&self, socket: &UdpSocket) -> usize {
+        let mut buffer = [0; 4096];
+        let mut count = 0;
+        while let Ok(length) = socket.recv(&mut buffer) {
+            count += 1;
             if let Err(complaint) = self.judge(&buffer[..length]) {
                 self.outcome().complain(complaint);
             }
         }
+        count
     }
 
     fn judge(&self, message: &[u8]) -> Result<(), String> {

@@ -21,19 +21,44 @@ pub(crate) struct Meridian {
 impl Meridian {
     /// Starts `meridian serve --config CONFIG`, with its log in `folder`.
     pub(crate) fn start(config: &Path, folder: &Path, dns: SocketAddr, admin: SocketAddr) -> Self {
-        let mut command = command();
+        Self::start_with(&mut command(), config, folder, dns, admin)
+    }
+
+    /// [`Meridian::start`] from a command with an environment of its own.
+    pub(crate) fn start_with(
+        command: &mut Command,
+        config: &Path,
+        folder: &Path,
+        dns: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
         command.arg("serve").arg("--config").arg(config);
-        Self { process: Process::start("meridian", &mut command, folder), dns, admin }
+        Self { process: Process::start("meridian", command, folder), dns, admin }
     }
 
     /// Waits until `/readyz` says yes; fails the test when the process ends before.
     pub(crate) fn wait_ready(&mut self) {
-        let ready = poll(PATIENCE, Duration::from_millis(10), || {
-            let ended = self.process.ended();
-            assert!(ended.is_none(), "meridian ended: {ended:?}\n{}", self.process.log());
-            http_get(self.admin, "/readyz").filter(|(status, _)| *status == 200)
+        if let Err(why) = self.ready() {
+            panic!("{why}");
+        }
+    }
+
+    /// Waits until `/readyz` says yes; the error is what the process said when it ended before, or
+    /// when it took too long.
+    pub(crate) fn ready(&mut self) -> Result<(), String> {
+        let told = poll(PATIENCE, Duration::from_millis(10), || {
+            if let Some(status) = self.process.ended() {
+                return Some(Err(format!("meridian ended: {status}\n{}", self.process.log())));
+            }
+            let is_ready = self.readyz().is_some_and(|(status, _)| status == 200);
+            is_ready.then_some(Ok(()))
         });
-        assert!(ready.is_some(), "meridian is not ready\n{}", self.process.log());
+        told.unwrap_or_else(|| Err(format!("meridian is not ready\n{}", self.process.log())))
+    }
+
+    /// Status and text of `/readyz`; `None` while nobody answers.
+    pub(crate) fn readyz(&self) -> Option<(u16, String)> {
+        http_get(self.admin, "/readyz")
     }
 
     /// A DNS client that asks this server.

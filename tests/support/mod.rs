@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file compiles all of this and uses its part.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Shown when a test fails.
 
+pub(crate) mod certificates;
 pub(crate) mod dns;
 pub(crate) mod geography;
 pub(crate) mod load;
@@ -12,7 +13,7 @@ pub(crate) mod process;
 pub(crate) mod site;
 pub(crate) mod wire;
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to start or to notice something before a test gives up on it; far
@@ -48,14 +49,23 @@ pub(crate) fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     found.unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain for {what}"))
 }
 
-/// An address on which UDP and TCP are both free.
+/// An address on which UDP and TCP are both free, and whose port nobody has on all addresses.
 pub(crate) fn free_address(ip: IpAddr) -> SocketAddr {
     let both_free = |port: &u16| {
-        let address = SocketAddr::new(ip, *port);
-        UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+        [ip, Ipv4Addr::UNSPECIFIED.into()].into_iter().all(|ip| {
+            let address = SocketAddr::new(ip, *port);
+            UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+        })
     };
     let port = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(1000).find(both_free);
     SocketAddr::new(ip, port.expect("one of a thousand ports is free"))
+}
+
+/// Two different addresses as [`free_address`] finds them.
+pub(crate) fn free_pair(ip: IpAddr) -> (SocketAddr, SocketAddr) {
+    let first = free_address(ip);
+    let others = std::iter::repeat_with(|| free_address(ip));
+    (first, others.take(1000).find(|other| *other != first).expect("a second port"))
 }
 
 /// A generator of pseudo-random numbers whose seed is printed, so that a failure can be repeated

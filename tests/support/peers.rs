@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::dns::Client;
 use super::process::Process;
-use super::wait_for;
 use super::wire::Ask;
+use super::{PATIENCE, poll, wait_for};
 
 /// Where Debian puts servers; not in the search path of every user.
 const SBIN: &str = "/usr/sbin";
@@ -23,6 +23,7 @@ fn server(name: &str) -> Command {
 /// An nginx that serves one address; `/health/ready` says ok.
 pub(crate) struct Nginx {
     address: SocketAddr,
+    servers: String,
     folder: PathBuf,
     process: Option<Process>,
 }
@@ -30,16 +31,26 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts one with its files below `folder`.
     pub(crate) fn start(folder: &Path, address: SocketAddr) -> Self {
+        let servers = format!(
+            "server {{ listen {address};\n\
+             location = /health/ready {{ return 200 '{{\"status\":\"ok\"}}'; }}\n\
+             location / {{ return 200 'served by {address}\\n'; }} }}"
+        );
+        Self::with_servers(folder, address, servers)
+    }
+
+    /// Starts one with these server blocks, of which one listens on `address`.
+    pub(crate) fn with_servers(folder: &Path, address: SocketAddr, servers: String) -> Self {
         let folder = folder.join(format!("nginx-{}-{}", address.ip(), address.port()));
         fs::create_dir_all(&folder).expect("a folder");
-        let mut nginx = Self { address, folder, process: None };
+        let mut nginx = Self { address, servers, folder, process: None };
         nginx.start_again();
         nginx
     }
 
     /// Starts it after [`Nginx::stop`].
     pub(crate) fn start_again(&mut self) {
-        let (folder, address) = (self.folder.display(), self.address);
+        let (folder, servers) = (self.folder.display(), &self.servers);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"))
             .concat();
@@ -47,17 +58,24 @@ impl Nginx {
         let text = format!(
             "daemon off; master_process off; pid {folder}/pid; error_log stderr;\n\
              events {{ worker_connections 256; }}\n\
-             http {{ access_log off; {temporary}\
-             server {{ listen {address};\n\
-             location = /health/ready {{ return 200 '{{\"status\":\"ok\"}}'; }}\n\
-             location / {{ return 200 'served by {address}\\n'; }} }} }}\n"
+             http {{ access_log off; {temporary}{servers} }}\n"
         );
         let path = self.folder.join("nginx.conf");
         fs::write(&path, text).expect("a written file");
-        let mut command = server("nginx");
-        command.arg("-p").arg(&self.folder).arg("-c").arg(&path).args(["-e", "stderr"]);
-        self.process = Some(Process::start("nginx", &mut command, &self.folder));
-        wait_for("nginx", || TcpStream::connect(self.address).ok());
+        // Started again while somebody else has its port.
+        wait_for("nginx", || {
+            let mut command = server("nginx");
+            command.arg("-p").arg(&self.folder).arg("-c").arg(&path).args(["-e", "stderr"]);
+            let mut process = Process::start("nginx", &mut command, &self.folder);
+            let accepts = poll(PATIENCE, Duration::from_millis(5), || match process.ended() {
+                Some(_) => Some(false),
+                None => TcpStream::connect(self.address).ok().map(|_| true),
+            });
+            if accepts == Some(true) && process.ended().is_none() {
+                self.process = Some(process);
+            }
+            self.process.is_some().then_some(())
+        });
     }
 
     /// Ends it as a crash would; connections are refused from now on.

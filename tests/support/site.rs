@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::free_address;
 use super::meridian::Meridian;
+use super::{PATIENCE, certificates, free_address, free_pair, poll};
 
 /// Sites made by this process, so that each has loopback addresses of its own.
 static SITES: AtomicU8 = AtomicU8::new(1);
@@ -38,7 +39,7 @@ impl Site {
         let pid = std::process::id();
         let network = [1 + (pid % 250) as u8, SITES.fetch_add(1, Ordering::Relaxed)];
         let own = IpAddr::V4(Ipv4Addr::new(127, network[0], network[1], 1));
-        let (dns, admin) = (free_address(own), free_address(own));
+        let (dns, admin) = free_pair(own);
         let site = Self { folder, network, _alone: alone, dns, admin };
         site.write("config/node.toml", &site.node(region));
         fs::create_dir_all(site.path("zones")).expect("a folder");
@@ -59,6 +60,21 @@ impl Site {
              [probe]\nallow_private = true\n\
              [admin]\nlisten = \"{admin}\"\n"
         )
+    }
+
+    /// Adds the encrypted transports and a certificate; their addresses: TLS, HTTPS, QUIC.
+    pub(crate) fn encrypt(&self, region: &str) -> [SocketAddr; 3] {
+        let [tls, https, quic] = [(); 3].map(|()| free_address(self.dns.ip()));
+        let transports = format!(
+            "workers = 2\ntls = [\"{tls}\"]\nhttps = [\"{https}\"]\nquic = [\"{quic}\"]\n\
+             certificate = {{ chain = \"tls/dns.pem\", key = \"tls/dns.key\" }}\n"
+        );
+        let node = self.node(region).replace("workers = 2\n", &transports);
+        self.write("config/node.toml", &node);
+        let (chain, key) = certificates::pem();
+        self.write("config/tls/dns.pem", &chain);
+        self.write("config/tls/dns.key", &key);
+        [tls, https, quic]
     }
 
     /// A loopback address that no other site uses; 1 is the node's own.
@@ -90,11 +106,21 @@ impl Site {
         fs::remove_file(self.path(path)).expect("a removed file");
     }
 
-    /// Starts the server and waits until it is ready.
+    /// Starts the server and waits until it is ready. Somebody else may have taken one of its ports
+    /// since they were chosen; then it is started again until they are free.
     pub(crate) fn serve(&self) -> Meridian {
-        let mut meridian = self.start();
-        meridian.wait_ready();
-        meridian
+        let mut why = String::new();
+        let served = poll(PATIENCE, Duration::from_millis(200), || {
+            let mut meridian = self.start();
+            match meridian.ready() {
+                Ok(()) => return Some(meridian),
+                Err(error) => why = error,
+            }
+            let taken = why.lines().last().is_some_and(|line| line.contains("already in use"));
+            assert!(taken, "{why}");
+            None
+        });
+        served.unwrap_or_else(|| panic!("{why}"))
     }
 
     /// Starts the server without waiting.

@@ -8,8 +8,8 @@ use meridian::clock::stopwatch;
 use meridian::dns::Transport;
 use quinn::VarInt;
 
-use crate::clients::{HERE, get, http3, in_time, post, quic_endpoint};
 use crate::certificates::NAME;
+use crate::clients::{HERE, get, http3, in_time, post, quic_endpoint};
 use crate::dns_support::{Query, ask};
 use crate::server::{Server, Settings, world};
 

@@ -136,8 +136,8 @@ fn a_connection_has_an_end_however_busy_it_is() {
     let mut server = Server::start(&Settings { life, ..Settings::default() });
     let https = server.https;
     server.runtime.block_on(in_time(async {
-        let client = http2(https, HERE).await.unwrap();
         let start = stopwatch();
+        let client = http2(https, HERE).await.unwrap();
         // Requests that were accepted are answered; those behind the end may be asked elsewhere.
         while ask_http2(&client, &www()).await.is_ok() {}
         assert!(start.elapsed() >= life);

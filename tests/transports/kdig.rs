@@ -32,7 +32,11 @@ fn kdig_understands_every_transport() {
             format!("{trust} +keepopen www.example.com AAAA big.example.com TXT"),
             &["2001:db8::1", "TLS session", "\"2 aaa"],
         ),
-        (server.https.port(), "+https www.example.com A".to_owned(), &["192.0.2.1", "HTTP session"]),
+        (
+            server.https.port(),
+            "+https www.example.com A".to_owned(),
+            &["192.0.2.1", "HTTP session"],
+        ),
         (
             server.https.port(),
             format!("{trust} +https-get big.example.com TXT"),

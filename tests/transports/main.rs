@@ -5,6 +5,7 @@
 #[path = "../dns_support/mod.rs"]
 mod dns_support;
 
+#[path = "../support/certificates.rs"]
 mod certificates;
 mod clients;
 mod equal;

@@ -47,10 +47,8 @@ fn the_client_that_is_named_decides_the_answer() {
     server.runtime.block_on(in_time(async {
         for number in 0..12 {
             let client = [203, 0, number * 20, 1];
-            let peer = Peer {
-                address: SocketAddr::from((client, 12345)),
-                transport: Transport::Tcp,
-            };
+            let peer =
+                Peer { address: SocketAddr::from((client, 12345)), transport: Transport::Tcp };
             let mut expected = vec![0; 65535];
             let given = answer(&world, &query, peer, 7, &mut expected).reply;
             let Reply::Length(length) = given else { panic!("no reply") };
@@ -85,8 +83,10 @@ fn only_listed_peers_may_name_a_client_and_they_must() {
         let mut stream = tcp(address, PROXY).await.unwrap();
         stream.write_all(&local).await.unwrap();
         ask_stream(&mut stream, &www).await.unwrap();
+        drop(stream);
         let mut stream = tcp(address, HERE).await.unwrap();
         ask_stream(&mut stream, &www).await.unwrap();
+        drop(stream);
         // Whoever else sends one asks something that is no DNS.
         let mut stream = tcp(address, HERE).await.unwrap();
         let both = [header([203, 0, 0, 1]), framed(&www)].concat();

@@ -187,8 +187,8 @@ fn a_connection_has_an_end_however_busy_it_is() {
     let mut server = Server::start(&Settings { life, ..Settings::default() });
     let address = server.quic;
     server.runtime.block_on(in_time(async {
-        let connection = quic(address, HERE).await.unwrap();
         let start = stopwatch();
+        let connection = quic(address, HERE).await.unwrap();
         while ask_quic(&connection, &www()).await.is_ok() {}
         assert!(start.elapsed() >= life);
         let ConnectionError::ApplicationClosed(close) = connection.closed().await else {

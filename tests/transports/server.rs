@@ -63,12 +63,19 @@ impl Server {
         });
         let snapshot = Arc::new(ArcSwap::from_pointee(world));
         let any = ["127.0.0.1:0".parse().unwrap()];
-        let udp = UdpSockets::bind(&any, 1).unwrap();
-        let tcp = StreamSockets::tcp(udp.addresses()).unwrap();
+        // The port that one protocol was given may be taken for the other.
+        let both = || {
+            let udp = UdpSockets::bind(&any, 1).unwrap();
+            StreamSockets::tcp(udp.addresses()).ok().map(|tcp| (udp, tcp))
+        };
+        let (udp, tcp) = (0..100).find_map(|_| both()).unwrap();
         let tls = StreamSockets::tls(&any).unwrap();
-        let https = StreamSockets::https(&any).unwrap();
         let quic = QuicSockets::quic(&any).unwrap();
-        let http3 = QuicSockets::http3(https.addresses()).unwrap();
+        let both = || {
+            let https = StreamSockets::https(&any).unwrap();
+            QuicSockets::http3(https.addresses()).ok().map(|http3| (https, http3))
+        };
+        let (https, http3) = (0..100).find_map(|_| both()).unwrap();
         let streams = [udp.addresses()[0], tls.addresses()[0], https.addresses()[0]];
         let addresses = (streams, quic.addresses()[0]);
         let limits = Limits { clients: settings.clients, life: settings.life };
@@ -76,7 +83,8 @@ impl Server {
         let streams =
             [tcp, tls, https].map(|sockets| sockets.serve(limits, &snapshot, &counters).unwrap());
         let udp = udp.serve(&snapshot, &counters).unwrap();
-        let quic = [quic, http3].map(|sockets| sockets.serve(limits, &snapshot, &counters).unwrap());
+        let quic =
+            [quic, http3].map(|sockets| sockets.serve(limits, &snapshot, &counters).unwrap());
         let running = Some((udp, streams.into(), quic.into()));
         drop(inside);
         let ([udp, tls, https], quic) = addresses;

@@ -126,8 +126,8 @@ fn whoever_is_slow_is_closed() {
 fn a_connection_has_an_end_however_busy_it_is() {
     let life = Duration::from_millis(300);
     let mut server = Server::start(&Settings { life, ..Settings::default() });
-    let mut client = connect(&server);
     let start = stopwatch();
+    let mut client = connect(&server);
     // What is asked is answered; the end comes between two queries.
     let ended = loop {
         if client.write_all(&framed(&www())).is_err() || read_reply(&mut client).is_err() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use hickory_proto::op::ResponseCode;
 use serde::Serialize;
 
 use super::question::Question;
@@ -126,7 +127,7 @@ impl Report {
             rtype: question.rtype(),
             client: question.client,
             resolver: question.resolver,
-            rcode: message.metadata.response_code.to_string(),
+            rcode: mnemonic(message.metadata.response_code),
             answers: answers.collect(),
             scope: facts.scope,
             holds_for: (facts.scope > 0).then(|| Prefix::holding(located, facts.scope).to_string()),
@@ -137,6 +138,17 @@ impl Report {
     /// Whether there is an answer at all, as opposed to an error or no data.
     pub(super) fn is_answered(&self) -> bool {
         !self.answers.is_empty()
+    }
+}
+
+/// A response code as dig and the RFCs write it.
+pub(super) fn mnemonic(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::NoError => "NOERROR".to_owned(),
+        ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -309,8 +321,7 @@ fn ttl_reason(contest: &Contest, decision: &Decision, view: &crate::steering::Vi
     match decision.first_change {
         Some(id) => {
             let address = &view.fleet.endpoint(id).address;
-            let change = view.health.get(id.0 as usize).and_then(|health| health.earliest_change);
-            let change = change.unwrap_or_default();
+            let change = contest.earliest_change(id, view).unwrap_or_default();
             let bound = if change < range.min { ", but not below ttl.min" } else { "" };
             format!("{address} could change in {change:?}{bound}")
         }
@@ -351,7 +362,11 @@ impl fmt::Display for Report {
         }
         match &self.steering {
             Some(steps) => steps.fmt(f),
-            None => write!(f, "static    no service steers this answer"),
+            None => f.write_str(match self.rcode.as_str() {
+                "REFUSED" => "zone      no zone of this node holds the name",
+                "SERVFAIL" => "zone      its files have mistakes, `meridian check` shows them",
+                _ => "static    no service steers this answer",
+            }),
         }
     }
 }
@@ -373,7 +388,7 @@ impl fmt::Display for Steps {
         }
         for step in &self.ranking {
             let tiers: Vec<String> = step.tiers.iter().map(|tier| tier.join(" = ")).collect();
-            let said = if step.spoke { tiers.join(" > ") } else { "no opinion".to_owned() };
+            let said = if step.spoke { tiers.join(" > ") } else { "nothing to add".to_owned() };
             writeln!(f, "{:<9} {said}", step.method)?;
         }
         writeln!(f, "outcome   {}", self.outcome)?;

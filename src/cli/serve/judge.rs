@@ -1,12 +1,13 @@
 //! The task that owns the publisher: takes in events, publishes snapshots, keeps health on disk.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::interval_at;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::state::{SAVE_EVERY, Saver};
 use crate::clock;
@@ -63,48 +64,63 @@ impl Judge {
     /// Works until `stop`, then saves health a last time.
     pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
         let mut save = interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        // Without monitors there is no round to wait for.
+        self.spared(Self::publish);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(result) = inbox.results.recv() => {
-                    self.probed(result);
+                    self.spared(|judge| judge.probed(result));
                     // A burst makes one snapshot; the channel's bound bounds the burst.
                     while let Ok(result) = inbox.results.try_recv() {
-                        self.probed(result);
+                        self.spared(|judge| judge.probed(result));
                     }
-                    self.publish();
+                    self.spared(Self::publish);
                 }
                 Ok(()) = inbox.hosts.changed() => {
                     let hosts = inbox.hosts.borrow_and_update().clone();
-                    self.publisher.apply(Event::Hosts(hosts), clock::now());
-                    self.publish();
+                    self.spared(|judge| {
+                        judge.publisher.apply(Event::Hosts(hosts), clock::now());
+                        judge.publish();
+                    });
                 }
-                Some((loaded, done)) = inbox.reloads.recv() => {
-                    self.publisher.apply(Event::Reload(loaded), clock::now());
-                    self.publish();
-                    self.announce();
+                Some((loaded, done)) = inbox.reloads.recv() => self.spared(|judge| {
+                    judge.publisher.apply(Event::Reload(loaded), clock::now());
+                    judge.publish();
+                    judge.announce();
                     // Whoever waits may have given up.
                     let _ = done.send(());
-                }
+                }),
                 _ = save.tick() => self.save().await,
             }
         }
         self.save().await;
     }
 
+    /// Does a piece of work; a panic costs that piece at most, and health goes on to be judged.
+    fn spared(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            error!("the judge of health goes on after a panic");
+        }
+    }
+
     fn probed(&mut self, result: ProbeResult) {
         let model = self.publisher.loaded().model.clone();
-        let ProbeResult { endpoint, monitor, generation, outcome, took, .. } = result;
+        let ProbeResult { endpoint, monitor, generation, outcome, took, waited } = result;
         if generation != self.publisher.model_generation() {
             return;
         }
-        let name = model.fleet.monitor(monitor).name.as_str();
+        let definition = model.fleet.monitor(monitor);
+        let name = definition.name.as_str();
         let word = if outcome.is_success() { "ok" } else { "failed" };
         let durations = &self.metrics.probe_duration;
         durations.with_label_values(&[name, word]).observe(took.as_secs_f64());
         if let Outcome::Failure { kind, .. } = &outcome {
             self.metrics.probe_failures.with_label_values(&[name, kind.as_str()]).inc();
         }
+        // The counter is there from the first probe on, so that alerts find it.
+        let late = self.metrics.probe_late.with_label_values(&[name]);
+        late.inc_by(u64::from(waited > definition.interval));
         let event = Event::Probe { generation, endpoint, monitor, outcome };
         if let Some(flip) = self.publisher.apply(event, clock::now()) {
             self.flipped(&flip);

@@ -1,5 +1,6 @@
 //! The DNS listeners: opened first, served later, drained at the end.
 
+use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -33,20 +34,19 @@ impl Listeners {
     /// # Errors
     /// Which address cannot be listened on, and why.
     pub(super) fn open(dns: &Dns) -> Result<Self, String> {
-        let text = |error: std::io::Error| error.to_string();
-        let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(text)?;
+        let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(with_hint)?;
         // Where the system chose the port, TCP takes the one that UDP got.
-        let mut streams = vec![StreamSockets::tcp(udp.addresses()).map_err(text)?];
+        let mut streams = vec![StreamSockets::tcp(udp.addresses()).map_err(with_hint)?];
         if !dns.transports.tls.is_empty() {
-            streams.push(StreamSockets::tls(&dns.transports.tls).map_err(text)?);
+            streams.push(StreamSockets::tls(&dns.transports.tls).map_err(with_hint)?);
         }
         let mut quic = Vec::new();
         if !dns.transports.quic.is_empty() {
-            quic.push(QuicSockets::quic(&dns.transports.quic).map_err(text)?);
+            quic.push(QuicSockets::quic(&dns.transports.quic).map_err(with_hint)?);
         }
         if !dns.transports.https.is_empty() {
-            let https = StreamSockets::https(&dns.transports.https).map_err(text)?;
-            quic.push(QuicSockets::http3(https.addresses()).map_err(text)?);
+            let https = StreamSockets::https(&dns.transports.https).map_err(with_hint)?;
+            quic.push(QuicSockets::http3(https.addresses()).map_err(with_hint)?);
             streams.push(https);
         }
         let limits = Limits { clients: dns.tcp_clients, life: Limits::LIFE };
@@ -101,5 +101,44 @@ impl Servers {
         ends.join_all().await;
         // A panic of the worker threads was caught and counted where it happened.
         let _ = udp.await;
+    }
+}
+
+/// `what` for a failure to listen of this kind, with what can be done about it.
+pub(super) fn not_bound(kind: io::ErrorKind, what: String) -> String {
+    let hint = match kind {
+        io::ErrorKind::AddrInUse => "another process listens there, perhaps this one's twin",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+        _ => return what,
+    };
+    format!("{what} ({hint})")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` calls takes values")]
+fn with_hint(error: io::Error) -> String {
+    not_bound(error.kind(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_to_listen_say_what_can_be_done() {
+        for (kind, hint) in [
+            (io::ErrorKind::AddrInUse, " (another process listens there, perhaps this one's twin)"),
+            (
+                io::ErrorKind::PermissionDenied,
+                " (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)",
+            ),
+            (io::ErrorKind::AddrNotAvailable, " (no interface of this machine has this address)"),
+            (io::ErrorKind::OutOfMemory, ""),
+        ] {
+            let text = with_hint(io::Error::new(kind, "cannot listen on `x`"));
+            assert_eq!(text, format!("cannot listen on `x`{hint}"));
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! One running node: its tasks, and how they start and end together.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -13,21 +11,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::judge::{Inbox, Judge, Outbox, Reload};
-use super::listeners::{Listeners, Servers};
-use super::probes::Probes;
+use super::judge::Reload;
+use super::listeners::{Listeners, Servers, not_bound};
 use super::state::Saver;
-use crate::admin::{self, Admin};
+use super::tasks::Tasks;
+use crate::admin::{self, Admin, Phase};
 use crate::cli::watch::Watch;
 use crate::clock;
+use crate::config;
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::dns::Counters;
 use crate::metrics::Metrics;
-use crate::model::{Model, Node};
+use crate::model::Node;
 use crate::snapshot::{Loaded, Publisher, load};
 
-/// Probe results waiting for the judge. A full queue slows the probes down; nothing piles up.
-const RESULTS_MAX: usize = 1024;
 /// The first answer waits for the first probe round, but no longer than this.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(5);
 /// Scrapes under way get this long to end.
@@ -43,7 +40,7 @@ pub(super) async fn serve(dir: &Path, loaded: Loaded, metrics: Arc<Metrics>) -> 
     let (watch, unwatched) =
         Watch::new(&watched(dir, &loaded)).map_err(|e| cannot("catch SIGHUP", &e))?;
     if let Some(error) = unwatched {
-        warn!(%error, "files are not watched; send SIGHUP to reload");
+        warn!(%error, "the kernel does not tell of changes; files are looked at now and then");
     }
     log_findings(&loaded.diagnostics);
 
@@ -56,13 +53,13 @@ pub(super) async fn serve(dir: &Path, loaded: Loaded, metrics: Arc<Metrics>) -> 
     let snapshot = publisher.shared();
     let (services, regions) = publisher.labels();
     let counters = Arc::new(Counters::new(services, regions));
-    let ready = Arc::new(AtomicBool::new(false));
+    let (phase, told) = watch::channel(Phase::Starting);
     let stop = CancellationToken::new();
     let admin = Admin {
         snapshot: snapshot.clone(),
         counters: listeners.as_ref().map(|_| counters.clone()),
         metrics: metrics.clone(),
-        ready: ready.clone(),
+        phase: told,
     };
     let admin = admin_listener
         .map(|listener| tokio::spawn(admin::serve(listener, admin, stop.child_token())));
@@ -70,26 +67,25 @@ pub(super) async fn serve(dir: &Path, loaded: Loaded, metrics: Arc<Metrics>) -> 
     let (reloads, reload_inbox) = mpsc::channel(1);
     let current = publisher.loaded().clone();
     let mut tasks = Tasks::start(publisher, saver, &metrics, reload_inbox, &model, &stop)?;
-    if model.node.probe.is_some() {
-        // The error is that the judge is gone, which is told where it is joined.
-        let judged = tasks.judged.wait_for(|judged| *judged);
-        let _ = tokio::time::timeout(FIRST_ROUND_MAX, judged).await;
-    }
+    let stopped = model.node.probe.is_some() && !first_round(&mut tasks, &mut signals).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters)).transpose()?;
-    ready.store(true, Ordering::Relaxed);
-    tell_systemd(sd_notify::NotifyState::Ready);
-    info!(
-        node = model.node.name,
-        region = model.fleet.region(model.node.region).name,
-        zones = model.zones.len(),
-        dns = ?servers.as_ref().map(Servers::addresses).unwrap_or_default(),
-        "serving"
-    );
-    reload_until_stopped(dir, current, watch, &mut signals, &reloads, &metrics).await;
+    if !stopped {
+        phase.send_replace(Phase::Serving);
+        tell_systemd(sd_notify::NotifyState::Ready);
+        info!(
+            node = model.node.name,
+            region = model.fleet.region(model.node.region).name,
+            zones = model.zones.len(),
+            dns = ?servers.as_ref().map(Servers::addresses).unwrap_or_default(),
+            "serving"
+        );
+        let reloader = Reloader { dir, started: &model.node, reloads, metrics: &metrics };
+        reloader.run(current, watch, &mut signals, &mut tasks, &phase).await;
+    }
 
     info!("stopping: answering what has arrived");
     tell_systemd(sd_notify::NotifyState::Stopping);
-    ready.store(false, Ordering::Relaxed);
+    phase.send_replace(Phase::Stopping);
     if let Some(servers) = servers {
         servers.shutdown().await;
     }
@@ -125,111 +121,99 @@ impl Signals {
     }
 }
 
-/// The judge and what feeds it.
-struct Tasks {
-    judge: tokio::task::JoinHandle<()>,
-    probes: Probes,
-    judged: watch::Receiver<bool>,
-}
-
-impl Tasks {
-    fn start(
-        publisher: Publisher,
-        saver: Saver,
-        metrics: &Arc<Metrics>,
-        reloads: mpsc::Receiver<Reload>,
-        model: &Model,
-        stop: &CancellationToken,
-    ) -> Result<Self, String> {
-        let (results_in, results) = mpsc::channel(RESULTS_MAX);
-        let (targets, targets_out) = watch::channel(Arc::default());
-        let (names, names_out) = watch::channel(BTreeSet::new());
-        let (judged, judged_out) = watch::channel(false);
-        let outbox = Outbox { targets, names, judged };
-        let judge = Judge::new(publisher, saver, metrics.clone(), outbox);
-        let (hosts, mut probes) = Probes::resolve(names_out, stop);
-        if model.node.probe.is_some() {
-            probes.probe(targets_out, results_in, hosts.clone(), stop)?;
-        }
-        let judge = tokio::spawn(judge.run(Inbox { results, hosts, reloads }, stop.child_token()));
-        Ok(Self { judge, probes, judged: judged_out })
-    }
-
-    async fn join(self) {
-        self.probes.join().await;
-        if let Err(error) = self.judge.await {
-            error!(%error, "the judge of health ended badly");
-        }
-    }
-}
-
 async fn open_admin(node: &Node) -> Result<Option<TcpListener>, String> {
     let Some(admin) = &node.admin else { return Ok(None) };
     let listener = TcpListener::bind(admin.listen).await;
-    let what = format!("listen on {} for the admin listener", admin.listen);
-    listener.map(Some).map_err(|error| cannot(&what, &error))
+    let what = format!("listen on `{}` (admin)", admin.listen);
+    listener.map(Some).map_err(|error| not_bound(error.kind(), cannot(&what, &error)))
 }
 
-/// Reads the files again whenever there is reason to, until a signal ends the process.
-async fn reload_until_stopped(
-    dir: &Path,
-    mut current: Arc<Loaded>,
-    mut watch: Watch,
-    signals: &mut Signals,
-    reloads: &mpsc::Sender<Reload>,
-    metrics: &Metrics,
-) {
-    let started = current.model.clone();
-    loop {
-        tokio::select! {
-            () = signals.received() => return,
-            () = watch.changed() => {}
-        }
-        let word = match reload(dir, &started, current.clone(), reloads).await {
-            Some(loaded) => {
-                if let Err(error) = watch.follow(&watched(dir, &loaded)) {
-                    warn!(%error, "a new folder is not watched; send SIGHUP to reload");
-                }
-                let broken = loaded.diagnostics.has_errors();
-                current = loaded;
-                if broken { "partial" } else { "ok" }
-            }
-            None => "refused",
-        };
-        metrics.reloads.with_label_values(&[word]).inc();
+/// Waits for the first probe round, though not for ever; `false`: a signal came before.
+async fn first_round(tasks: &mut Tasks, signals: &mut Signals) -> bool {
+    tokio::select! {
+        () = signals.received() => false,
+        _ = tokio::time::timeout(FIRST_ROUND_MAX, tasks.judged()) => true,
     }
 }
 
-/// Reads the files and, if they are right, waits until they are served. `None`: they are not, and
-/// what was served before serves on.
-async fn reload(
-    dir: &Path,
-    started: &Model,
-    current: Arc<Loaded>,
-    reloads: &mpsc::Sender<Reload>,
-) -> Option<Arc<Loaded>> {
-    let begun = clock::stopwatch();
-    let dir = dir.to_owned();
-    let read = tokio::task::spawn_blocking(move || load(&dir, Some(&current))).await;
-    let loaded = match read {
-        Ok(Ok(loaded)) => Arc::new(loaded),
-        Ok(Err(diagnostics)) => {
-            log_findings(&diagnostics);
-            error!("reload refused; what was served before serves on");
-            return None;
+/// Reads the files anew.
+struct Reloader<'a> {
+    dir: &'a Path,
+    /// What the process was started with, which holds for listeners until it ends.
+    started: &'a Node,
+    reloads: mpsc::Sender<Reload>,
+    metrics: &'a Metrics,
+}
+
+impl Reloader<'_> {
+    /// Reads the files again whenever there is reason to, until a signal ends the process.
+    async fn run(
+        &self,
+        mut current: Arc<Loaded>,
+        mut watch: Watch,
+        signals: &mut Signals,
+        tasks: &mut Tasks,
+        phase: &watch::Sender<Phase>,
+    ) {
+        loop {
+            tokio::select! {
+                () = signals.received() => return,
+                task = tasks.ended() => {
+                    phase.send_replace(Phase::Crippled(task));
+                    continue;
+                }
+                () = watch.changed() => {}
+            }
+            let (word, mut paths) = match self.reload(current.clone()).await {
+                Ok(loaded) => {
+                    current = loaded;
+                    (if current.diagnostics.has_errors() { "partial" } else { "ok" }, Vec::new())
+                }
+                Err(read) => ("refused", read),
+            };
+            paths.extend(watched(self.dir, &current));
+            if let Err(error) = watch.follow(&paths) {
+                warn!(%error, "the kernel does not tell of changes in a folder");
+            }
+            self.metrics.reloads.with_label_values(&[word]).inc();
         }
-        Err(error) => {
-            error!(%error, "reload failed; what was served before serves on");
-            return None;
+    }
+
+    /// Reads the files and, if they are right, waits until they are served. Else what was served
+    /// before serves on, and the error is the files that were read: what is wrong may be mended in
+    /// one that was not read before.
+    async fn reload(&self, current: Arc<Loaded>) -> Result<Arc<Loaded>, Vec<PathBuf>> {
+        let begun = clock::stopwatch();
+        let dir = self.dir.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            load(&dir, Some(&current)).map_err(|diagnostics| {
+                let config::Loaded { files, folders, .. } = config::load(&dir);
+                (diagnostics, [files, folders].concat())
+            })
+        });
+        let loaded = match read.await {
+            Ok(Ok(loaded)) => Arc::new(loaded),
+            Ok(Err((diagnostics, files))) => {
+                log_findings(&diagnostics);
+                error!("reload refused; what was served before serves on");
+                return Err(files);
+            }
+            Err(error) => {
+                error!(%error, "reload failed; what was served before serves on");
+                return Err(Vec::new());
+            }
+        };
+        log_findings(&loaded.diagnostics);
+        warn_of_restart(self.started, &loaded.model.node);
+        let (done, served) = oneshot::channel();
+        let sent = self.reloads.send((loaded.clone(), done)).await;
+        if sent.is_err() || served.await.is_err() {
+            error!("reload failed: the judge of health did not take it");
+            return Err(Vec::new());
         }
-    };
-    log_findings(&loaded.diagnostics);
-    warn_of_restart(&started.node, &loaded.model.node);
-    let (done, served) = oneshot::channel();
-    reloads.send((loaded.clone(), done)).await.ok()?;
-    served.await.ok()?;
-    info!(zones = loaded.zones.len(), took = ?begun.elapsed(), "reloaded");
-    Some(loaded)
+        info!(zones = loaded.zones.len(), took = ?begun.elapsed(), "reloaded");
+        Ok(loaded)
+    }
 }
 
 /// The files and folders whose changes are reason to reload.
@@ -241,9 +225,9 @@ fn watched(dir: &Path, loaded: &Loaded) -> Vec<PathBuf> {
 /// Says which changed settings need a restart; until then the old ones hold.
 fn warn_of_restart(old: &Node, new: &Node) {
     let listen = |node: &Node| {
-        node.dns.as_ref().map(|dns| {
-            (dns.listen.clone(), dns.transports.listen(), dns.workers, dns.tcp_clients)
-        })
+        node.dns
+            .as_ref()
+            .map(|dns| (dns.listen.clone(), dns.transports.listen(), dns.workers, dns.tcp_clients))
     };
     let admin = |node: &Node| node.admin.as_ref().map(|admin| admin.listen);
     let log = |node: &Node| (node.log.format, node.log.level.clone());

@@ -17,7 +17,7 @@ use crate::probe::{
 
 /// The tasks of the role.
 pub(super) struct Probes {
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
 }
 
 impl Probes {
@@ -42,7 +42,7 @@ impl Probes {
             }
         };
         let (hosts, task) = keep_resolved(names, look_up, clock::now, stop.clone());
-        (hosts, Self { tasks: vec![task] })
+        (hosts, Self { tasks: vec![("resolver of hostnames", task)] })
     }
 
     /// Starts to probe `targets`.
@@ -67,16 +67,12 @@ impl Probes {
         };
         let random = fastrand::Rng::new();
         let task = Scheduler::spawn(targets, results, check, clock::now, random, stop.clone());
-        self.tasks.push(task);
+        self.tasks.push(("scheduler of probes", task));
         Ok(())
     }
 
-    /// Waits for the tasks, which end with the token they were started with.
-    pub(super) async fn join(self) {
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                error!(%error, "a probing task ended badly");
-            }
-        }
+    /// The tasks by name; they end with the token they were started with.
+    pub(super) fn into_tasks(self) -> Vec<(&'static str, JoinHandle<()>)> {
+        self.tasks
     }
 }

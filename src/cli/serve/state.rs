@@ -17,6 +17,9 @@ pub(super) const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// While nothing flips health is saved once in so many turns, so that its age stays true.
 const IDLE_TURNS: u32 = 60;
 
+/// After a failure it is tried again in so many turns.
+const RETRY_TURNS: u32 = 5;
+
 /// Saves health when it changed, and says once when that fails.
 pub(super) struct Saver {
     store: Arc<HealthStore>,
@@ -34,12 +37,19 @@ impl Saver {
 
     /// The health to start from: what was saved, or nothing.
     pub(super) fn restore(&self, fleet: &Fleet, now: Tick) -> HealthTable {
+        let unix_now = clock::unix_seconds();
         match self.store.load() {
-            Ok(Some(saved)) => {
-                let path = self.store.path().display();
-                info!(file = %path, endpoints = saved.len(), "starting from the health last known");
-                HealthTable::restore(fleet, &saved, now, clock::unix_seconds())
-            }
+            Ok(Some(saved)) => match saved.age(unix_now) {
+                Ok(age) => {
+                    let (file, verdicts) = (self.store.path().display(), saved.len());
+                    info!(%file, verdicts, ?age, "starting from the health last known");
+                    HealthTable::restore(fleet, &saved, now, unix_now)
+                }
+                Err(why) => {
+                    info!(why, "saved health is not used; probes judge anew");
+                    HealthTable::new(fleet, now)
+                }
+            },
             Ok(None) => HealthTable::new(fleet, now),
             Err(error) => {
                 warn!(%error, "saved health is ignored; probes judge anew");
@@ -80,5 +90,8 @@ impl Saver {
             }
         }
         self.failing = failure.is_some();
+        if self.failing {
+            self.idle_turns = IDLE_TURNS - RETRY_TURNS;
+        }
     }
 }

@@ -73,9 +73,13 @@ impl FleetDraft {
 
     /// The regions in which a pool has endpoints.
     pub(in crate::config) fn regions_of(&self, pool: &Pool) -> BTreeSet<RegionId> {
+        self.endpoints_of(pool).iter().map(|endpoint| endpoint.region).collect()
+    }
+
+    /// The endpoints of a pool.
+    pub(in crate::config) fn endpoints_of(&self, pool: &Pool) -> &[Endpoint] {
         let range = pool.endpoints.start as usize..pool.endpoints.end as usize;
-        let endpoints = self.endpoints.get(range).unwrap_or_default();
-        endpoints.iter().map(|endpoint| endpoint.region).collect()
+        self.endpoints.get(range).unwrap_or_default()
     }
 }
 

@@ -200,6 +200,9 @@ fn certificate_keys(section: &mut Section<'_>, table: &MonitorTable, scheme: Sch
 /// Path and query of a request (RFC 9112 section 3.2.1).
 fn path(text: &str) -> Result<String, Fault> {
     let fault = Fault::new(format!("`{text}` is not a path"));
+    if text.contains("://") {
+        return Err(fault.hint("write what follows the host; that is in `host` and `port`"));
+    }
     if !text.starts_with('/') {
         return Err(fault.hint(format!("write `/{}`", text.trim_start())));
     }
@@ -284,7 +287,9 @@ fn header_value(name: &str, value: &TextOr<EnvTable>) -> Result<String, Fault> {
             .hint("write { env = \"NAME\" } and set that variable for the process"));
         }
         TextOr::Text(text) => text.clone(),
-        TextOr::Table(EnvTable { env: None }) => return Err(Fault::new("`env` is missing")),
+        TextOr::Table(EnvTable { env: None }) => {
+            return Err(Fault::new("`env` is missing").hint("write { env = \"NAME\" }"));
+        }
         TextOr::Table(EnvTable { env: Some(variable) }) => {
             let variable = variable.get_ref();
             std::env::var(variable).map_err(|_| {
@@ -332,7 +337,7 @@ fn regex(text: &str) -> Result<Regex, Fault> {
         let error = error.to_string();
         let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
         let why = last.chars().next().map_or_else(String::new, |c| c.to_lowercase().to_string())
-            + last.get(1..).unwrap_or_default();
+            + last.get(1..).unwrap_or_default().trim_end_matches('.');
         Fault::new(format!("`expect_body` is not a regular expression: {why}"))
     })
 }

@@ -43,11 +43,17 @@ pub(super) fn resolve(
         let mut network = network(&mut section, name.get_ref(), table, regions, &mut claims);
         if let Some(field) = &table.file {
             let place = folder.join(field.get_ref());
-            let source = files
-                .read(&place)
-                .map_err(|error| Fault::new(format!("`{}` {}", place.shown, error.what)));
-            if let Some(source) = section.read("file", field.span(), source) {
-                lines(&mut section, &source, &mut network, &mut claims);
+            match files.read(&place) {
+                Ok(source) => {
+                    section.written("file", field.span());
+                    lines(&mut section, &source, &mut network, &mut claims);
+                }
+                // Of text that is none the place in it is known.
+                Err(error) if error.at.line > 0 => section.found(error),
+                Err(error) => {
+                    let fault = Fault::new(format!("`{}` {}", place.shown, error.what));
+                    section.error(field.span(), fault);
+                }
             }
         }
         // Listed in the file as well is no mistake, only once too often.
@@ -124,8 +130,7 @@ fn lines(section: &mut Section<'_>, source: &Source, network: &mut Network, clai
             Ok(read) => network.prefixes.push(read),
             Err(Fault { what, hint }) => {
                 let at = source.locate(start..start + text.len());
-                section.sheet.mistakes += 1;
-                section.sheet.findings.push(Diagnostic { hint, ..Diagnostic::error(at, what) });
+                section.found(Diagnostic::error(at, what).or_hint(hint));
                 mistakes += 1;
                 if mistakes == FILE_MISTAKES_MAX {
                     return;

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::transports::transports;
 use crate::config::defaults as d;
-use crate::config::files::{Files, Place, reason};
+use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
@@ -17,6 +17,7 @@ use crate::config::spec::{
 use crate::config::value::{
     Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
 };
+use crate::diagnostic::reason;
 use crate::model::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId};
 use crate::prefix::Prefix;
 
@@ -62,7 +63,7 @@ pub(in crate::config) fn resolve(
         let words = [("embedded", ())];
         section.value("engine", &cluster.get_ref().0.engine, d::ENGINE, word("engine", &words));
     }
-    let admin = spec.admin.as_ref().map(|table| admin(&mut top, table));
+    let admin = spec.admin.as_ref().map(|table| admin(&mut top, table, dns.as_ref()));
     let log = log(&mut top, spec.log.as_ref());
     let idle = dns.is_none() && probe.is_none() && admin.is_none();
     if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {
@@ -246,10 +247,22 @@ fn probe(top: &mut Section<'_>, table: &Spanned<Table<ProbeTable>>) -> Probe {
     Probe { max_in_flight, allow_private, deny }
 }
 
-fn admin(top: &mut Section<'_>, table: &Spanned<Table<AdminTable>>) -> Admin {
+fn admin(top: &mut Section<'_>, table: &Spanned<Table<AdminTable>>, dns: Option<&Dns>) -> Admin {
     let mut section = top.inside("admin", table.span());
+    let taken = |own: SocketAddr| {
+        let same = |other: &&SocketAddr| {
+            other.port() == own.port()
+                && other.is_ipv4() == own.is_ipv4()
+                && (other.ip() == own.ip() || other.ip().is_unspecified())
+        };
+        dns.and_then(|dns| dns.listen.iter().find(same))
+    };
     let read = |text: &String| -> Result<SocketAddr, Fault> {
         let read = listener(text, 8_053)?;
+        if let Some(other) = taken(read) {
+            return Err(Fault::new(format!("`{text}` is taken by `{other}` of [dns]"))
+                .hint("DNS listens on TCP as well; write another port"));
+        }
         if read.ip().is_loopback() {
             return Ok(read);
         }

@@ -12,7 +12,7 @@ use crate::config::sheet::Section;
 use crate::config::spec::{AllDownTable, DurationText, ServiceTable, TextOr, TtlTable};
 use crate::config::value::{Fault, duration_in, hostname, ip, whole_in, word, written};
 use crate::diagnostic::Location;
-use crate::model::{AllDown, Fence, Method, PoolId, RegionId, Service, TtlRange};
+use crate::model::{Address, AllDown, Fence, Method, PoolId, RegionId, Service, TtlRange};
 use crate::name::Name;
 use crate::place::Continent;
 
@@ -37,6 +37,7 @@ pub(super) fn resolve(
     fleet: &FleetDraft,
 ) -> Service {
     let pools = pools(section, table, names);
+    own_endpoint(section, table, &identity, &pools, fleet);
     let policy = policy(section, table, names);
     for (item, method) in &policy {
         strict(section, (item, method), &pools, fleet);
@@ -79,6 +80,27 @@ fn pools(section: &mut Section<'_>, table: &ServiceTable, names: &FleetNames) ->
     let one = section.optional("pool", table.pool.as_ref(), |text| names.pools.find(text));
     let many = section.list("pools", &table.pools, |text| names.pools.find(text));
     one.flatten().into_iter().chain(many).collect()
+}
+
+/// Refuses an endpoint that is the service itself: its addresses would be its own answers.
+fn own_endpoint(
+    section: &mut Section<'_>,
+    table: &ServiceTable,
+    identity: &Identity,
+    pools: &[PoolId],
+    fleet: &FleetDraft,
+) {
+    let known = pools.iter().filter_map(|id| fleet.pools.get(usize::from(id.0))?.as_ref());
+    let itself = Address::Host(identity.owner.clone());
+    for pool in known {
+        if fleet.endpoints_of(pool).iter().any(|endpoint| endpoint.address == itself) {
+            let at = table.pool.as_ref().map(Spanned::span);
+            let at = at.or(table.pools.as_ref().map(Spanned::span)).unwrap_or_default();
+            let (pool, owner) = (&pool.name, &identity.owner);
+            let fault = Fault::new(format!("pool `{pool}` has the endpoint `{owner}`"));
+            section.error(at, fault.hint("that is this service itself; name its servers there"));
+        }
+    }
 }
 
 /// The methods, each with its place.
@@ -268,8 +290,12 @@ fn all_down(section: &mut Section<'_>, table: &ServiceTable, identity: &Identity
             let mut inside = section.inside("all_down", field.span());
             return inside.read("cname", target.span(), read).unwrap_or(d::ALL_DOWN.value);
         }
-        TextOr::Table(_) => Err(Fault::new("`all_down` needs either `address` or `cname`")
-            .hint("{ address = [\"192.0.2.99\"] } or { cname = \"status.example.net.\" }")),
+        TextOr::Table(_) => {
+            let fault = Fault::new("`all_down` needs either `address` or `cname`")
+                .hint("{ address = [\"192.0.2.99\"] } or { cname = \"status.example.net.\" }");
+            section.inside("all_down", field.span()).lacks("address", fault);
+            return d::ALL_DOWN.value;
+        }
     };
     section.read("all_down", field.span(), read).unwrap_or(d::ALL_DOWN.value)
 }

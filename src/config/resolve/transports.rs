@@ -6,10 +6,11 @@ use std::ops::Range;
 use toml::Spanned;
 
 use crate::clock;
-use crate::config::files::{Files, Place, reason};
+use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{CertificateTable, DnsTable, List, Table};
 use crate::config::value::{Fault, listener, prefix};
+use crate::diagnostic::reason;
 use crate::model::Transports;
 use crate::tls::{Certificate, CertificateError, day};
 
@@ -24,7 +25,8 @@ pub(super) fn transports(
     folder: &Place,
     files: &mut Files,
 ) -> Transports {
-    let lists = [("tls", &table.tls, 853), ("quic", &table.quic, 853), ("https", &table.https, 443)];
+    let lists =
+        [("tls", &table.tls, 853), ("quic", &table.quic, 853), ("https", &table.https, 443)];
     let [tls, quic, https] = lists.map(|(key, list, port)| {
         let fault = Fault::new(format!("`{key}` is empty")).hint("leave it out to serve none");
         section.not_empty(list, fault);

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::path::Path;
 
 use super::fleet::{FleetDraft, FleetNames};
 use super::service::{self, Identity};
 use crate::config::document;
 use crate::config::effective::Effective;
-use crate::config::files::{Files, Place, reason};
+use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{ServiceTable, ZoneFile};
 use crate::config::unsupported::ZONE;
 use crate::config::value::Fault;
-use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest, reason};
 use crate::model::{PoolId, Service, ZoneFiles};
 use crate::name::Name;
 
@@ -69,6 +70,7 @@ pub(in crate::config) fn resolve(
             });
         }
     }
+    hidden(&draft.zones, folder, &mut draft.findings);
     Ok(draft)
 }
 
@@ -83,18 +85,26 @@ fn pairs(
         let (stem, is_master) = match (file.strip_suffix(".zone"), file.strip_suffix(".toml")) {
             (Some(stem), _) => (stem, true),
             (None, Some(stem)) => (stem, false),
-            (None, None) => continue,
+            (None, None) => {
+                let end = Path::new(&file).extension().unwrap_or_default();
+                if end.eq_ignore_ascii_case("zone") || end.eq_ignore_ascii_case("toml") {
+                    let at = Location::file(&folder.join(&file).shown);
+                    let warning = Diagnostic::warning(at, "this file is not read");
+                    findings.push(warning.hint("write its ending in lower case"));
+                }
+                continue;
+            }
         };
         // Editors keep half-written copies under such names.
         if stem.is_empty() || stem.starts_with(['.', '#']) {
             continue;
         }
         let at = Location::file(&folder.join(&file).shown);
-        let origin = match Name::parse(stem, &Name::root()) {
+        let origin = match origin(stem) {
             Ok(origin) => origin,
-            Err(error) => {
-                let what = format!("`{stem}` is not a domain name: {error}");
-                findings.push(Diagnostic::error(at, what).hint("the file is named after the zone"));
+            Err(Fault { what, hint }) => {
+                let hint = hint.or(Some("the file is named after the zone".to_owned()));
+                findings.push(Diagnostic::error(at, what).or_hint(hint));
                 continue;
             }
         };
@@ -108,6 +118,40 @@ fn pairs(
         }
     }
     Ok(pairs)
+}
+
+/// The zone that a file of this name is for.
+fn origin(stem: &str) -> Result<Name, Fault> {
+    let fault = |why: &str| Fault::new(format!("`{stem}` is not a domain name: {why}"));
+    if !stem.is_ascii() {
+        return Err(fault("it holds characters that are not ASCII")
+            .hint("write international names in their `xn--` form"));
+    }
+    let origin = Name::parse(stem, &Name::root()).map_err(|error| fault(&error.to_string()))?;
+    if origin.is_root() {
+        return Err(fault("a zone has a name of its own, such as `app.example.com`"));
+    }
+    Ok(origin)
+}
+
+/// Reports services whose names lie in a zone below theirs, where nobody asks for them.
+fn hidden(zones: &[ZoneFiles], folder: &Place, findings: &mut Diagnostics) {
+    for zone in zones {
+        let below = |other: &&ZoneFiles| {
+            other.origin != zone.origin && other.origin.is_at_or_below(&zone.origin)
+        };
+        let below: Vec<&ZoneFiles> = zones.iter().filter(below).collect();
+        for service in &zone.services {
+            let holds = |other: &&&ZoneFiles| service.owner.is_at_or_below(&other.origin);
+            let Some(other) = below.iter().find(holds) else { continue };
+            let what = format!("service `{}` lies in the zone `{}`", service.name, other.origin);
+            let error = Diagnostic::error(service.at.clone(), what);
+            let file = other.master.with_extension("toml");
+            let file = file.file_name().unwrap_or_default().to_string_lossy();
+            let hint = format!("define it in {}", folder.join(&file).shown);
+            findings.push(error.hint(hint));
+        }
+    }
 }
 
 /// The services of one file, by owner.
@@ -138,6 +182,9 @@ fn services(
             break;
         }
         let Some(owner) = top.read_owner(key.get_ref(), key.span(), origin) else { continue };
+        if let Some(fault) = repeats(key.get_ref(), &owner, origin) {
+            top.warn(key.span(), fault);
+        }
         let at = top.locate(key.span());
         if let Some(before) = owners.insert(owner.clone(), key.span()) {
             let before = top.locate(before).line;
@@ -170,6 +217,16 @@ impl Section<'_> {
     }
 }
 
+/// Whether the name of a service repeats the zone's, as one written in full would.
+fn repeats(text: &str, owner: &Name, origin: &Name) -> Option<Fault> {
+    let name = origin.to_string();
+    let start = text.to_ascii_lowercase();
+    let start = start.strip_suffix(name.trim_end_matches('.'))?;
+    let meant = if start.is_empty() { "@" } else { start.strip_suffix('.')? };
+    let fault = Fault::new(format!("service `{text}` is at `{owner}`"));
+    Some(fault.hint(format!("names are relative to the zone; write `{meant}`")))
+}
+
 /// The owner name of a service: below the origin, `@` for the apex, `*` as first label only.
 fn owner(text: &str, origin: &Name) -> Result<Name, Fault> {
     let fault = |why: &str| Fault::new(format!("`{text}` is not an owner name: {why}"));
@@ -183,6 +240,9 @@ fn owner(text: &str, origin: &Name) -> Result<Name, Fault> {
             Some(meant) => fault.hint(format!("write `{meant}`")),
             None => fault.hint(format!("names are below `{suffix}`, `@` is the apex")),
         });
+    }
+    if text.is_empty() {
+        return Err(fault("it is empty").hint("`@` is the apex of the zone"));
     }
     let owner = Name::parse(text, origin).map_err(|error| fault(&error.to_string()))?;
     let below = owner.labels().count() - origin.labels().count();

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use super::rcode;
+use crate::dns::draws::Random;
 use crate::dns::wire::{Parsed, QUESTION_AT};
 use crate::dns::writer::{Full, Writer};
 use crate::name::NAME_MAX;
-use crate::snapshot::{Family, ServedZone, SteeredKind};
+use crate::snapshot::{EDE_OTHER, Family, ServedZone, SteeredKind};
 use crate::zone::{Found, Node, QueryName, Rrset, Zone, rtype};
 
 /// Most names of a chain of CNAME and DNAME, the question's among them; beyond it the resolver
@@ -31,6 +32,10 @@ pub(super) struct Outcome {
     pub ede: Option<u16>,
     pub service: Option<u32>,
     pub region: Option<u16>,
+    /// Whether the geo databases know where the client is; `None`: nobody asked.
+    pub matched: Option<bool>,
+    /// Whether everything behind a steered name was down.
+    pub all_down: bool,
 }
 
 impl Outcome {
@@ -46,7 +51,7 @@ pub(super) struct Resolver<'a, 'w, 'o> {
     served: &'a ServedZone,
     parsed: &'a Parsed,
     client: IpAddr,
-    random: u64,
+    random: Random<'a>,
     writer: &'w mut Writer<'o>,
     outcome: Outcome,
 }
@@ -56,7 +61,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         served: &'a ServedZone,
         parsed: &'a Parsed,
         client: IpAddr,
-        random: u64,
+        random: Random<'a>,
         writer: &'w mut Writer<'o>,
     ) -> Self {
         let outcome = Outcome { authoritative: true, ..Outcome::default() };
@@ -180,11 +185,20 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         let located = answers.locate(self.client);
         self.outcome.scope = self.outcome.scope.max(located.scope);
         self.outcome.service = Some(service);
+        self.outcome.matched = located.matched.or(self.outcome.matched);
         let mut ttl_max = u32::MAX;
         for family in families {
-            let (client, random, rest) = (self.client, self.random, self.writer.rest());
+            let random = match self.parsed.qtype {
+                rtype::A | rtype::AAAA if answers.parts_regions(*family, located) => {
+                    self.random.paired(self.client, self.parsed.hash, *family)
+                }
+                _ => self.random.number(),
+            };
+            let (client, rest) = (self.client, self.writer.rest());
             let steered = answers.answer(*family, located, client, random, pointer(at), rest);
             self.outcome.ede = steered.ede.or(self.outcome.ede);
+            // A service has no other extended error to tell.
+            self.outcome.all_down |= steered.ede == Some(EDE_OTHER);
             self.outcome.region = steered.region.or(self.outcome.region);
             match steered.kind {
                 SteeredKind::Records { count, length } => {

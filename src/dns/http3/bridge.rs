@@ -12,10 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use h3::error::Code;
-use h3::quic::{
-    self, ConnectionErrorIncoming, OpenStreams as _, RecvStream as _, SendStream as _,
-    StreamErrorIncoming, StreamId, WriteBuf,
-};
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 /// Octets of a request: head and body of the longest sort, and frames without a meaning.
@@ -92,7 +89,7 @@ impl<B: Buf> quic::Connection<B> for Bridge {
     ) -> Poll<Result<Receiving, ConnectionErrorIncoming>> {
         let stream = ready!(self.control.as_mut().poll(context)).map_err(lost)?;
         self.control = accept_one(&self.opener.connection);
-        Poll::Ready(Receiving::new(stream, CONTROL_MAX).map_err(internal))
+        Poll::Ready(Receiving::new(stream, CONTROL_MAX).map_err(|error| internal(&error)))
     }
 
     fn poll_accept_bidi(
@@ -101,7 +98,7 @@ impl<B: Buf> quic::Connection<B> for Bridge {
     ) -> Poll<Result<Stream<B>, ConnectionErrorIncoming>> {
         let both = ready!(self.request.as_mut().poll(context)).map_err(lost)?;
         self.request = accept_both(&self.opener.connection);
-        Poll::Ready(Stream::new(both).map_err(internal))
+        Poll::Ready(Stream::new(both).map_err(|error| internal(&error)))
     }
 
     fn opener(&self) -> Opener {
@@ -148,7 +145,7 @@ impl<B: Buf> quic::OpenStreams<B> for Opener {
         let both = ready!(coming.as_mut().poll(context));
         self.both = None;
         let both = both.map_err(|error| gone(lost(error)))?;
-        Poll::Ready(Stream::new(both).map_err(|error| gone(internal(error))))
+        Poll::Ready(Stream::new(both).map_err(|error| gone(internal(&error))))
     }
 
     fn poll_open_send(
@@ -163,7 +160,7 @@ impl<B: Buf> quic::OpenStreams<B> for Opener {
         let one = ready!(coming.as_mut().poll(context));
         self.one = None;
         let one = one.map_err(|error| gone(lost(error)))?;
-        Poll::Ready(Sending::new(one).map_err(|error| gone(internal(error))))
+        Poll::Ready(Sending::new(one).map_err(|error| gone(internal(&error))))
     }
 
     fn close(&mut self, code: Code, reason: &[u8]) {
@@ -228,7 +225,9 @@ impl<B: Buf> Sending<B> {
 
 impl<B: Buf> quic::SendStream<B> for Sending<B> {
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        while let Some(data) = self.writing.as_mut().filter(|data| data.has_remaining()) {
+        while let Some(data) = &mut self.writing
+            && data.has_remaining()
+        {
             let written = Pin::new(&mut self.stream).poll_write(context, data.chunk());
             data.advance(ready!(written).map_err(unwritten)?);
         }
@@ -297,7 +296,7 @@ fn number(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }
 
-fn internal(error: quic::InvalidStreamId) -> ConnectionErrorIncoming {
+fn internal(error: &quic::InvalidStreamId) -> ConnectionErrorIncoming {
     ConnectionErrorIncoming::InternalError(error.to_string())
 }
 

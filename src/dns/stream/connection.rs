@@ -50,7 +50,7 @@ pub(super) struct Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, client: SocketAddr, seat: Arc<Seat>, hub: Arc<Hub>) -> Self {
         let (frames, replies) = (Frames::default(), Vec::new());
-        let old = Instant::now() + hub.life;
+        let old = tokio::time::Instant::now() + hub.life;
         Self { stream, client, seat, hub, frames, replies, asked: false, old }
     }
 
@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Answers until the connection has to end; `Ok` when it is old.
     async fn serve(&mut self) -> Result<(), End> {
-        while Instant::now() < self.old {
+        while tokio::time::Instant::now() < self.old {
             let hub = self.hub.clone();
             tokio::select! {
                 biased;
@@ -169,7 +169,7 @@ async fn read_message<S: AsyncRead + Unpin>(
     }
     if frames.is_empty() {
         let patience = if asked { hub.idle() } else { hub.patience() };
-        let end = Instant::now() + patience;
+        let end = tokio::time::Instant::now() + patience;
         match tokio::time::timeout_at(end.min(old), read(stream, frames)).await {
             Ok(read) => read?,
             Err(_) if old < end => return Err(End::Closed),

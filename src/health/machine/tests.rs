@@ -123,7 +123,7 @@ fn a_long_hold_down_is_kept_as_configured() {
 fn knows_the_earliest_change() {
     let plain = rules(3, 2, Duration::ZERO);
     for (case, results, intervals) in [
-        ("unknown: the next result decides", "", 1),
+        ("unknown: the first result decides, and may come at once", "", 0),
         ("stable up: fall intervals", "s", 3),
         ("after one failure one less", "sf", 2),
         ("after two two less", "sff", 1),
@@ -137,6 +137,11 @@ fn knows_the_earliest_change() {
         run(&mut machine, &plain, results, 0);
         let now = Tick(results.len() as u64 * 1000);
         assert_eq!(machine.earliest_change(&plain, now), intervals * SECOND, "{case}");
+    }
+    for (before, intervals) in [(Verdict::Up, 2), (Verdict::Down, 1)] {
+        let machine = Machine::starting(before, "before".into(), Tick(0));
+        let shown = machine.earliest_change(&plain, Tick(60_000));
+        assert_eq!(shown, intervals * SECOND, "{before:?} from before, first result due");
     }
     let damped = rules(1, 1, 10 * SECOND);
     let mut machine = Machine::new(Tick(0));
@@ -205,12 +210,14 @@ proptest! {
     #[test]
     fn no_verdict_changes_before_the_earliest_change(
         results in proptest::collection::vec(any::<bool>(), 1..200),
-        fall in 1_u32..5, rise in 1_u32..5, hold in 0_u32..20,
+        fall in 1_u32..5, rise in 1_u32..5, hold in 0_u32..20, before in 0_usize..3,
     ) {
         let rules = rules(fall, rise, hold * SECOND);
-        let mut machine = Machine::new(Tick(0));
-        let mut promised = Tick(0);
-        for (second, success) in (1_u64..).zip(results) {
+        let before = [Verdict::Unknown, Verdict::Up, Verdict::Down][before];
+        let mut machine = Machine::starting(before, "before".into(), Tick(0));
+        // The first result comes at once.
+        let mut promised = Tick(0) + machine.earliest_change(&rules, Tick(0));
+        for (second, success) in (0_u64..).zip(results) {
             let now = Tick(second * 1000);
             let outcome = if success { Outcome::Success } else { refused() };
             if machine.observe(&rules, &outcome, now) {

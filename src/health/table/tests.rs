@@ -155,7 +155,7 @@ fn the_earliest_change_is_that_of_the_monitors_that_matter() {
     let mut table = HealthTable::new(&fleet, Tick(0));
     let seconds = |table: &HealthTable| table.endpoints()[0].earliest_change.unwrap().as_secs();
     table.observe(A, PORT, &Outcome::Success, Tick(0));
-    assert_eq!(seconds(&table), 5, "unknown: the next result of http");
+    assert_eq!(seconds(&table), 0, "unknown: the first result of http may come at once");
     table.observe(A, HTTP, &Outcome::Success, Tick(0));
     assert_eq!(seconds(&table), 10, "up: the quicker monitor");
     for now in [5000, 10_000] {
@@ -259,4 +259,45 @@ fn a_restart_starts_from_the_last_known_state() {
     assert_eq!(table.endpoints()[1].since, Tick(70_000), "down 10 s, then off 20 s");
     assert_eq!(&*table.endpoints()[1].cause, "monitor http: connection refused");
     assert!(!table.is_fully_observed());
+}
+
+#[test]
+fn a_saved_time_beyond_all_clocks_means_since_the_beginning() {
+    let fleet = fleet(&["192.0.2.1"], 1);
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    table.observe(A, HTTP, &Outcome::Success, Tick(1000));
+    let json = table.save(&fleet, Tick(8000), 1_800_000_000).to_json().unwrap();
+    let json = String::from_utf8(json).unwrap();
+    for held in [u64::MAX, u64::MAX / 1000 + 1, 3600] {
+        let json = json.replace("\"held_seconds\":7", &format!("\"held_seconds\":{held}"));
+        let saved = SavedHealth::from_json(json.as_bytes()).unwrap();
+        let table = HealthTable::restore(&fleet, &saved, Tick(5000), 1_800_000_020);
+        assert_eq!(table.endpoints()[0].since, Tick(0), "{held}");
+        assert_eq!(level(&table, A), Level::Up);
+    }
+}
+
+#[test]
+fn a_supposed_down_is_like_a_true_one() {
+    let mut fleet = fleet(&["192.0.2.1", "192.0.2.2"], 2);
+    fleet.monitors[0].fall = 5;
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    for monitor in [HTTP, PORT] {
+        for endpoint in [A, B] {
+            table.observe(endpoint, monitor, &Outcome::Success, Tick(1000));
+        }
+    }
+    let mut true_one = table.clone();
+    for _ in 0..5 {
+        for monitor in [HTTP, PORT] {
+            true_one.observe(A, monitor, &refused(), Tick(2000));
+        }
+    }
+    table.suppose_down(A, Tick(2000));
+    let [supposed, truly] = [&table, &true_one].map(|table| &table.endpoints()[0]);
+    assert_eq!(supposed.level, Level::Down);
+    assert_eq!(supposed.earliest_change, truly.earliest_change);
+    assert_eq!(&*supposed.cause, "monitor http: supposed to be down");
+    assert_eq!(table.endpoints()[1], true_one.endpoints()[1]);
+    table.suppose_down(EndpointId(9), Tick(2000));
 }

@@ -155,6 +155,23 @@ async fn slow_and_panicking_look_ups_delay_nobody_else() {
     assert_eq!(shown(&hosts.borrow()[&name("h0.example.")]), " (timed out after 15s)");
 }
 
+#[test]
+fn the_longest_ttl_seen_with_the_same_addresses_is_kept() {
+    let found = |address: &str, ttl| LookUp { v4: v4(&[address], ttl), v6: Found::Nothing };
+    let mut resolved = None;
+    for (what, found, expected) in [
+        ("as it came", found("192.0.2.1", 40), 40),
+        ("counted down by a cache", found("192.0.2.1", 12), 40),
+        ("from the source again", found("192.0.2.1", 60), 60),
+        ("after a failure", LookUp::failed("timed out"), 60),
+        ("of other addresses", found("192.0.2.2", 8), 8),
+    ] {
+        let next = absorb(resolved.as_ref(), found).0;
+        assert_eq!(next.ttl, Some(Duration::from_secs(expected)), "{what}");
+        resolved = Some(next);
+    }
+}
+
 /// Answers questions over UDP on loopback: A for `a.example.`, a CNAME before it for `c.example.`.
 async fn name_server() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();

@@ -260,12 +260,43 @@ fn hostnames_are_aliases_alone_and_addresses_beside_others() {
 
     // At the apex an alias is impossible (RFC 1034 section 3.6.2).
     let contest = Contest::new(&www, &alone.fleet, false);
-    let class = contest.class(contest.opinions(&berlin(), None, &alone.fleet));
+    let class = contest.class(&contest.opinions(&berlin(), None, &alone.fleet));
     let unresolved = contest.decide(&class, Family::V4, &alone.view());
     assert_eq!(unresolved.outcome, Outcome::ServFail, "denying what was never looked up is wrong");
+    let failed = Resolved { failure: Some("timed out".into()), ..Resolved::default() };
+    alone.hosts.insert(name("lb.example.net"), failed.clone());
+    alone.hosts.insert(name("lb2.example.net"), failed);
+    let failed = contest.decide(&class, Family::V4, &alone.view());
+    assert_eq!(failed.outcome, Outcome::ServFail, "nor did a failed look-up find nothing");
     alone.hosts.insert(name("lb.example.net"), resolved);
     let decision = contest.decide(&class, Family::V4, &alone.view());
     assert_eq!(addresses(&decision), ["192.0.2.7", "192.0.2.8"]);
+}
+
+#[test]
+fn the_ttl_of_a_hostnames_addresses_is_no_longer_than_theirs() {
+    let pool = ["eu lb.example.net", "us 192.0.2.1"];
+    let resolved = |ttl| Resolved {
+        v4: vec![[192, 0, 2, 7].into()],
+        ttl: Some(Duration::from_secs(ttl)),
+        ..Resolved::default()
+    };
+    for (what, ttl, client, expected) in [
+        ("theirs", 12, berlin(), 12),
+        ("never below the lower bound", 2, berlin(), 5),
+        ("never above the upper bound", 60, berlin(), 30),
+        ("not where another endpoint is answered", 12, boston(), 30),
+    ] {
+        let mut world = World::new(&[&pool]);
+        world.hosts.insert(name("lb.example.net"), resolved(ttl));
+        let decision = world.decide(&service(1, vec![proximity()]), Family::V4, &client);
+        assert_eq!(decision.ttl, Duration::from_secs(expected), "{what}");
+    }
+    // A resolver looks up the target of an alias by itself.
+    let mut world = World::new(&[&pool[..1]]);
+    world.hosts.insert(name("lb.example.net"), resolved(12));
+    let decision = world.decide(&service(1, vec![proximity()]), Family::V4, &berlin());
+    assert_eq!(decision.ttl, Duration::from_secs(30), "an alias");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::steering::{Contenders, Pick};
+use crate::steering::Pick;
 
 /// How often each address comes first in `count` answers to `client(n)`.
 fn shares(
@@ -14,10 +14,7 @@ fn shares(
     client: impl Fn(u64) -> IpAddr,
 ) -> BTreeMap<String, f64> {
     let (contest, class) = world.contest(service, &Place::default());
-    let Outcome::Tied(tied) = contest.decide(&class, family, &world.view()).outcome else {
-        panic!("nothing tied")
-    };
-    let contenders = Contenders::new(&tied, &contest, &world.view());
+    let (contenders, tied) = contenders(&contest, &class, family, &world.view());
     let mut shares = BTreeMap::new();
     let mut random = 1;
     for n in 0..count {
@@ -132,10 +129,7 @@ fn several_answers_are_different_and_one_of_each_group() {
     for method in [Method::Weighted, Method::Affinity { v4: 24, v6: 48 }, Method::Rotate] {
         let service = Service { answers: Some(3), ..service(1, vec![method.clone()]) };
         let (contest, class) = world.contest(&service, &Place::default());
-        let Outcome::Tied(tied) = contest.decide(&class, Family::V4, &world.view()).outcome else {
-            panic!()
-        };
-        let contenders = Contenders::new(&tied, &contest, &world.view());
+        let (contenders, tied) = contenders(&contest, &class, Family::V4, &world.view());
         for random in (0..1_000u64).map(|n| n << 54) {
             let chosen = contest.pick().choose(&contenders, many_clients(random), random, 3);
             let mut all: Vec<String> = chosen.iter().map(|at| target(&tied[at])).collect();
@@ -157,34 +151,97 @@ fn rotate_answers_all_and_starts_evenly() {
     assert_eq!(contest.answers(), crate::steering::PICKS_MAX);
 }
 
+/// In how many of 10,000 draws the families land in different regions although each could have
+/// landed in the region of the other.
+fn parted(world: &World, service: &Service) -> usize {
+    let view = world.view();
+    let (contest, class) = world.contest(service, &paris());
+    let [v4, v6] =
+        [Family::V4, Family::V6].map(|family| contenders(&contest, &class, family, &view));
+    let mut random = 7;
+    (0..10_000)
+        .filter(|n| {
+            random = super::super::pick::next(random);
+            let region = |(contenders, tied): &(Contenders, Vec<Candidate>)| {
+                let want = contest.answers();
+                let chosen = contest.pick().choose(contenders, many_clients(*n), random, want);
+                tied[chosen.iter().next().unwrap()].region
+            };
+            let (first, second) = (region(&v4), region(&v6));
+            let serves = |tied: &[Candidate], region| tied.iter().any(|c| c.region == region);
+            first != second && serves(&v4.1, second) && serves(&v6.1, first)
+        })
+        .count()
+}
+
+fn paris() -> Place {
+    client(48.86, 2.35, "FR", Continent::Europe)
+}
+
+/// Every way of picking, over all regions and over the nearest ones.
+fn policies() -> Vec<(u16, Vec<Method>)> {
+    let picks = [Method::Weighted, Method::Rotate, Method::Affinity { v4: 24, v6: 48 }];
+    let nearest = || Method::Nearest { count: 2, tolerance: 0.0 };
+    let all = picks.iter().map(|pick| (1, vec![pick.clone()]));
+    let near = picks.iter().map(|pick| (1, vec![proximity(), nearest(), pick.clone()]));
+    let several = picks.iter().map(|pick| (2, vec![pick.clone()]));
+    all.chain(near).chain(several).collect()
+}
+
 #[test]
-fn both_families_land_in_the_same_region() {
+fn both_families_land_in_the_same_region_whatever_the_health_of_one() {
     let pool = [
         "eu 192.0.2.1 10",
         "us 192.0.2.2 30",
+        "uk 192.0.2.3 20",
         "eu 2001:db8::1 10",
-        "us 2001:db8::2 15",
-        "us 2001:db8::3 15",
+        "us 2001:db8::2 30",
+        "uk 2001:db8::3 20",
     ];
-    let world = World::new(&[&pool]);
-    let view = world.view();
-    for method in [Method::Weighted, Method::Affinity { v4: 24, v6: 48 }] {
-        let (contest, class) = world.contest(&service(1, vec![method.clone()]), &Place::default());
-        let side = |family| {
-            let Outcome::Tied(tied) = contest.decide(&class, family, &view).outcome else {
-                panic!()
-            };
-            (Contenders::new(&tied, &contest, &view), tied)
-        };
-        let (v4, v6) = (side(Family::V4), side(Family::V6));
-        let mut random = 7;
-        for n in 0..10_000 {
-            random = super::super::pick::next(random);
-            let region = |side: &(Contenders, Vec<Candidate>)| {
-                let chosen = contest.pick().choose(&side.0, many_clients(n), random, 1);
-                side.1[chosen.iter().next().unwrap()].region
-            };
-            assert_eq!(region(&v4), region(&v6), "{method:?}, client {n}");
+    for (answers, policy) in policies() {
+        let service = Service { answers: Some(answers), ..service(1, policy.clone()) };
+        for down in [
+            &[][..],
+            &["192.0.2.1"],
+            &["2001:db8::3"],
+            &["192.0.2.1", "2001:db8::1"],
+            &["192.0.2.1", "2001:db8::3"],
+        ] {
+            let mut world = World::new(&[&pool]);
+            for address in down {
+                world.set(address, Level::Down);
+            }
+            assert_eq!(parted(&world, &service), 0, "{policy:?}, down: {down:?}");
         }
     }
+}
+
+#[test]
+fn regions_of_unequal_families_keep_their_clients_together() {
+    // eu has more of IPv4, us of IPv6; ap has IPv6 alone.
+    let pool = [
+        "eu 192.0.2.1 100",
+        "eu 192.0.2.2 50",
+        "us 192.0.2.3 50",
+        "eu 2001:db8::1 100",
+        "us 2001:db8::2 100",
+        "us 2001:db8::3 100",
+    ];
+    let mut world = World::new(&[&pool]);
+    let affinity = service(1, vec![Method::Affinity { v4: 24, v6: 48 }]);
+    assert_eq!(parted(&world, &affinity), 0, "one weight draws for both families");
+    let expected = [("192.0.2.1", 0.5), ("192.0.2.2", 0.25), ("192.0.2.3", 0.25)];
+    assert_shares(&shares(&world, &affinity, Family::V4, 100_000, many_clients), &expected);
+
+    // Exact shares of 3/4 and 1/4 beside 1/3 and 2/3 part 5 clients of 12, and no more.
+    let weighted = service(1, vec![]);
+    let parts = parted(&world, &weighted) as f64 / 10_000.0;
+    assert!((parts - 5.0 / 12.0).abs() < 0.02, "{parts}");
+    let third = 1.0 / 3.0;
+    let expected = [("2001:db8::1", third), ("2001:db8::2", third), ("2001:db8::3", third)];
+    assert_shares(&shares(&world, &weighted, Family::V6, 100_000, one_client), &expected);
+
+    // The draw of a region without IPv4 is its own.
+    world.set("192.0.2.3", Level::Down);
+    assert_eq!(parted(&world, &affinity), 0);
 }

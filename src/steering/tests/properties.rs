@@ -106,7 +106,7 @@ proptest! {
             let (contest, class) = world.contest(&service, &place);
             let decision = contest.decide(&class, Family::V4, &world.view());
             let Outcome::Tied(tied) = &decision.outcome else { return (decision.ttl, Vec::new()) };
-            let contenders = super::super::Contenders::new(tied, &contest, &world.view());
+            let (contenders, _) = contenders(&contest, &class, Family::V4, &world.view());
             let chosen = contest.pick().choose(&contenders, [192, 0, 2, 1].into(), random, 1);
             (decision.ttl, chosen.iter().map(|at| target(&tied[at])).collect())
         };

@@ -86,6 +86,11 @@ impl<'w, 'a> Fields<'w, 'a> {
         end..end
     }
 
+    /// The last word.
+    pub(super) fn last(&self) -> Range<usize> {
+        self.words.last().map_or(self.end(), Word::range)
+    }
+
     /// From the first word to the last.
     pub(super) fn whole(&self) -> Range<usize> {
         match (self.words.first(), self.words.last()) {
@@ -466,6 +471,7 @@ fn doubt(word: &Word<'_>, own: &[u8], origin: &[u8]) -> Option<Mistake> {
     }
     parse_str::<Ipv4Addr>(word.text).map(|_| {
         Mistake::new(word.range(), format!("{shown} is an address where a name is expected"))
+            .hint("name the host, and give it an `A` record")
     })
 }
 

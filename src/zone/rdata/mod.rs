@@ -1,5 +1,6 @@
 //! RDATA: from the text of a master file to wire form, and what the types are called.
 
+mod digest;
 mod fields;
 mod forms;
 mod location;
@@ -66,6 +67,8 @@ pub(super) fn encode(
             format!("{} is left over after the RDATA of `{}`", quote(extra.text), TypeName(rtype));
         return Err(Mistake::new(extra.range(), what));
     }
+    digest::check(rtype, out.get(start..).unwrap_or_default())
+        .map_err(|what| Mistake::new(fields.last(), what))?;
     let length = out.len() - start;
     if length > RDATA_MAX {
         let what = format!("the RDATA has {length} octets: at most {RDATA_MAX}");
@@ -97,7 +100,7 @@ fn generic_rdata(
     }
     wire::check(rtype, out.get(start..).unwrap_or_default()).map_err(|field| {
         let what =
-            format!("the octets are no RDATA of `{}`: its {field} does not fit", TypeName(rtype));
+            format!("the octets are no RDATA of `{}`: wrong at its {field}", TypeName(rtype));
         Mistake::new(whole, what)
     })
 }

@@ -31,6 +31,7 @@ const PORT: u16 = 3;
 const IPV4_HINT: u16 = 4;
 const ECH: u16 = 5;
 const IPV6_HINT: u16 = 6;
+const DOHPATH: u16 = 7;
 const OHTTP: u16 = 8;
 /// Reserved as invalid (RFC 9460 section 14.3.2).
 const INVALID: u16 = 65535;
@@ -118,12 +119,52 @@ fn param(word: &Word<'_>) -> Result<Param, Mistake> {
     let text = raw.map(text).transpose().map_err(&wrong)?;
     let value = match found {
         // A key in its generic form has its value in wire form (RFC 9460 section 2.1).
-        Key::Numbered(_) => text.unwrap_or_default(),
-        Key::Named(_) => value(key, text).map_err(|expected| {
-            wrong(format!("the value of `{}` is wrong: {expected}", shown(key)))
-        })?,
+        Key::Numbered(_) => Some(text.unwrap_or_default())
+            .filter(|value| is_value(key, value))
+            .ok_or("expected its octets as on the wire"),
+        Key::Named(_) => value(key, text),
     };
+    let value = value
+        .map_err(|expected| wrong(format!("the value of `{}` is wrong: {expected}", shown(key))))?;
     Ok(Param { key, value, range: word.range() })
+}
+
+/// Whether these octets can be the value of a key; those of unknown keys can be anything.
+pub(super) fn is_value(key: u16, value: &[u8]) -> bool {
+    let groups = |of: usize| !value.is_empty() && value.len().is_multiple_of(of);
+    match key {
+        MANDATORY => groups(2) && value.chunks_exact(2).is_sorted_by(|a, b| a < b),
+        ALPN => is_protocols(value),
+        NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
+        PORT => value.len() == 2,
+        IPV4_HINT => groups(4),
+        IPV6_HINT => groups(16),
+        ECH => !value.is_empty(),
+        DOHPATH => is_dohpath(value),
+        _ => true,
+    }
+}
+
+/// One protocol or more, none of them empty, each with its length octet.
+fn is_protocols(mut rest: &[u8]) -> bool {
+    let some = !rest.is_empty();
+    while let Some((length, tail)) = rest.split_first() {
+        let Some(tail) = tail.get(usize::from(*length)..).filter(|_| *length > 0) else {
+            return false;
+        };
+        rest = tail;
+    }
+    some
+}
+
+/// A path with a place for the variable `dns` (RFC 9461 section 5).
+fn is_dohpath(value: &[u8]) -> bool {
+    let variables = |text: &str| {
+        let expressions = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+        expressions.map(|(inside, _)| inside.trim_start_matches(['?', '&']).to_owned()).collect()
+    };
+    let holds = |all: Vec<String>| all.iter().any(|one| one.split(',').any(|name| name == "dns"));
+    std::str::from_utf8(value).is_ok_and(|text| text.starts_with('/') && holds(variables(text)))
 }
 
 /// How a key is written.
@@ -136,7 +177,9 @@ enum Key {
 fn key(name: &[u8]) -> Option<Key> {
     let known = KEYS.iter().position(|key| key.as_bytes() == name);
     let named = known.map(|key| Key::Named(key as u16));
-    named.or_else(|| forms::generic(name, b"key").map(Key::Numbered))
+    // RFC 9460 section 2.1: without leading zeros.
+    let padded = name.starts_with(b"key0") && name != b"key0";
+    named.or_else(|| forms::generic(name, b"key").filter(|_| !padded).map(Key::Numbered))
 }
 
 fn shown(key: u16) -> String {
@@ -195,6 +238,9 @@ fn value(key: u16, text: Option<Vec<u8>>) -> Result<Vec<u8>, &'static str> {
             .ok_or("expected IPv6 addresses with commas between"),
         (ECH, Some(text)) => {
             BASE64.decode(&text).ok().filter(|ech| !ech.is_empty()).ok_or("expected base64")
+        }
+        (DOHPATH, Some(text)) if !is_dohpath(&text) => {
+            Err("expected a path with the variable `dns`, such as `/dns-query{?dns}`")
         }
         (_, text) => Ok(text.unwrap_or_default()),
     }

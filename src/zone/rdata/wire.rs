@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::forms::{self, Field};
+use super::params;
 use crate::name::{LABEL_MAX, NAME_MAX};
 
 /// Checks RDATA against its type's form; the error names the first field that does not fit.
@@ -113,10 +114,9 @@ fn is_params(mut rest: &[u8]) -> bool {
     let mut last: Option<u16> = None;
     while let Some(([k0, k1, l0, l1], tail)) = rest.split_first_chunk::<4>() {
         let key = u16::from_be_bytes([*k0, *k1]);
-        let Some(tail) = tail.get(usize::from(u16::from_be_bytes([*l0, *l1]))..) else {
-            return false;
-        };
-        if last.is_some_and(|last| last >= key) {
+        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+        let Some((value, tail)) = tail.split_at_checked(length) else { return false };
+        if last.is_some_and(|last| last >= key) || !params::is_value(key, value) {
             return false;
         }
         (last, rest) = (Some(key), tail);
@@ -149,6 +149,7 @@ mod tests {
             ("parameters", 64, b"\x00\x01\x00\x00\x03\x00\x02\x01\xbb", Ok(())),
             ("half a parameter", 64, b"\x00\x01\x00\x00\x03\x00\x02\x01", Err("parameters")),
             ("a parameter twice", 64, b"\0\x01\0\0\x02\0\0\0\x02\0\0", Err("parameters")),
+            ("a port of one octet", 64, b"\0\x01\0\0\x03\0\x01\x01", Err("parameters")),
         ] {
             assert_eq!(check(rtype, rdata), expected, "{case}");
         }

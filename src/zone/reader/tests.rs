@@ -189,6 +189,16 @@ fn bounds_generated_records_over_the_whole_zone() {
 }
 
 #[test]
+fn bounds_the_length_of_generated_records_too() {
+    let word = format!(" {}", "x".repeat(249));
+    let line = format!("a 1 A 192.0.2.1\n$GENERATE 1-9999 a$ 1 TXT{}\n", word.repeat(250));
+    let (records, _, diagnostics) = read_with(line.as_bytes(), &[]);
+    assert!((2000..2200).contains(&records.len()), "{} records", records.len());
+    let found: Vec<_> = diagnostics.sorted().iter().map(|one| one.what.clone()).collect();
+    assert_eq!(found, ["`1-9999` generates too long records"]);
+}
+
+#[test]
 fn says_a_missing_ttl_once() {
     for text in ["a A 192.0.2.1\nb A 192.0.2.2\n", "$TTL x\na A 192.0.2.1\nb A 192.0.2.2\n"] {
         let (_, _, diagnostics) = read_with(text.as_bytes(), &[]);

@@ -55,7 +55,7 @@ impl NameTable {
         }
     }
 
-    /// Reads the slot where a search for this hash begins; see [`super::Zone::touch`].
+    /// Reads the slot where a search for this hash begins; see [`super::Zone::touch_slot`].
     #[inline]
     pub fn touch(&self, hash: u64) -> u32 {
         self.slot(hash as usize).tag

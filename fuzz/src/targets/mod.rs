@@ -1,0 +1,33 @@
+//! The fuzz targets: each feeds one input to the server's code, and panics where what must hold for
+//! every input does not.
+
+// Whoever includes this uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+// A panic is how a target reports.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod config_toml;
+mod diagnostics;
+pub mod dns_answer;
+#[path = "../../../tests/dns_support/mod.rs"]
+mod dns_support;
+pub mod edns_ecs;
+pub mod mmdb;
+pub mod rdata_text;
+pub mod saved_health;
+mod site;
+pub mod zone_text;
+
+/// A target: its name, which is that of its folder of seeds, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const ALL: &[Target] = &[
+    ("config_toml", config_toml::run),
+    ("dns_answer", dns_answer::run),
+    ("edns_ecs", edns_ecs::run),
+    ("mmdb", mmdb::run),
+    ("rdata_text", rdata_text::run),
+    ("saved_health", saved_health::run),
+    ("zone_text", zone_text::run),
+];

@@ -1,0 +1,89 @@
+//! The tasks behind the answers: the judge of health and what feeds it.
+
+use std::collections::BTreeSet;
+use std::future;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::judge::{Inbox, Judge, Outbox, Reload};
+use super::probes::Probes;
+use super::state::Saver;
+use crate::metrics::Metrics;
+use crate::model::Model;
+use crate::snapshot::Publisher;
+
+/// Probe results waiting for the judge. A full queue slows the probes down; nothing piles up.
+const RESULTS_MAX: usize = 1024;
+
+/// A task's name and how it ended.
+type Ended = (&'static str, Result<(), JoinError>);
+
+/// The running tasks.
+pub(super) struct Tasks {
+    all: JoinSet<Ended>,
+    judged: watch::Receiver<bool>,
+}
+
+impl Tasks {
+    /// Starts them; they end with `stop`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub(super) fn start(
+        publisher: Publisher,
+        saver: Saver,
+        metrics: &Arc<Metrics>,
+        reloads: mpsc::Receiver<Reload>,
+        model: &Model,
+        stop: &CancellationToken,
+    ) -> Result<Self, String> {
+        let (results_in, results) = mpsc::channel(RESULTS_MAX);
+        let (targets, targets_out) = watch::channel(Arc::default());
+        let (names, names_out) = watch::channel(BTreeSet::new());
+        let (judged, judged_out) = watch::channel(false);
+        let outbox = Outbox { targets, names, judged };
+        let judge = Judge::new(publisher, saver, metrics.clone(), outbox);
+        let (hosts, mut probes) = Probes::resolve(names_out, stop);
+        if model.node.probe.is_some() {
+            probes.probe(targets_out, results_in, hosts.clone(), stop)?;
+        }
+        let judge = tokio::spawn(judge.run(Inbox { results, hosts, reloads }, stop.child_token()));
+        let mut all = JoinSet::new();
+        for (name, task) in [("judge of health", judge)].into_iter().chain(probes.into_tasks()) {
+            all.spawn(async move { (name, task.await) });
+        }
+        Ok(Self { all, judged: judged_out })
+    }
+
+    /// Waits until every target has been probed once.
+    pub(super) async fn judged(&mut self) {
+        // The error is that the judge is gone, which `ended` tells.
+        let _ = self.judged.wait_for(|judged| *judged).await;
+    }
+
+    /// Waits until a task ends, which none should before it is told to, and gives its name.
+    pub(super) async fn ended(&mut self) -> &'static str {
+        match self.all.join_next().await {
+            Some(Ok((name, result))) => {
+                let why = result.err().map_or_else(|| "it returned".to_owned(), |e| e.to_string());
+                error!(task = name, %why, "a task has ended; what was published last is served");
+                name
+            }
+            // Tasks that only wait for others do not fail.
+            Some(Err(_)) | None => future::pending().await,
+        }
+    }
+
+    /// Waits for all of them to end.
+    pub(super) async fn join(mut self) {
+        while let Some(ended) = self.all.join_next().await {
+            if let Ok((task, Err(error))) = ended {
+                error!(task, %error, "a task ended badly");
+            }
+        }
+    }
+}
