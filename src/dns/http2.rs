@@ -20,6 +20,9 @@ const HEAD_MAX: u32 = 16 << 10;
 /// Octets that may come of a body before it is read.
 const BODY_WINDOW: u32 = 16 << 10;
 
+/// Octets of a body that are taken though nobody reads them.
+const SKIP_MAX: usize = 32 << 10;
+
 /// A connection and its limits.
 struct Connection<S: AsyncRead + AsyncWrite + Unpin> {
     inner: server::Connection<S, Bytes>,
@@ -187,6 +190,21 @@ async fn answer(
             response.send_response(doh::refusal(status), true).map(|_| ())
         }
     };
+    // A client that is stopped while it sends may take that for the end of the whole exchange, so
+    // the rest of its request is taken, too, and not looked at.
+    let _ = timeout(client.hub.patience(), skip_body(request.body_mut())).await;
+}
+
+/// Takes what is left of a body, up to a bound.
+async fn skip_body(body: &mut RecvStream) {
+    let mut left = SKIP_MAX;
+    while let Some(Ok(piece)) = body.data().await {
+        let Some(rest) = left.checked_sub(piece.len()) else { return };
+        left = rest;
+        if body.flow_control().release_capacity(piece.len()).is_err() {
+            return;
+        }
+    }
 }
 
 /// Reads a body; `Err(None)`: the client has given up.

@@ -143,8 +143,8 @@ impl Parsed {
     }
 }
 
-/// Seconds that a reply of ours may be kept: the shortest TTL of its answers, or that of the SOA that
-/// says there are none (RFC 2308 section 5). `None`: it has neither.
+/// Seconds that a reply of ours may be kept: the shortest TTL of its answers, or that of the SOA
+/// that says there are none (RFC 2308 section 5). `None`: it has neither.
 pub(super) fn lifetime(reply: &[u8]) -> Option<u32> {
     let counts: &[u8; 6] = reply.get(4..)?.first_chunk()?;
     let [qd0, qd1, an0, an1, ns0, ns1] = *counts;
