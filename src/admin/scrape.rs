@@ -107,6 +107,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     ] {
         families.extend(counters(name, help, labels, samples)?);
     }
+    families.extend(guards(&totals)?);
     let refused = totals.connections.iter().filter(|(t, _)| t.is_http());
     let refused = refused.map(|(t, c)| (vec![t.name().to_owned()], c.refused_requests));
     families.extend(counters(
@@ -125,6 +126,33 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     Ok(families)
 }
 
+/// What keeps forged senders from using this server against others.
+fn guards(totals: &Totals) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let limited = totals
+        .limited
+        .iter()
+        .map(|(kind, limited, n)| (vec![kind.name().to_owned(), limited.name().to_owned()], *n));
+    let mut families = counters(
+        "meridian_dns_limited_total",
+        "Answers above the rate of their client's prefix, by kind and what became of them.",
+        &["kind", "action"],
+        limited,
+    )?;
+    families.extend(counters(
+        "meridian_dns_limiter_evictions_total",
+        "Client prefixes that the full rate limiter forgot for others.",
+        &[],
+        [(Vec::new(), totals.evicted)],
+    )?);
+    families.extend(counters(
+        "meridian_dns_cookies_total",
+        "Queries with a DNS cookie, by what it was worth.",
+        &["cookie"],
+        totals.cookies.iter().map(|(standing, n)| (vec![standing.name().to_owned()], *n)),
+    )?);
+    Ok(families)
+}
+
 /// The mnemonic of a response code (RFC 6895 section 2.3), or its number.
 fn rcode_name(rcode: u16) -> String {
     match rcode {
@@ -136,6 +164,7 @@ fn rcode_name(rcode: u16) -> String {
         5 => "REFUSED".to_owned(),
         6 => "YXDOMAIN".to_owned(),
         16 => "BADVERS".to_owned(),
+        23 => "BADCOOKIE".to_owned(),
         other => other.to_string(),
     }
 }

@@ -44,11 +44,8 @@ const fn word(
 
 /// The refusals of node.toml.
 pub(super) const NODE: &[Rule] = &[
-    key(&["dns", "nsid"], ""),
     key(&["dns", "transfer"], "give every node the zone files"),
     key(&["dns", "query_log"], "`/metrics` of the admin listener counts queries"),
-    key(&["dns", "limits", "response_rate"], ""),
-    key(&["dns", "limits", "slip"], ""),
     key(&["proxy"], ""),
     word(&["cluster", "engine"], When::Is("nats"), "write `engine = \"embedded\"`", 0),
     key(&["cluster", "nats"], "write `engine = \"embedded\"`"),

@@ -2,7 +2,7 @@
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use super::engine::{MESSAGE_MAX, asks_keepalive};
 use super::http::body;

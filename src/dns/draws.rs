@@ -116,8 +116,8 @@ impl From<u64> for Random<'_> {
 impl<'d> Random<'d> {
     /// `number` where each query stands for itself; `draws` where one number must serve a client's
     /// queries of both families at this wall-clock time.
-    pub fn shared(number: u64, draws: &'d Draws, unix_seconds: u64) -> Self {
-        Self { number, draws: Some((draws, unix_seconds as u32)) }
+    pub fn shared(number: u64, draws: &'d Draws, unix_seconds: u32) -> Self {
+        Self { number, draws: Some((draws, unix_seconds)) }
     }
 
     /// A number for this query alone.

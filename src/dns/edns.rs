@@ -2,14 +2,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cookie::{self, Cookie};
 use super::writer::{Full, Writer};
 
 /// The one version there is (RFC 6891 section 6.1.3).
 pub(super) const VERSION: u8 = 0;
 /// Smallest UDP size anyone may have; smaller ones mean this (RFC 6891 section 6.2.3).
 pub(super) const SIZE_MIN: u16 = 512;
-/// Option codes (RFC 7871 section 6, RFC 7828 section 3.1, RFC 7830 section 3, RFC 8914 section 2).
+/// Option codes (RFC 5001 section 2.3, RFC 7871 section 6, RFC 7873 section 4, RFC 7828
+/// section 3.1, RFC 7830 section 3, RFC 8914 section 2).
+const NSID: u16 = 3;
 const CLIENT_SUBNET: u16 = 8;
+const COOKIE: u16 = 10;
 const KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
 const EXTENDED_ERROR: u16 = 15;
@@ -24,24 +28,50 @@ const OPTION_FIXED: usize = 4;
 
 /// Extended DNS errors that the engine gives by itself (RFC 8914 section 4).
 pub(super) mod ede {
+    use crate::snapshot::EDE_OTHER;
+
+    /// Stale Answer: from the last good data of a zone whose file is broken.
+    pub(in crate::dns) const STALE: u16 = 3;
     /// Not Ready: the zone was never loaded.
     pub(in crate::dns) const NOT_READY: u16 = 14;
+    /// Stale NXDOMAIN Answer: likewise.
+    pub(in crate::dns) const STALE_NXDOMAIN: u16 = 19;
     /// Not Authoritative: no zone here holds the name.
     pub(in crate::dns) const NOT_AUTHORITATIVE: u16 = 20;
+
+    /// What to say beside a code that says nothing by itself (RFC 8914 section 4.1).
+    pub(in crate::dns) fn text(code: u16) -> &'static [u8] {
+        if code == EDE_OTHER { b"everything is down" } else { b"" }
+    }
 }
 
 /// The OPT record of a query.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag or an option, as they come")]
 pub(super) struct Edns {
     /// Largest UDP reply the client takes, in octets.
     pub size: u16,
     pub version: u8,
     pub dnssec_ok: bool,
     pub subnet: Subnet,
+    pub cookie: CookieOption,
+    /// Whether the client asks what the server calls itself (RFC 5001).
+    pub nsid: bool,
     /// The client asks how long a connection may be idle.
     pub keepalive: bool,
     /// The client pads, and wants padded replies.
     pub padding: bool,
+}
+
+/// The cookie option of a query.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CookieOption {
+    /// None.
+    Absent,
+    /// One of a length that RFC 7873 does not allow.
+    Malformed,
+    /// A well-formed one.
+    Given(Cookie),
 }
 
 /// The client subnet of a query, before it is known whether its sender is believed.
@@ -69,8 +99,16 @@ impl Edns {
     pub(super) fn read(class: u16, ttl: u32, rdata: &[u8]) -> (Self, bool) {
         let [_, version, _, _] = ttl.to_be_bytes();
         let dnssec_ok = ttl & DNSSEC_OK != 0;
-        let (size, subnet) = (class.max(SIZE_MIN), Subnet::Absent);
-        let mut edns = Self { size, version, dnssec_ok, subnet, keepalive: false, padding: false };
+        let mut edns = Self {
+            size: class.max(SIZE_MIN),
+            version,
+            dnssec_ok,
+            subnet: Subnet::Absent,
+            cookie: CookieOption::Absent,
+            nsid: false,
+            keepalive: false,
+            padding: false,
+        };
         let mut rest = rdata;
         while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
@@ -84,6 +122,13 @@ impl Edns {
                         _ => Subnet::Malformed,
                     };
                 }
+                // RFC 7873 section 5.2: of several cookies the first counts.
+                COOKIE if matches!(edns.cookie, CookieOption::Absent) => {
+                    let cookie = Cookie::read(data);
+                    edns.cookie = cookie.map_or(CookieOption::Malformed, CookieOption::Given);
+                }
+                // RFC 5001 section 2.1: whatever is in it.
+                NSID => edns.nsid = true,
                 KEEPALIVE => edns.keepalive = true,
                 PADDING => edns.padding = true,
                 // RFC 6891 section 6.1.2: unknown options are ignored.
@@ -129,23 +174,35 @@ impl ClientSubnet {
 
 /// The OPT record of a reply.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReplyOpt {
+pub(super) struct ReplyOpt<'o> {
     /// Largest UDP query we take, in octets.
     pub size: u16,
     pub dnssec_ok: bool,
     pub subnet: Option<ClientSubnet>,
+    pub cookie: Option<[u8; cookie::LENGTH]>,
+    /// What the server calls itself; empty: nothing.
+    pub nsid: &'o [u8],
     /// How long a connection may be idle, in tenths of a second.
     pub keepalive: Option<u16>,
     /// Whether the reply is padded.
     pub padding: bool,
 }
 
-impl ReplyOpt {
+impl ReplyOpt<'_> {
+    /// One without options.
+    pub(super) fn bare(size: u16, dnssec_ok: bool) -> Self {
+        let (subnet, cookie, nsid): (_, _, &[u8]) = (None, None, &[]);
+        Self { size, dnssec_ok, subnet, cookie, nsid, keepalive: None, padding: false }
+    }
+
     /// Its length without an extended error and padding, which are left out when there is no room.
     pub(super) fn length(&self) -> usize {
+        let option = |length: usize| if length > 0 { OPTION_FIXED + length } else { 0 };
         OPT_FIXED
-            + self.subnet.map_or(0, |subnet| OPTION_FIXED + usize::from(subnet.length))
-            + self.keepalive.map_or(0, |_| OPTION_FIXED + 2)
+            + option(self.subnet.map_or(0, |subnet| usize::from(subnet.length)))
+            + option(self.cookie.map_or(0, |cookie| cookie.len()))
+            + option(self.nsid.len())
+            + option(self.keepalive.map_or(0, |tenths| tenths.to_be_bytes().len()))
     }
 
     /// Octets of padding for a reply that has `length` octets and room for `room` in all.
@@ -164,10 +221,10 @@ impl ReplyOpt {
         scope: u8,
         ede: Option<u16>,
     ) -> Result<(), Full> {
-        let ede_length = OPTION_FIXED + 2;
-        let ede = ede.filter(|_| writer.rest().len() >= self.length() + ede_length);
-        let options = self.length() - OPT_FIXED + ede.map_or(0, |_| ede_length);
+        let ede_length = |code: u16| OPTION_FIXED + 2 + ede::text(code).len();
         let (at, room) = (writer.at(), writer.rest().len());
+        let ede = ede.filter(|code| room >= self.length() + ede_length(*code));
+        let options = self.length() - OPT_FIXED + ede.map_or(0, ede_length);
         let padding = self.pad(at + OPT_FIXED + options, at + room);
         let options = options + padding.map_or(0, |length| OPTION_FIXED + length);
         let [s0, s1] = self.size.to_be_bytes();
@@ -182,13 +239,22 @@ impl ReplyOpt {
             writer.put(subnet.octets.get(..usize::from(subnet.length)).unwrap_or_default())?;
             writer.patch(at + 3, &[scope]);
         }
+        if let Some(cookie) = &self.cookie {
+            writer.put(&[0, COOKIE as u8, 0, cookie::LENGTH as u8])?;
+            writer.put(cookie)?;
+        }
+        if !self.nsid.is_empty() {
+            writer.put(&[0, NSID as u8, 0, self.nsid.len() as u8])?;
+            writer.put(self.nsid)?;
+        }
         if let Some(tenths) = self.keepalive {
             let [t0, t1] = tenths.to_be_bytes();
             writer.put(&[0, KEEPALIVE as u8, 0, 2, t0, t1])?;
         }
         if let Some(code) = ede {
-            let [c0, c1] = code.to_be_bytes();
-            writer.put(&[0, EXTENDED_ERROR as u8, 0, 2, c0, c1])?;
+            let ([c0, c1], text) = (code.to_be_bytes(), ede::text(code));
+            writer.put(&[0, EXTENDED_ERROR as u8, 0, 2 + text.len() as u8, c0, c1])?;
+            writer.put(text)?;
         }
         if let Some(length) = padding {
             let [l0, l1] = (length as u16).to_be_bytes();

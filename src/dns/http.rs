@@ -13,11 +13,11 @@ const PATH: &str = "/dns-query";
 /// The media type of a DNS message (RFC 8484 section 6).
 const MEDIA_TYPE: &str = "application/dns-message";
 /// Longest query that is taken; no sound query is nearly as long.
-pub(super) const QUERY_MAX: usize = 4096;
+pub const QUERY_MAX: usize = 4096;
 
 /// What the head of a request asks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub enum Asked {
     /// This query.
     Query(Vec<u8>),
     /// The query that is the body.
@@ -25,7 +25,7 @@ pub(super) enum Asked {
 }
 
 /// Reads the head of a request; `Err`: it is answered with this status.
-pub(super) fn read_head<B>(request: &Request<B>) -> Result<Asked, StatusCode> {
+pub fn read_head<B>(request: &Request<B>) -> Result<Asked, StatusCode> {
     if request.uri().path() != PATH {
         return Err(StatusCode::NOT_FOUND);
     }
@@ -60,7 +60,7 @@ fn query_of(variables: &str) -> Result<Vec<u8>, StatusCode> {
 }
 
 /// The head of the response with a reply of the engine.
-pub(super) fn head(reply: &[u8], facts: &Facts) -> Response<()> {
+pub fn head(reply: &[u8], facts: &Facts) -> Response<()> {
     let mut response = refusal(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

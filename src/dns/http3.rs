@@ -10,7 +10,7 @@ use h3::error::Code;
 use h3::server::{Connection, RequestResolver, RequestStream};
 use http::{Request, StatusCode};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use self::bridge::{Bridge, Stream};
 use super::http::{self as doh, Asked, QUERY_MAX};

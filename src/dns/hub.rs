@@ -132,9 +132,10 @@ impl Hub {
         client: SocketAddr,
         take: impl FnOnce(&[u8], &Facts) -> T,
     ) -> Result<Option<T>, Panicked> {
-        let peer = Peer { address: client, transport: self.transport };
+        let unix_seconds = clock::unix_seconds() as u32;
+        let peer = Peer { address: client, transport: self.transport, unix_seconds };
         let snapshot = self.snapshot.load();
-        let random = Random::shared(fastrand::u64(..), &self.draws, clock::unix_seconds());
+        let random = Random::shared(fastrand::u64(..), &self.draws, unix_seconds);
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
                 let answer = engine::answer(&snapshot, query, peer, random, out);

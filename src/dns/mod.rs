@@ -2,16 +2,18 @@
 
 mod certificates;
 mod clients;
+mod cookie;
 mod counters;
 mod doq;
 mod draws;
 mod edns;
 pub mod engine;
-mod http;
+pub mod http;
 mod http2;
 mod http3;
 mod hub;
-mod proxy;
+pub mod limit;
+pub mod proxy;
 mod quic;
 mod socket;
 mod stream;
@@ -19,6 +21,7 @@ mod udp;
 mod wire;
 mod writer;
 
+pub use cookie::Standing;
 pub use counters::{Connections, Counters, Totals};
 pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};

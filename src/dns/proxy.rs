@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// What each header starts with.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Octets of the part that every header has.
-pub(super) const FIXED: usize = 16;
+pub const FIXED: usize = 16;
 /// Most octets behind that part: addresses take 36, the rest are notes that nothing here reads.
-const REST_MAX: usize = 4096;
+pub const REST_MAX: usize = 4096;
 
 /// The sort of addresses of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,18 +20,18 @@ enum Family {
 
 /// The first octets of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub struct Head {
     family: Family,
     length: usize,
 }
 
 /// The octets are no header that the protocol knows, or one of an absurd length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub struct Malformed;
 
 impl Head {
     /// Reads the fixed part (PROXY protocol specification, section 2.2).
-    pub(super) fn read(octets: &[u8; FIXED]) -> Result<Self, Malformed> {
+    pub fn read(octets: &[u8; FIXED]) -> Result<Self, Malformed> {
         let (signature, [command, family, l0, l1]) =
             octets.split_last_chunk::<4>().ok_or(Malformed)?;
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
@@ -50,12 +50,12 @@ impl Head {
     }
 
     /// Octets of the header behind the fixed part.
-    pub(super) fn length(self) -> usize {
+    pub fn length(self) -> usize {
         self.length
     }
 
     /// The client's address in the octets behind the fixed part; `None`: there is none.
-    pub(super) fn client(self, rest: &[u8]) -> Option<SocketAddr> {
+    pub fn client(self, rest: &[u8]) -> Option<SocketAddr> {
         // Source address, destination address, source port, destination port.
         match self.family {
             Family::Nobody => None,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::RegionId;
+use super::{Cookies, RegionId, ResponseRates};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -53,6 +53,14 @@ pub struct Dns {
     pub udp_payload: u16,
     /// Whose EDNS client subnet is believed (RFC 7871).
     pub client_subnet: ClientSubnet,
+    /// What the node calls itself to who asks for it (RFC 5001); empty: nothing.
+    pub nsid: String,
+    /// Whether the CHAOS names `id.server` and `version.bind` are answered.
+    pub chaos: bool,
+    /// DNS cookies; without a secret the node makes one of its own.
+    pub cookies: Cookies,
+    /// Bounds of the rate of answers.
+    pub response_rates: ResponseRates,
     /// Most connections at a time, of each transport that has connections.
     pub tcp_clients: usize,
     /// A connection without a query for this long is closed.

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::steering::Family;
-pub use answers::{EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, picking};
+pub use answers::{
+    EDE_BLOCKED, EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, picking,
+};
 pub use labels::{Labels, OTHER};
 pub use load::{Loaded, LoadedZone, load};
 pub use plan::{Plan, Steering};
@@ -20,7 +22,7 @@ pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
-use crate::model::{ClientSubnet, Model};
+use crate::model::{ClientSubnet, Cookies, ResponseRates};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -61,31 +63,52 @@ pub struct AnswerOptions {
     pub certificate: Option<Certificate>,
     /// Peers whose TCP connections begin with a PROXY header that names the client.
     pub proxy_protocol: Vec<Prefix>,
+    /// What the node calls itself to who asks for it; empty: nothing.
+    pub nsid: String,
+    /// Whether the CHAOS names `id.server` and `version.bind` are answered.
+    pub chaos: bool,
+    /// DNS cookies, with at least one secret unless they are off.
+    pub cookies: Cookies,
+    /// Bounds of the rate of answers over UDP.
+    pub response_rates: ResponseRates,
 }
 
 impl AnswerOptions {
     /// The settings of a node; the defaults for one that answers no DNS.
-    pub fn of(model: &Model) -> Self {
-        model.node.dns.as_ref().map_or_else(Self::default, |dns| Self {
+    pub fn of(loaded: &Loaded) -> Self {
+        let Some(dns) = &loaded.model.node.dns else { return Self::default() };
+        let mut cookies = dns.cookies.clone();
+        if cookies.secrets.is_empty() {
+            cookies.secrets.extend(loaded.cookie_secret);
+        }
+        Self {
             client_subnet: dns.client_subnet.clone(),
             udp_payload: dns.udp_payload,
             tcp_idle: dns.tcp_idle,
             certificate: dns.transports.certificate.clone(),
             proxy_protocol: dns.transports.proxy_protocol.clone(),
-        })
+            nsid: dns.nsid.clone(),
+            chaos: dns.chaos,
+            cookies,
+            response_rates: dns.response_rates.clone(),
+        }
     }
 }
 
 impl Default for AnswerOptions {
     fn default() -> Self {
-        // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
         Self {
             client_subnet: ClientSubnet::On,
+            // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
             udp_payload: 1232,
             // RFC 7766 section 6.2.3 asks for a few seconds.
             tcp_idle: Duration::from_secs(10),
             certificate: None,
             proxy_protocol: Vec::new(),
+            nsid: String::new(),
+            chaos: false,
+            cookies: Cookies::default(),
+            response_rates: ResponseRates::default(),
         }
     }
 }

@@ -252,7 +252,7 @@ impl Publisher {
         let entries = self.loaded.zones.iter().enumerate().map(|(at, zone)| {
             let entry = match &zone.zone {
                 None => ZoneEntry::Failed,
-                Some(zone) => ZoneEntry::Serving(self.served(at, zone.clone())),
+                Some(tree) => ZoneEntry::Serving(self.served(at, tree.clone(), zone.stale)),
             };
             (zone.origin.clone(), entry)
         });
@@ -260,7 +260,7 @@ impl Publisher {
         Snapshot {
             generation: self.generation,
             zones: ZoneSet::new(entries),
-            options: AnswerOptions::of(model),
+            options: AnswerOptions::of(&self.loaded),
             region_labels: regions.collect(),
             state: Some(Arc::new(State {
                 loaded: self.loaded.clone(),
@@ -270,7 +270,7 @@ impl Publisher {
     }
 
     /// A zone with its services in the order that the tree knows them by.
-    fn served(&self, at: usize, zone: Arc<Zone>) -> ServedZone {
+    fn served(&self, at: usize, zone: Arc<Zone>, stale: bool) -> ServedZone {
         let services = self.loaded.model.zones.get(at).map_or(&[][..], |zone| &zone.services);
         let numbers = self.loaded.plan.services.get(at).map_or(&[][..], Vec::as_slice);
         let answers = services.iter().zip(numbers).filter_map(|(service, number)| {
@@ -281,7 +281,7 @@ impl Publisher {
             Some((Arc::new(ServiceAnswers::new(name.into(), steering, prepared)), label))
         });
         let (services, labels) = answers.unzip();
-        ServedZone { zone, services, labels }
+        ServedZone { zone, services, labels, stale }
     }
 
     fn level(&self, id: EndpointId) -> Level {

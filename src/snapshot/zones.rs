@@ -16,6 +16,8 @@ pub struct ServedZone {
     /// The number under which the answers of each service are counted (see
     /// [`super::Labels`]); services beyond its end are not counted.
     pub labels: Vec<u32>,
+    /// Whether this is the last good data of a zone whose file is broken now.
+    pub stale: bool,
 }
 
 /// What is served for an apex.

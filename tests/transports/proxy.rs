@@ -47,8 +47,8 @@ fn the_client_that_is_named_decides_the_answer() {
     server.runtime.block_on(in_time(async {
         for number in 0..12 {
             let client = [203, 0, number * 20, 1];
-            let peer =
-                Peer { address: SocketAddr::from((client, 12345)), transport: Transport::Tcp };
+            let address = SocketAddr::from((client, 12345));
+            let peer = Peer { address, transport: Transport::Tcp, unix_seconds: 0 };
             let mut expected = vec![0; 65535];
             let given = answer(&world, &query, peer, 7, &mut expected).reply;
             let Reply::Length(length) = given else { panic!("no reply") };

@@ -11,8 +11,10 @@ mod diagnostics;
 pub mod dns_answer;
 #[path = "../../../tests/dns_support/mod.rs"]
 mod dns_support;
+pub mod doh_request;
 pub mod edns_ecs;
 pub mod mmdb;
+pub mod proxy_header;
 pub mod rdata_text;
 pub mod saved_health;
 mod site;
@@ -25,8 +27,10 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const ALL: &[Target] = &[
     ("config_toml", config_toml::run),
     ("dns_answer", dns_answer::run),
+    ("doh_request", doh_request::run),
     ("edns_ecs", edns_ecs::run),
     ("mmdb", mmdb::run),
+    ("proxy_header", proxy_header::run),
     ("rdata_text", rdata_text::run),
     ("saved_health", saved_health::run),
     ("zone_text", zone_text::run),

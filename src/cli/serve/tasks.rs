@@ -87,3 +87,22 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_is_named_once() {
+        let mut all: JoinSet<Ended> = JoinSet::new();
+        let faulty = tokio::spawn(async { panic!("a fault") });
+        all.spawn(async move { ("faulty", faulty.await) });
+        all.spawn(async { ("lasting", future::pending().await) });
+        let mut tasks = Tasks { all, judged: watch::channel(false).1 };
+        assert_eq!(tasks.ended().await, "faulty");
+        let patience = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, tasks.ended()).await.is_err());
+        // The sender is gone, and nobody waits for it.
+        tasks.judged().await;
+    }
+}

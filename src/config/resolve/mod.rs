@@ -1,11 +1,13 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
+mod cookies;
 mod endpoint;
 mod fleet;
 mod method;
 mod monitor;
 mod network;
 mod node;
+mod response_rates;
 mod service;
 mod transports;
 mod zones;

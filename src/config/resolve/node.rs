@@ -56,7 +56,8 @@ pub(in crate::config) fn resolve(
     let zones = section.optional("directory", field, place);
     let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
     let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
-    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, folder, files));
+    let name = identity.as_ref().map(|(name, ..)| name.as_str()).unwrap_or_default();
+    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, name, folder, files));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
     if let Some(cluster) = &spec.cluster {
         let mut section = top.inside("cluster", cluster.span());
@@ -154,9 +155,11 @@ fn geo(
     Geo { databases, max_age }
 }
 
+/// `[dns]` of the node of this name; `folder` is where node.toml is.
 fn dns(
     top: &mut Section<'_>,
     table: &Spanned<Table<DnsTable>>,
+    name: &str,
     folder: &Place,
     files: &mut Files,
 ) -> Dns {
@@ -175,16 +178,49 @@ fn dns(
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
     let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
     let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
+    if table.nsid.is_none() {
+        section.default("nsid", d::NSID);
+    }
+    let nsid = section.optional("nsid", table.nsid.as_ref(), |text| nsid(text));
+    let nsid = nsid.unwrap_or_else(|| name.to_owned());
+    let chaos = section.value("chaos", &table.chaos, d::CHAOS, |flag| Ok(*flag));
     let client_subnet = client_subnet(&mut section, table.client_subnet.as_ref());
+    let cookies = super::cookies::resolve(&mut section, table.cookies.as_ref(), folder, files);
     let mut section = section.inside("limits", header(table.limits.as_ref()));
     let empty = LimitsTable::default();
     let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
+    let response_rates = super::response_rates::resolve(&mut section, limits);
     let read = whole_in("tcp_clients", &d::TCP_CLIENTS_RANGE);
     let tcp_clients = section
         .value("tcp_clients", &limits.tcp_clients, d::TCP_CLIENTS, |n| read(n).map(|n| n as usize));
     let read = duration_in("tcp_idle", &d::TCP_IDLE_RANGE);
     let tcp_idle = section.value("tcp_idle", &limits.tcp_idle, d::TCP_IDLE, read);
-    Dns { listen, transports, workers, udp_payload, client_subnet, tcp_clients, tcp_idle }
+    Dns {
+        listen,
+        transports,
+        workers,
+        udp_payload,
+        client_subnet,
+        nsid,
+        chaos,
+        cookies,
+        response_rates,
+        tcp_clients,
+        tcp_idle,
+    }
+}
+
+/// What the node calls itself: text that every tool shows as it is.
+fn nsid(text: &str) -> Result<String, Fault> {
+    if text.len() > d::NSID_MAX {
+        let fault =
+            format!("`nsid` must have {} octets at most, found {}", d::NSID_MAX, text.len());
+        return Err(Fault::new(fault));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("`nsid` holds control characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// The three policies for EDNS client subnet.

@@ -12,8 +12,10 @@ use crate::node::{Kind, Node, query, source};
 
 /// Connections that are held.
 const HELD: usize = 3000;
-/// Far above what is expected, since the machine may be busy; the figure itself is printed.
-const SLOWEST: Duration = Duration::from_secs(3);
+/// What the slowest of a hundred new queries may take, connection and all.
+const SLOWEST: Duration = Duration::from_millis(200);
+/// Hundreds that are asked at most: the machine may be busy with other things for a moment.
+const ROUNDS: usize = 5;
 
 /// What a client holds.
 #[allow(dead_code)] // Held, not used.
@@ -60,7 +62,14 @@ fn keep_nobody_out(kind: Kind) {
             }
         }
         held.extend(crowd.join_all().await.into_iter().flatten());
-        (held, node.ask_100(kind).await)
+        let mut slowest = Duration::MAX;
+        for _ in 0..ROUNDS {
+            slowest = slowest.min(node.ask_100(kind).await);
+            if slowest < SLOWEST {
+                break;
+            }
+        }
+        (held, slowest)
     });
     let cost = node.resident().saturating_sub(before) >> 10;
     println!(

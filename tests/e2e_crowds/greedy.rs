@@ -16,7 +16,7 @@ use crate::node::{Kind, Node, query, source};
 /// Clients at a time; each comes back when it is closed.
 const CLIENTS: usize = 600;
 /// How long they go on, beyond every time limit of the server.
-const TIME: Duration = Duration::from_secs(12);
+const TIME: Duration = Duration::from_secs(7);
 /// What they may cost.
 const COST: u64 = 64 << 20;
 
