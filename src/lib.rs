@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod name;
 pub mod place;
 pub mod prefix;
+pub mod tls;
 
 pub mod model;
 

@@ -8,13 +8,14 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dns_support::{Query, ask, script};
 use meridian::clock::stopwatch;
-use meridian::dns::{Counters, TcpLimits, TcpServer, TcpSockets, Transport, UdpSockets};
+use meridian::dns::{
+    Connections, Counters, Limits, StreamServer, StreamSockets, Transport, UdpSockets,
+};
 use meridian::snapshot::{Labels, Snapshot};
 use tokio::runtime::Runtime;
 
@@ -28,7 +29,7 @@ fn world() -> Snapshot {
 /// A TCP service with its runtime.
 struct Service {
     runtime: Runtime,
-    server: Option<TcpServer>,
+    server: Option<StreamServer>,
     counters: Arc<Counters>,
     address: SocketAddr,
 }
@@ -38,9 +39,11 @@ impl Service {
         let runtime = Runtime::new().unwrap();
         let labels = || Arc::new(Labels::new(16));
         let counters = Arc::new(Counters::new(labels(), labels()));
-        let sockets = TcpSockets::bind(&[address.parse().unwrap()]).unwrap();
-        let snapshot = Arc::new(ArcSwap::from_pointee(world()));
-        let limits = TcpLimits { clients, idle };
+        let sockets = StreamSockets::tcp(&[address.parse().unwrap()]).unwrap();
+        let mut world = world();
+        world.options.tcp_idle = idle;
+        let snapshot = Arc::new(ArcSwap::from_pointee(world));
+        let limits = Limits { clients, life: Limits::LIFE };
         let server =
             runtime.block_on(async { sockets.serve(limits, &snapshot, &counters) }).unwrap();
         let address = server.addresses()[0];
@@ -52,6 +55,10 @@ impl Service {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream
+    }
+
+    fn connections(&self) -> Connections {
+        self.counters.totals().connections[0].1
     }
 
     fn stop(&mut self) {
@@ -98,6 +105,7 @@ fn pipelined_queries_are_answered_in_order_however_they_are_cut() {
         })
         .collect();
     let stream = wires.iter().map(|wire| framed(wire)).collect::<Vec<_>>().concat();
+    let world = world();
     for step in [7, 64, stream.len()] {
         let mut client = service.connect();
         client.set_nodelay(true).unwrap();
@@ -105,14 +113,14 @@ fn pipelined_queries_are_answered_in_order_however_they_are_cut() {
             client.write_all(piece).unwrap();
         }
         for wire in &wires {
-            let expected = ask(&world(), wire, Transport::Tcp).0.unwrap();
+            let expected = ask(&world, wire, Transport::Tcp).0.unwrap();
             assert_eq!(read_reply(&mut client).unwrap(), expected, "in steps of {step}");
         }
     }
     service.stop();
     let totals = service.counters.totals();
-    assert_eq!(totals.queries, [(Transport::Udp, 0), (Transport::Tcp, 180)]);
-    assert_eq!(service.counters.tcp.open.load(Ordering::Relaxed), 0);
+    assert_eq!(totals.queries[Transport::Tcp as usize], (Transport::Tcp, 180));
+    assert_eq!(service.connections().open, 0);
 }
 
 #[test]
@@ -145,7 +153,7 @@ fn whoever_is_slow_is_closed() {
         }
         assert!(is_closed(&mut client), "{what}");
     }
-    assert_eq!(service.counters.tcp.timed_out.load(Ordering::Relaxed), 4);
+    assert_eq!(service.connections().timed_out, 4);
     service.stop();
 }
 
@@ -177,7 +185,7 @@ fn a_client_that_never_reads_is_closed_and_delays_nobody() {
         client.write_all(&framed(&www())).unwrap();
         read_reply(&mut client).unwrap();
     }
-    while service.counters.tcp.timed_out.load(Ordering::Relaxed) == 0 {
+    while service.connections().timed_out == 0 {
         assert!(start.elapsed() < DEADLINE, "the client is still served");
         std::thread::yield_now();
     }
@@ -205,7 +213,7 @@ fn many_idle_and_half_sent_connections_keep_nobody_out() {
         held.push(client);
     }
     // All come from one prefix, which has a quarter of the connections.
-    assert!(service.counters.tcp.evicted.load(Ordering::Relaxed) >= 325);
+    assert!(service.connections().evicted >= 325);
     assert!(is_closed(&mut held[0]));
     service.stop();
 }
@@ -237,7 +245,7 @@ fn shutdown_answers_what_was_sent_and_closes() {
 #[test]
 fn an_address_in_use_is_an_error_that_names_it() {
     let mut service = Service::start(1, IDLE, "127.0.0.1:0");
-    let error = TcpSockets::bind(&[service.address]).unwrap_err();
+    let error = StreamSockets::tcp(&[service.address]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     let start = format!("cannot listen on `{}` (TCP): ", service.address);
     assert!(error.to_string().starts_with(&start), "{error}");
@@ -260,10 +268,10 @@ fn kdig_and_dig_understand_every_kind_of_reply() {
     let counters = Arc::new(Counters::new(labels(), labels()));
     let snapshot = Arc::new(ArcSwap::from_pointee(world()));
     let udp = UdpSockets::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
-    let tcp = TcpSockets::bind(udp.addresses()).unwrap();
+    let tcp = StreamSockets::tcp(udp.addresses()).unwrap();
     let port = udp.addresses()[0].port();
     let runtime = Runtime::new().unwrap();
-    let limits = TcpLimits { clients: 10, idle: IDLE };
+    let limits = Limits { clients: 10, life: Limits::LIFE };
     let tcp = runtime.block_on(async { tcp.serve(limits, &snapshot, &counters) }).unwrap();
     let udp = udp.serve(&snapshot, &counters).unwrap();
     for (program, arguments, expected) in [

@@ -85,7 +85,8 @@ fn replies_are_those_of_the_engine() {
     }
     server.shutdown();
     let totals = counters.totals();
-    assert_eq!(totals.queries, [(Transport::Udp, 12), (Transport::Tcp, 0)]);
+    assert_eq!(totals.queries[Transport::Udp as usize], (Transport::Udp, 12));
+    assert!(totals.queries.iter().all(|(t, n)| *t == Transport::Udp || *n == 0));
     assert_eq!(totals.replies, [(0, 8), (3, 2)]);
     assert_eq!((totals.dropped, totals.malformed, totals.truncated), (2, 2, 2));
     assert_eq!((totals.panics, totals.receive_errors, totals.send_errors), (0, 0, 0));

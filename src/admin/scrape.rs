@@ -10,7 +10,7 @@ use super::families::{counters, gauges};
 use super::readiness::is_stale;
 use crate::clock;
 use crate::dns::engine::rcode;
-use crate::dns::{Counters, LogTotals, QueryLog, Totals};
+use crate::dns::{Connections, Counters, LogTotals, QueryLog, Totals, Transport};
 use crate::health::Level;
 use crate::snapshot::{Snapshot, State, ZoneEntry};
 
@@ -42,7 +42,10 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
 fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let totals: Totals = workers.totals();
     let one = |value: u64| [(Vec::new(), value)];
-    let tcp = &workers.tcp;
+    let by_transport = |reason: &str, read: fn(&Connections) -> u64| {
+        let labels = |transport: Transport| vec![transport.name().to_owned(), reason.to_owned()];
+        totals.connections.iter().map(|(t, c)| (labels(*t), read(c))).collect::<Vec<_>>()
+    };
     let mut families = Vec::new();
     let queries = totals.queries.iter().map(|(t, n)| (vec![t.name().to_owned()], *n));
     let replies = totals.replies.iter().map(|(rcode, n)| (vec![rcode::mnemonic(*rcode)], *n));
@@ -52,12 +55,14 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let lost = [
         ("receive", totals.receive_errors),
         ("send", totals.send_errors),
-        ("accept", tcp.accept_errors.load(Ordering::Relaxed)),
+        ("accept", totals.connections.iter().map(|(_, c)| c.accept_errors).sum()),
         ("panic", totals.panics),
     ];
     let closed = [
-        ("evicted", tcp.evicted.load(Ordering::Relaxed)),
-        ("timed_out", tcp.timed_out.load(Ordering::Relaxed)),
+        by_transport("evicted", |connections| connections.evicted),
+        by_transport("timed_out", |connections| connections.timed_out),
+        by_transport("handshake", |connections| connections.failed_handshakes),
+        by_transport("proxy_header", |connections| connections.refused_headers),
     ];
     let matches = [("located", totals.located), ("unlocated", totals.unlocated)];
     let labelled = |(word, n): (&str, u64)| (vec![word.to_owned()], n);
@@ -98,21 +103,29 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
             lost.map(labelled).into(),
         ),
         (
-            "meridian_dns_tcp_closed_total",
-            "TCP connections closed before their client did.",
-            &["reason"],
-            closed.map(labelled).into(),
+            "meridian_dns_connections_closed_total",
+            "Connections closed before their client did.",
+            &["transport", "reason"],
+            closed.concat(),
         ),
     ] {
         families.extend(counters(name, help, labels, samples)?);
     }
     families.extend(guards(&totals)?);
-    let open = tcp.open.load(Ordering::Relaxed) as f64;
+    let refused = totals.connections.iter().filter(|(t, _)| t.is_http());
+    let refused = refused.map(|(t, c)| (vec![t.name().to_owned()], c.refused_requests));
+    families.extend(counters(
+        "meridian_dns_http_refused_total",
+        "HTTP requests answered with an error status.",
+        &["transport"],
+        refused,
+    )?);
+    let open = totals.connections.iter().map(|(t, c)| (vec![t.name().to_owned()], c.open as f64));
     families.extend(gauges(
-        "meridian_dns_tcp_connections",
-        "TCP connections open now.",
-        &[],
-        [(Vec::new(), open)],
+        "meridian_dns_connections",
+        "Connections open now.",
+        &["transport"],
+        open,
     )?);
     Ok(families)
 }

@@ -87,6 +87,12 @@ impl Files {
         }
     }
 
+    /// Reads a file of any kind.
+    pub(super) fn octets(&mut self, place: &Place) -> io::Result<Vec<u8>> {
+        self.note(place);
+        octets(&place.real)
+    }
+
     /// The names of the files in a folder, in order, with U+FFFD where they are no text.
     pub(super) fn list(&mut self, folder: &Place) -> io::Result<Vec<String>> {
         self.folders.push(folder.real.clone());

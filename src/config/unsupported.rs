@@ -44,10 +44,6 @@ const fn word(
 
 /// The refusals of node.toml.
 pub(super) const NODE: &[Rule] = &[
-    key(&["dns", "tls"], "`listen` serves UDP and TCP"),
-    key(&["dns", "quic"], "`listen` serves UDP and TCP"),
-    key(&["dns", "https"], "`listen` serves UDP and TCP"),
-    key(&["dns", "certificate"], "no transport that needs one is supported yet"),
     key(&["dns", "transfer"], "give every node the zone files"),
     key(&["proxy"], ""),
     word(&["cluster", "engine"], When::Is("nats"), "write `engine = \"embedded\"`", 0),

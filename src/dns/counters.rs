@@ -19,33 +19,51 @@ pub struct Counters {
     regions: Arc<Labels>,
     /// Only grows when a transport starts; the lock is taken then and by scrapes.
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
-    /// TCP connections.
-    pub tcp: TcpCounters,
+    /// By transport, for those that have connections; grows likewise.
+    connections: Mutex<Vec<(Transport, Arc<ConnectionCounters>)>>,
     /// Where queries are logged that a worker counts; `None`: nowhere.
     pub log: Option<QueryLog>,
 }
 
-/// What concerns TCP connections.
+/// What concerns the connections of one transport.
 #[derive(Debug, Default)]
-pub struct TcpCounters {
-    /// Connections open now.
+pub(super) struct ConnectionCounters {
     pub open: AtomicU64,
-    /// Connections closed early to make room for new ones.
     pub evicted: AtomicU64,
-    /// Connections closed because the client kept none of the time limits.
     pub timed_out: AtomicU64,
-    /// Failures to accept a connection.
+    pub failed_handshakes: AtomicU64,
+    pub refused_requests: AtomicU64,
+    pub refused_headers: AtomicU64,
     pub accept_errors: AtomicU64,
 }
 
-/// The counters of one UDP worker, or of all TCP connections.
+/// The connections of one transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Open now.
+    pub open: u64,
+    /// Closed early to make room for new ones, or for want of memory.
+    pub evicted: u64,
+    /// Closed because the client did not keep the time limits.
+    pub timed_out: u64,
+    /// Closed because TLS could not be agreed on.
+    pub failed_handshakes: u64,
+    /// HTTP requests that were no query, or one that took too long.
+    pub refused_requests: u64,
+    /// Closed because a listed proxy sent no sound PROXY header.
+    pub refused_headers: u64,
+    /// Failures to accept one.
+    pub accept_errors: u64,
+}
+
+/// The counters of one UDP worker, or of all connections of a transport.
 ///
 /// One worker writes and a scrape reads, so relaxed loads and stores are enough. They begin a
 /// cache line of their own, so that workers do not slow each other.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct WorkerCounters {
-    /// Whether several threads write, as for TCP.
+    /// Whether several threads write, as for connections.
     shared: bool,
     queries: [AtomicU64; Transport::ALL.len()],
     rcodes: [AtomicU64; RCODES],
@@ -72,6 +90,8 @@ pub(super) struct WorkerCounters {
 pub struct Totals {
     /// Queries received, by transport.
     pub queries: Vec<(Transport, u64)>,
+    /// Connections, by transport; those that are not served are left out.
+    pub connections: Vec<(Transport, Connections)>,
     /// Replies, by response code; codes that never occurred are left out.
     pub replies: Vec<(u16, u64)>,
     /// Answers by service.
@@ -107,14 +127,22 @@ pub struct Totals {
 impl Counters {
     /// Counters whose services and regions are numbered by these labels.
     pub fn new(services: Arc<Labels>, regions: Arc<Labels>) -> Self {
-        let workers = Mutex::new(Vec::new());
-        Self { services, regions, workers, tcp: TcpCounters::default(), log: None }
+        let (workers, connections) = (Mutex::default(), Mutex::default());
+        Self { services, regions, workers, connections, log: None }
     }
 
     /// The same, with a log of the queries.
     #[must_use]
     pub fn with_log(self, log: Option<QueryLog>) -> Self {
         Self { log, ..self }
+    }
+
+    /// The counters of the connections of a transport.
+    pub(super) fn connections(&self, transport: Transport) -> Arc<ConnectionCounters> {
+        let counters = Arc::<ConnectionCounters>::default();
+        let mut all = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((transport, counters.clone()));
+        counters
     }
 
     /// The counters of a new worker; `shared`: several threads will write them.
@@ -159,11 +187,27 @@ impl Counters {
             // Number 0 exists for the surplus alone.
             counted.enumerate().filter(|(at, (_, n))| *at > 0 || *n > 0).map(|(_, c)| c).collect()
         };
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = connections.iter().map(|(transport, counters)| {
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let connections = Connections {
+                open: read(&counters.open),
+                evicted: read(&counters.evicted),
+                timed_out: read(&counters.timed_out),
+                failed_handshakes: read(&counters.failed_handshakes),
+                refused_requests: read(&counters.refused_requests),
+                refused_headers: read(&counters.refused_headers),
+                accept_errors: read(&counters.accept_errors),
+            };
+            (*transport, connections)
+        });
+        let connections = connections.collect();
         let replies = (0..RCODES).map(|rcode| (rcode as u16, sum(&|w| w.rcodes.get(rcode))));
         Totals {
             queries: Transport::ALL
                 .map(|transport| (transport, sum(&|worker| worker.queries(transport))))
                 .to_vec(),
+            connections,
             replies: replies.filter(|(_, count)| *count > 0).collect(),
             services: named(&self.services, |worker| &worker.services),
             all_down: named(&self.services, |worker| &worker.all_down),
@@ -304,9 +348,12 @@ mod tests {
             worker.sends_failed(3);
             worker.receive_failed();
         }
+        counters.connections(Transport::Tls).open.fetch_add(1, Ordering::Relaxed);
         let name = |text: &str| text.to_owned();
+        let asked = |t: Transport| if matches!(t, Transport::Udp | Transport::Tcp) { 7 } else { 0 };
         let expected = Totals {
-            queries: vec![(Transport::Udp, 7), (Transport::Tcp, 7)],
+            queries: Transport::ALL.map(|transport| (transport, asked(transport))).to_vec(),
+            connections: vec![(Transport::Tls, Connections { open: 1, ..Connections::default() })],
             replies: vec![(0, 8), (1, 2)],
             services: vec![(name("www"), 2), (name("api"), 4)],
             all_down: vec![(name("www"), 2), (name("api"), 0)],

@@ -10,15 +10,20 @@ use super::writer::{Full, Writer};
 pub(super) const VERSION: u8 = 0;
 /// Smallest UDP size anyone may have; smaller ones mean this (RFC 6891 section 6.2.3).
 pub(super) const SIZE_MIN: u16 = 512;
-/// Option codes (RFC 5001 section 2.3, RFC 7871 section 6, RFC 7873 section 4, RFC 8914 section 2).
+/// Option codes (RFC 5001 section 2.3, RFC 7871 section 6, RFC 7873 section 4, RFC 7828
+/// section 3.1, RFC 7830 section 3, RFC 8914 section 2).
 const NSID: u16 = 3;
 const CLIENT_SUBNET: u16 = 8;
 const COOKIE: u16 = 10;
+const KEEPALIVE: u16 = 11;
+const PADDING: u16 = 12;
 const EXTENDED_ERROR: u16 = 15;
 /// The DO bit in the OPT record's TTL (RFC 3225 section 3).
 const DNSSEC_OK: u32 = 0x8000;
 /// OPT record without options.
 const OPT_FIXED: usize = 11;
+/// Padded replies have a multiple of this many octets (RFC 8467 section 4.1).
+const BLOCK: usize = 468;
 /// Code and length of an option.
 const OPTION_FIXED: usize = 4;
 
@@ -43,6 +48,7 @@ pub(super) mod ede {
 
 /// The OPT record of a query.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag or an option, as they come")]
 pub(super) struct Edns {
     /// Largest UDP reply the client takes, in octets.
     pub size: u16,
@@ -52,6 +58,10 @@ pub(super) struct Edns {
     pub cookie: CookieOption,
     /// Whether the client asks what the server calls itself (RFC 5001).
     pub nsid: bool,
+    /// The client asks how long a connection may be idle.
+    pub keepalive: bool,
+    /// The client pads, and wants padded replies.
+    pub padding: bool,
 }
 
 /// The cookie option of a query.
@@ -97,6 +107,8 @@ impl Edns {
             subnet: Subnet::Absent,
             cookie: CookieOption::Absent,
             nsid: false,
+            keepalive: false,
+            padding: false,
         };
         let mut rest = rdata;
         while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
@@ -118,6 +130,8 @@ impl Edns {
                 }
                 // RFC 5001 section 2.1: whatever is in it.
                 NSID => edns.nsid = true,
+                KEEPALIVE => edns.keepalive = true,
+                PADDING => edns.padding = true,
                 // RFC 6891 section 6.1.2: unknown options are ignored.
                 _ => {}
             }
@@ -180,21 +194,34 @@ pub(super) struct ReplyOpt<'o> {
     pub cookie: Option<[u8; cookie::LENGTH]>,
     /// What the server calls itself; empty: nothing.
     pub nsid: &'o [u8],
+    /// How long a connection may be idle, in tenths of a second.
+    pub keepalive: Option<u16>,
+    /// Whether the reply is padded.
+    pub padding: bool,
 }
 
 impl ReplyOpt<'_> {
     /// One without options.
     pub(super) fn bare(size: u16, dnssec_ok: bool) -> Self {
-        Self { size, dnssec_ok, subnet: None, cookie: None, nsid: &[] }
+        let (subnet, cookie, nsid): (_, _, &[u8]) = (None, None, &[]);
+        Self { size, dnssec_ok, subnet, cookie, nsid, keepalive: None, padding: false }
     }
 
-    /// Its length without an extended error, which is left out when there is no room.
+    /// Its length without an extended error and padding, which are left out when there is no room.
     pub(super) fn length(&self) -> usize {
         let option = |length: usize| if length > 0 { OPTION_FIXED + length } else { 0 };
         OPT_FIXED
             + option(self.subnet.map_or(0, |subnet| usize::from(subnet.length)))
             + option(self.cookie.map_or(0, |cookie| cookie.len()))
             + option(self.nsid.len())
+            + option(self.keepalive.map_or(0, |tenths| tenths.to_be_bytes().len()))
+    }
+
+    /// Octets of padding for a reply that has `length` octets and room for `room` in all.
+    fn pad(&self, length: usize, room: usize) -> Option<usize> {
+        let bare = length + OPTION_FIXED;
+        let padded = bare.next_multiple_of(BLOCK).min(room);
+        padded.checked_sub(bare).filter(|_| self.padding)
     }
 
     /// Writes it. `rcode_high` are the upper eight bits of the rcode, `scope` what RFC 7871
@@ -207,9 +234,11 @@ impl ReplyOpt<'_> {
         ede: Option<u16>,
     ) -> Result<(), Full> {
         let ede_length = |code: u16| OPTION_FIXED + 2 + ede::text(code).len();
-        let room = writer.rest().len();
+        let (at, room) = (writer.at(), writer.rest().len());
         let ede = ede.filter(|code| room >= self.length() + ede_length(*code));
         let options = self.length() - OPT_FIXED + ede.map_or(0, ede_length);
+        let padding = self.pad(at + OPT_FIXED + options, at + room);
+        let options = options + padding.map_or(0, |length| OPTION_FIXED + length);
         let [s0, s1] = self.size.to_be_bytes();
         let [l0, l1] = (options as u16).to_be_bytes();
         let flags = if self.dnssec_ok { 0x80 } else { 0 };
@@ -230,10 +259,21 @@ impl ReplyOpt<'_> {
             writer.put(&[0, NSID as u8, 0, self.nsid.len() as u8])?;
             writer.put(self.nsid)?;
         }
+        if let Some(tenths) = self.keepalive {
+            let [t0, t1] = tenths.to_be_bytes();
+            writer.put(&[0, KEEPALIVE as u8, 0, 2, t0, t1])?;
+        }
         if let Some(code) = ede {
             let ([c0, c1], text) = (code.to_be_bytes(), ede::text(code));
             writer.put(&[0, EXTENDED_ERROR as u8, 0, 2 + text.len() as u8, c0, c1])?;
             writer.put(text)?;
+        }
+        if let Some(length) = padding {
+            let [l0, l1] = (length as u16).to_be_bytes();
+            writer.put(&[0, PADDING as u8, l0, l1])?;
+            // RFC 7830 section 3: padding is zeros. What follows it was never written.
+            writer.rest().get_mut(..length).ok_or(Full)?.fill(0);
+            writer.advance(length);
         }
         Ok(())
     }

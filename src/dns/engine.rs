@@ -14,6 +14,7 @@ use super::cookie::{self, Standing};
 use super::draws::Random;
 use super::edns::{ClientSubnet, CookieOption, Edns, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
 use super::limit::{Kind, Limited};
+pub use super::transport::Transport;
 use super::wire::{AA, CD, CLASS_CHAOS, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
 use crate::model::{self, CookiePolicy};
@@ -70,33 +71,6 @@ pub struct Peer {
     pub transport: Transport,
     /// Wall-clock time in seconds since 1970, modulo 2^32: DNS cookies have an age.
     pub unix_seconds: u32,
-}
-
-/// How queries come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// One datagram each.
-    Udp,
-    /// Messages with a length in front (RFC 7766).
-    Tcp,
-}
-
-impl Transport {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
-
-    /// The name in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
-
-    /// Whether a query can come only from the address it seems to come from.
-    pub fn proves_address(self) -> bool {
-        self != Self::Udp
-    }
 }
 
 /// What becomes of a query.
@@ -202,8 +176,9 @@ pub fn respond<'r>(
 ) -> Answer {
     #[cfg(feature = "failpoints")]
     super::failpoint::reach(query);
-    // Nobody can hear a reply to port 0; such queries have a forged source.
-    if parsed.intent == Intent::Ignore || peer.address.port() == 0 {
+    // Nobody can hear a datagram to port 0; such queries have a forged source.
+    let unheard = peer.transport == Transport::Udp && peer.address.port() == 0;
+    if parsed.intent == Intent::Ignore || unheard {
         let facts = Facts { malformed: true, ..Facts::default() };
         return Answer { reply: Reply::Drop, facts };
     }
@@ -216,6 +191,9 @@ pub fn respond<'r>(
         subnet: subnet.ok().flatten(),
         cookie,
         nsid: if edns.nsid { options.nsid.as_bytes() } else { &[] },
+        keepalive: keepalive(options, peer.transport).filter(|_| edns.keepalive),
+        // RFC 7830 section 6: padding hides nothing of what anyone can read.
+        padding: edns.padding && peer.transport.is_encrypted(),
     });
     let limit = limit(options, parsed, peer.transport).min(out.len());
     let reserved = opt.map_or(0, |opt| opt.length());
@@ -381,14 +359,28 @@ fn believed_subnet(
     }
 }
 
+/// How long a connection may be idle, in tenths of a second; `None`: it is not for the message to
+/// say (RFC 7828 section 3.2, RFC 7858 section 3.4; HTTP and QUIC have their own ways).
+fn keepalive(options: &AnswerOptions, transport: Transport) -> Option<u16> {
+    let tenths = (options.tcp_idle.as_millis() / 100).min(u128::from(u16::MAX)) as u16;
+    matches!(transport, Transport::Tcp | Transport::Tls).then_some(tenths)
+}
+
+/// Whether a query has the keepalive option, which QUIC forbids (RFC 9250 section 5.5.2).
+pub(super) fn asks_keepalive(query: &[u8]) -> bool {
+    let mut parsed = Parsed::default();
+    parsed.parse(query);
+    parsed.edns.is_some_and(|edns| edns.keepalive)
+}
+
 /// Most octets the reply may have.
 fn limit(options: &AnswerOptions, parsed: &Parsed, transport: Transport) -> usize {
     match (transport, &parsed.edns) {
-        (Transport::Tcp, _) => MESSAGE_MAX,
         // RFC 1035 section 4.2.1.
         (Transport::Udp, None) => usize::from(SIZE_MIN),
         // RFC 6891 section 6.2.5; RFC 9715 section 3.1 for our own bound.
         (Transport::Udp, Some(edns)) => usize::from(edns.size.min(options.udp_payload)),
+        _ => MESSAGE_MAX,
     }
 }
 

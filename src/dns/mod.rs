@@ -1,25 +1,37 @@
 //! DNS: the answer engine and the transports that call it.
 
+mod certificates;
+mod clients;
 mod cookie;
 mod counters;
+mod doq;
 mod draws;
 mod edns;
 pub mod engine;
 #[cfg(feature = "failpoints")]
 mod failpoint;
+pub mod http;
+mod http2;
+mod http3;
+mod hub;
 pub mod limit;
+pub mod proxy;
 mod query_log;
+mod quic;
 mod socket;
-mod tcp;
+mod stream;
+mod transport;
 mod udp;
 mod wire;
 mod writer;
 
 pub use cookie::Standing;
-pub use counters::{Counters, TcpCounters, Totals};
+pub use counters::{Connections, Counters, Totals};
 pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
+pub use hub::Limits;
 pub use query_log::{LogNames, LogTotals, LogWriter, QueryLog};
-pub use tcp::{TcpLimits, TcpServer, TcpSockets};
+pub use quic::{QuicServer, QuicSockets};
+pub use stream::{StreamServer, StreamSockets};
 pub use udp::{UdpServer, UdpSockets};
 pub use wire::Parsed;

@@ -160,6 +160,29 @@ impl Parsed {
     }
 }
 
+/// Seconds that a reply of ours may be kept: the shortest TTL of its answers, or that of the SOA
+/// that says there are none (RFC 2308 section 5). `None`: it has neither.
+pub(super) fn lifetime(reply: &[u8]) -> Option<u32> {
+    let counts: &[u8; 6] = reply.get(4..)?.first_chunk()?;
+    let [qd0, qd1, an0, an1, ns0, ns1] = *counts;
+    let [questions, answers, authorities] =
+        [[qd0, qd1], [an0, an1], [ns0, ns1]].map(u16::from_be_bytes);
+    let mut at = HEADER;
+    for _ in 0..questions {
+        at = skip_name(reply, at)? + 4;
+    }
+    let mut shortest = None;
+    for _ in 0..answers {
+        let record = Frame::read(reply, at)?;
+        shortest = Some(shortest.map_or(record.ttl, |ttl: u32| ttl.min(record.ttl)));
+        at = record.end;
+    }
+    if shortest.is_some() || authorities == 0 {
+        return shortest;
+    }
+    Frame::read(reply, at).filter(|record| record.rtype == rtype::SOA).map(|soa| soa.ttl)
+}
+
 /// A record in a query.
 struct Frame<'q> {
     root: bool,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Cookies, QueryLog, RegionId, ResponseRates};
 use crate::prefix::Prefix;
+use crate::tls::Certificate;
 
 /// Who this process is and what it does.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Geo {
 pub struct Dns {
     /// UDP and TCP addresses.
     pub listen: Vec<SocketAddr>,
+    /// The encrypted transports.
+    pub transports: Transports,
     /// UDP worker threads; 0: one per core.
     pub workers: usize,
     /// Largest UDP answer offered, 512 to 4096 octets (RFC 9715 section 3.1 advises 1400 at most).
@@ -58,12 +61,34 @@ pub struct Dns {
     pub cookies: Cookies,
     /// Bounds of the rate of answers.
     pub response_rates: ResponseRates,
-    /// Most TCP connections at a time.
+    /// Most connections at a time, of each transport that has connections.
     pub tcp_clients: usize,
-    /// A TCP connection without a query for this long is closed.
+    /// A connection without a query for this long is closed.
     pub tcp_idle: Duration,
     /// Where queries are logged; `None`: nowhere.
     pub query_log: Option<QueryLog>,
+}
+
+/// The encrypted transports and what they need.
+#[derive(Clone, Debug)]
+pub struct Transports {
+    /// Addresses of DNS over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// Addresses of DNS over QUIC.
+    pub quic: Vec<SocketAddr>,
+    /// Addresses of DNS over HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// What they show; present when there is any of them.
+    pub certificate: Option<Certificate>,
+    /// Peers whose TCP connections begin with a PROXY header that names the client.
+    pub proxy_protocol: Vec<Prefix>,
+}
+
+impl Transports {
+    /// The addresses of each transport.
+    pub fn listen(&self) -> [Vec<SocketAddr>; 3] {
+        [self.tls.clone(), self.quic.clone(), self.https.clone()]
+    }
 }
 
 /// Whose EDNS client subnet is believed (RFC 7871 section 11.1).

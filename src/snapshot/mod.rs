@@ -10,6 +10,7 @@ mod publisher;
 mod zones;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::steering::Family;
 pub use answers::{
@@ -23,6 +24,8 @@ pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
 use crate::model::{ClientSubnet, Cookies, ResponseRates};
+use crate::prefix::Prefix;
+use crate::tls::Certificate;
 
 /// All that one answer may see.
 #[derive(Debug, Default)]
@@ -55,6 +58,12 @@ pub struct AnswerOptions {
     pub client_subnet: ClientSubnet,
     /// Largest UDP answer, in octets.
     pub udp_payload: u16,
+    /// A connection without a query for this long is closed.
+    pub tcp_idle: Duration,
+    /// What encrypted transports show; `None`: there are none.
+    pub certificate: Option<Certificate>,
+    /// Peers whose TCP connections begin with a PROXY header that names the client.
+    pub proxy_protocol: Vec<Prefix>,
     /// What the node calls itself to who asks for it; empty: nothing.
     pub nsid: String,
     /// Whether the CHAOS names `id.server` and `version.bind` are answered.
@@ -76,6 +85,9 @@ impl AnswerOptions {
         Self {
             client_subnet: dns.client_subnet.clone(),
             udp_payload: dns.udp_payload,
+            tcp_idle: dns.tcp_idle,
+            certificate: dns.transports.certificate.clone(),
+            proxy_protocol: dns.transports.proxy_protocol.clone(),
             nsid: dns.nsid.clone(),
             chaos: dns.chaos,
             cookies,
@@ -90,6 +102,10 @@ impl Default for AnswerOptions {
             client_subnet: ClientSubnet::On,
             // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
             udp_payload: 1232,
+            // RFC 7766 section 6.2.3 asks for a few seconds.
+            tcp_idle: Duration::from_secs(10),
+            certificate: None,
+            proxy_protocol: Vec::new(),
             nsid: String::new(),
             chaos: false,
             cookies: Cookies::default(),

@@ -317,6 +317,44 @@ pub fn ask_as(snapshot: &Snapshot, query: &[u8], peer: Peer) -> (Option<Vec<u8>>
     })
 }
 
+/// A reply without the EDNS options that transports add: keepalive and padding.
+pub fn without_transport_options(reply: &[u8]) -> Vec<u8> {
+    let word = |at: usize| usize::from(u16::from_be_bytes([reply[at], reply[at + 1]]));
+    let name_end = |mut at: usize| loop {
+        match reply[at] {
+            0 => return at + 1,
+            0xc0.. => return at + 2,
+            length => at += 1 + usize::from(length),
+        }
+    };
+    let mut at = 12;
+    for _ in 0..word(4) {
+        at = name_end(at) + 4;
+    }
+    for _ in 0..word(6) + word(8) + word(10) {
+        let fixed = name_end(at);
+        let (data, end) = (fixed + 10, fixed + 10 + word(fixed + 8));
+        if word(fixed) == 41 {
+            // OPT is the last record of our replies.
+            assert_eq!(end, reply.len());
+            let mut bare = reply[..data].to_vec();
+            let mut at = data;
+            while at < end {
+                let next = at + 4 + word(at + 2);
+                if !matches!(word(at), 11 | 12) {
+                    bare.extend_from_slice(&reply[at..next]);
+                }
+                at = next;
+            }
+            let length = (bare.len() - data) as u16;
+            bare[data - 2..data].copy_from_slice(&length.to_be_bytes());
+            return bare;
+        }
+        at = end;
+    }
+    reply.to_vec()
+}
+
 /// Decodes a reply with an independent implementation.
 pub fn decode(reply: &[u8]) -> Message {
     Message::from_vec(reply).unwrap_or_else(|error| panic!("{error}: {reply:02x?}"))

@@ -16,6 +16,9 @@ use meridian::snapshot::Snapshot;
 
 use super::{Builder, Query, ask, decode, type_number};
 
+/// Transports that add nothing to what the engine writes.
+const PLAIN: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+
 /// A query line of a script, and the lines that the reply must have.
 struct Case {
     line: usize,
@@ -94,15 +97,15 @@ fn raw(text: &str) -> (Vec<u8>, Vec<Transport>) {
     let hex: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let digit = |octet: u8| char::from(octet).to_digit(16).unwrap() as u8;
     let wire = hex.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
-    (wire, Transport::ALL.to_vec())
+    (wire, PLAIN.to_vec())
 }
 
-/// `NAME TYPE [class=N] [edns=SIZE] [version=N] [do] [options=HEX] [rd] [cd] [ad] [z] [udp] [tcp]`
+/// `NAME TYPE [class=N] [edns=SIZE] [version=N] [do] [options=HEX] [rd] [cd] [ad] [z] [TRANSPORT]`
 fn query(text: &str) -> (Vec<u8>, Vec<Transport>) {
     let mut words = text.split_whitespace();
     let name = words.next().unwrap();
     let mut query = Query::new(name, type_number(words.next().unwrap()));
-    let mut transports = Transport::ALL.to_vec();
+    let mut transports = PLAIN.to_vec();
     for word in words {
         let edns = query.edns.get_or_insert((1232, 0, false, Vec::new())).clone();
         match word.split_once('=').unwrap_or((word, "")) {
@@ -124,6 +127,9 @@ fn query(text: &str) -> (Vec<u8>, Vec<Transport>) {
                     "ra" => query.flags[1] |= 0x80,
                     "udp" => transports = vec![Transport::Udp],
                     "tcp" => transports = vec![Transport::Tcp],
+                    "tls" => transports = vec![Transport::Tls],
+                    "https" => transports = vec![Transport::Https, Transport::Http3],
+                    "quic" => transports = vec![Transport::Quic],
                     _ => panic!("no query word `{word}`"),
                 }
                 let plain = edns == (1232, 0, false, Vec::new());
@@ -175,6 +181,14 @@ fn describe(reply: Option<&[u8]>) -> Vec<String> {
                 }
                 EdnsOption::NSID(text) => {
                     write!(line, " nsid={}", String::from_utf8_lossy(text.as_ref())).unwrap();
+                }
+                EdnsOption::Unknown(11, data) => {
+                    let tenths = u16::from_be_bytes([data[0], data[1]]);
+                    write!(line, " keepalive={tenths}").unwrap();
+                }
+                EdnsOption::Unknown(12, data) => {
+                    assert!(data.iter().all(|octet| *octet == 0), "padding is zeros");
+                    write!(line, " size={}", reply.len()).unwrap();
                 }
                 _ if *code == EdnsCode::Subnet => {}
                 _ => write!(line, " {code:?}").unwrap(),

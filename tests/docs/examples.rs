@@ -8,6 +8,7 @@ use meridian::snapshot::load;
 use tempfile::TempDir;
 
 use crate::markdown::{Document, codes, top};
+use crate::support::certificates;
 
 /// Files of the documents' own that the examples need: where, and which of the project's.
 const NEEDED: [(&str, &str); 3] = [
@@ -44,6 +45,9 @@ fn the_examples_of_the_documents_load_without_a_mistake() {
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         let wanted = ["config/node.toml", "config/fleet.toml", "zones/app.example.com.toml"];
         assert_eq!(names, wanted, "{path}");
+        let (chain, key) = certificates::pem();
+        write(&folder, "tls/dns.pem", chain.as_bytes());
+        write(&folder, "tls/dns.key", key.as_bytes());
         write(&folder, "config/cookies.key", b"e5e973e5a6b2a43f48e7dc849e37bfcf\n");
         for (name, own) in NEEDED {
             write(&folder, name, &fs::read(top().join(own)).unwrap());

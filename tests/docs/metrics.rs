@@ -72,6 +72,7 @@ fn site() -> (Site, TcpListener) {
                     [service.www]\npool = \"web\"\npolicy = [\"proximity\"]\n\
                     [service.dark]\npool = \"dark\"\n\
                     [service.any]\npool = \"web\"\n";
+    site.encrypt("eu");
     site.write("config/fleet.toml", &fleet);
     site.write("zones/example.com.zone", &zone("example.com.", 1, ""));
     site.write("zones/example.com.toml", services);

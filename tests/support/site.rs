@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::meridian::Meridian;
-use super::{PATIENCE, free_pair, poll};
+use super::{PATIENCE, certificates, free_address, free_pair, poll};
 
 /// Sites made by this process, so that each has loopback addresses of its own.
 static SITES: AtomicU8 = AtomicU8::new(1);
@@ -65,6 +65,21 @@ impl Site {
              [probe]\nallow_private = true\n\
              [admin]\nlisten = \"{admin}\"\n"
         )
+    }
+
+    /// Adds the encrypted transports and a certificate; their addresses: TLS, HTTPS, QUIC.
+    pub(crate) fn encrypt(&self, region: &str) -> [SocketAddr; 3] {
+        let [tls, https, quic] = [(); 3].map(|()| free_address(self.dns.ip()));
+        let transports = format!(
+            "workers = 2\ntls = [\"{tls}\"]\nhttps = [\"{https}\"]\nquic = [\"{quic}\"]\n\
+             certificate = {{ chain = \"tls/dns.pem\", key = \"tls/dns.key\" }}\n"
+        );
+        let node = self.node(region).replace("workers = 2\n", &transports);
+        self.write("config/node.toml", &node);
+        let (chain, key) = certificates::pem();
+        self.write("config/tls/dns.pem", &chain);
+        self.write("config/tls/dns.key", &key);
+        [tls, https, quic]
     }
 
     /// A loopback address that no other site uses; 1 is the node's own.

@@ -12,8 +12,10 @@ mod diagnostics;
 pub mod dns_answer;
 #[path = "../../../tests/dns_support/mod.rs"]
 mod dns_support;
+pub mod doh_request;
 pub mod edns_ecs;
 pub mod mmdb;
+pub mod proxy_header;
 pub mod rdata_text;
 pub mod saved_health;
 mod site;
@@ -28,8 +30,10 @@ pub const ALL: &[Target] = &[
     ("config_toml", config_toml::run),
     ("cookies", cookies::run),
     ("dns_answer", dns_answer::run),
+    ("doh_request", doh_request::run),
     ("edns_ecs", edns_ecs::run),
     ("mmdb", mmdb::run),
+    ("proxy_header", proxy_header::run),
     ("rdata_text", rdata_text::run),
     ("saved_health", saved_health::run),
     ("wire", wire::run),

@@ -1,15 +1,15 @@
 //! The DNS listeners: opened first, served later, drained at the end.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
 
 use super::node::cannot;
 use crate::dns::{
-    Counters, LogNames, LogWriter, QueryLog, TcpLimits, TcpServer, TcpSockets, UdpServer,
-    UdpSockets,
+    Counters, Limits, LogNames, LogWriter, QueryLog, QuicServer, QuicSockets, StreamServer,
+    StreamSockets, UdpServer, UdpSockets,
 };
 use crate::model::{Dns, LogTarget, Node};
 use crate::snapshot::{Labels, Snapshot};
@@ -17,14 +17,16 @@ use crate::snapshot::{Labels, Snapshot};
 /// Open listeners that nobody answers yet.
 pub(super) struct Listeners {
     udp: UdpSockets,
-    tcp: TcpSockets,
-    limits: TcpLimits,
+    streams: Vec<StreamSockets>,
+    quic: Vec<QuicSockets>,
+    limits: Limits,
 }
 
 /// Running servers.
 pub(super) struct Servers {
     udp: UdpServer,
-    tcp: TcpServer,
+    streams: Vec<StreamServer>,
+    quic: Vec<QuicServer>,
     log: Option<LogWriter>,
 }
 
@@ -36,9 +38,21 @@ impl Listeners {
     pub(super) fn open(dns: &Dns) -> Result<Self, String> {
         let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(with_hint)?;
         // Where the system chose the port, TCP takes the one that UDP got.
-        let tcp = TcpSockets::bind(udp.addresses()).map_err(with_hint)?;
-        let limits = TcpLimits { clients: dns.tcp_clients, idle: dns.tcp_idle };
-        Ok(Self { udp, tcp, limits })
+        let mut streams = vec![StreamSockets::tcp(udp.addresses()).map_err(with_hint)?];
+        if !dns.transports.tls.is_empty() {
+            streams.push(StreamSockets::tls(&dns.transports.tls).map_err(with_hint)?);
+        }
+        let mut quic = Vec::new();
+        if !dns.transports.quic.is_empty() {
+            quic.push(QuicSockets::quic(&dns.transports.quic).map_err(with_hint)?);
+        }
+        if !dns.transports.https.is_empty() {
+            let https = StreamSockets::https(&dns.transports.https).map_err(with_hint)?;
+            quic.push(QuicSockets::http3(https.addresses()).map_err(with_hint)?);
+            streams.push(https);
+        }
+        let limits = Limits { clients: dns.tcp_clients, life: Limits::LIFE };
+        Ok(Self { udp, streams, quic, limits })
     }
 
     /// Starts to answer.
@@ -51,26 +65,43 @@ impl Listeners {
         counters: &Arc<Counters>,
         log: Option<LogWriter>,
     ) -> Result<Servers, String> {
-        let tcp = self.tcp.serve(self.limits, snapshot, counters);
-        let tcp = tcp.map_err(|error| cannot("answer over TCP", &error))?;
+        let serve = |sockets: StreamSockets| sockets.serve(self.limits, snapshot, counters);
+        let streams = self.streams.into_iter().map(serve).collect::<Result<_, _>>();
+        let streams = streams.map_err(|error| cannot("answer over TCP", &error))?;
+        let serve = |sockets: QuicSockets| sockets.serve(self.limits, snapshot, counters);
+        let quic = self.quic.into_iter().map(serve).collect::<Result<_, _>>();
+        let quic = quic.map_err(|error| cannot("answer over QUIC", &error))?;
         let udp = self.udp.serve(snapshot, counters);
         let udp = udp.map_err(|error| cannot("answer over UDP", &error))?;
-        Ok(Servers { udp, tcp, log })
+        Ok(Servers { udp, streams, quic, log })
     }
 }
 
 impl Servers {
-    /// The addresses that are answered, with their true ports.
-    pub(super) fn addresses(&self) -> &[SocketAddr] {
-        self.udp.addresses()
+    /// The addresses that are answered, each with its true port and the transport.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let udp = self.udp.addresses().iter().map(|address| format!("udp {address}"));
+        let streams = self.streams.iter().map(|server| (server.transport(), server.addresses()));
+        let quic = self.quic.iter().map(|server| (server.transport(), server.addresses()));
+        let others = streams.chain(quic).flat_map(|(transport, addresses)| {
+            addresses.iter().map(move |address| format!("{} {address}", transport.name()))
+        });
+        udp.chain(others).collect()
     }
 
     /// Answers what has arrived, then stops.
     pub(super) async fn shutdown(self) {
-        let Self { udp, tcp, log } = self;
-        // The workers end within 100 ms; waiting for them must not hold up TCP.
+        let Self { udp, streams, quic, log } = self;
+        // The workers end within 100 ms; waiting for them must not hold up the others.
         let udp = tokio::task::spawn_blocking(move || udp.shutdown());
-        tcp.shutdown().await;
+        let mut ends = JoinSet::new();
+        for server in streams {
+            ends.spawn(server.shutdown());
+        }
+        for server in quic {
+            ends.spawn(server.shutdown());
+        }
+        ends.join_all().await;
         // A panic of the worker threads was caught and counted where it happened.
         let _ = udp.await;
         if let Some(log) = log {

@@ -12,6 +12,7 @@ mod node;
 mod query_log;
 mod response_rates;
 mod service;
+mod transports;
 mod zones;
 
 use super::sheet::Section;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::transports::transports;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
@@ -171,6 +172,7 @@ fn dns(
         section.default("listen", d::DNS_LISTEN.written);
         listen = d::DNS_LISTEN.value.to_vec();
     }
+    let transports = transports(&mut section, table, folder, files);
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
@@ -196,6 +198,7 @@ fn dns(
     let tcp_idle = section.value("tcp_idle", &limits.tcp_idle, d::TCP_IDLE, read);
     Dns {
         listen,
+        transports,
         workers,
         udp_payload,
         client_subnet,

@@ -21,8 +21,8 @@ pub(super) use fleet::{
     RegionTable, VantageTable,
 };
 pub(super) use node::{
-    AdminTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable,
-    NodeFile, ProbeTable, QueryLogTable, ResponseRateTable,
+    AdminTable, CertificateTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
+    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable,
 };
 pub(super) use zone::{
     AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TtlTable, ZoneFile,

@@ -64,6 +64,16 @@ pub(in crate::config) struct GeoTable {
 pub(in crate::config) struct DnsTable {
     /// UDP and TCP addresses.
     pub listen: List<String>,
+    /// Addresses of DNS over TLS.
+    pub tls: List<String>,
+    /// Addresses of DNS over QUIC.
+    pub quic: List<String>,
+    /// Addresses of DNS over HTTPS.
+    pub https: List<String>,
+    /// What encrypted transports show.
+    pub certificate: Field<Table<CertificateTable>>,
+    /// Peers that send PROXY headers.
+    pub proxy_protocol: List<String>,
     /// UDP workers.
     pub workers: Field<i64>,
     /// Largest UDP answer.
@@ -94,6 +104,16 @@ pub(in crate::config) struct QueryLogTable {
     pub socket: Field<String>,
     /// json or dnstap.
     pub format: Field<String>,
+}
+
+/// `[dns.certificate]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct CertificateTable {
+    /// PEM file of the certificate and those that lead to its authority.
+    pub chain: Field<String>,
+    /// PEM file of its key.
+    pub key: Field<String>,
 }
 
 /// `[dns.client_subnet]`

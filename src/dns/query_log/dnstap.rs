@@ -42,7 +42,7 @@ pub(super) struct Exchange {
     /// 1: IPv4, 2: IPv6.
     #[prost(int32, optional, tag = "2")]
     pub socket_family: Option<i32>,
-    /// 1: UDP, 2: TCP.
+    /// 1: UDP, 2: TCP, 3: TLS, 4: HTTPS, 7: QUIC.
     #[prost(int32, optional, tag = "3")]
     pub socket_protocol: Option<i32>,
     /// Octets of the client's address.
@@ -90,6 +90,9 @@ pub(super) fn encode(entry: &Entry, names: &LogNames) -> Vec<u8> {
     let protocol = match entry.transport {
         Transport::Udp => 1,
         Transport::Tcp => 2,
+        Transport::Tls => 3,
+        Transport::Https | Transport::Http3 => 4,
+        Transport::Quic => 7,
     };
     let some = |octets: &[u8]| (!octets.is_empty()).then(|| octets.to_vec());
     let reply = some(&entry.reply);

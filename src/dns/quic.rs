@@ -1,0 +1,281 @@
+//! QUIC (RFC 9000) below DNS: sockets, handshakes and their limits.
+//!
+//! A handshake waits in a task of its own, so that those that never finish delay nobody. Their
+//! number is bounded apart from that of connections, because the address of whoever begins one may
+//! be forged; when many are under way, an address must first prove that it can hear us.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{
+    Connecting, Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::time::timeout;
+
+use super::certificates::server_config;
+use super::clients::Clients;
+use super::counters::Counters;
+use super::doq;
+use super::engine::Transport;
+use super::http3;
+use super::hub::{Client, Hub, Limits};
+use crate::clock;
+use crate::snapshot::Snapshot;
+
+/// Queries of a connection at a time; what a resolver has for one server, with room to spare.
+const STREAMS_MAX: u32 = 100;
+/// Octets of a query that may come before they are read.
+const QUERY_WINDOW: u32 = 8 << 10;
+/// Octets of replies that a client may leave unacknowledged; more is not sent.
+const SEND_WINDOW: u64 = 256 << 10;
+/// The same for HTTP/3, whose library keeps copies that are not counted as waiting.
+const HTTP3_SEND_WINDOW: u64 = 32 << 10;
+/// Streams of control that HTTP/3 has (RFC 9114 section 6.2), and some that have no meaning.
+const HTTP3_STREAMS_MAX: u32 = 8;
+/// Handshakes at a time; beyond that the oldest makes room.
+const HANDSHAKES_MAX: usize = 1000;
+/// Handshakes at a time before an address must prove itself (RFC 9000 section 8.1.2).
+const HANDSHAKES_EASY: usize = 100;
+/// Octets the kernel keeps of datagrams that have come.
+const KERNEL_BUFFER: usize = 1 << 20;
+/// At the end, time for clients to hear of it.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// Bound sockets that nobody serves yet.
+#[derive(Debug)]
+pub struct QuicSockets {
+    transport: Transport,
+    sockets: Vec<UdpSocket>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct QuicServer {
+    hub: Arc<Hub>,
+    endpoints: Vec<Endpoint>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl QuicSockets {
+    /// Binds a socket for DNS over QUIC to each address.
+    ///
+    /// # Errors
+    /// With the address that could not be bound in the message.
+    pub fn quic(listen: &[SocketAddr]) -> io::Result<Self> {
+        Self::bind(Transport::Quic, listen)
+    }
+
+    /// Binds a socket for DNS over HTTP/3 to each address.
+    ///
+    /// # Errors
+    /// With the address that could not be bound in the message.
+    pub fn http3(listen: &[SocketAddr]) -> io::Result<Self> {
+        Self::bind(Transport::Http3, listen)
+    }
+
+    fn bind(transport: Transport, listen: &[SocketAddr]) -> io::Result<Self> {
+        let mut sockets = Self { transport, sockets: Vec::new(), addresses: Vec::new() };
+        for address in listen {
+            let (socket, bound) = socket(*address).map_err(|error| {
+                let title = transport.title();
+                let what = format!("cannot listen on `{address}` ({title}): {error}");
+                io::Error::new(error.kind(), what)
+            })?;
+            sockets.sockets.push(socket);
+            sockets.addresses.push(bound);
+        }
+        Ok(sockets)
+    }
+
+    /// The bound addresses, in the order asked for, with their true ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Starts to accept, in the runtime of the caller.
+    ///
+    /// # Errors
+    /// When a socket cannot be handed to the runtime, or TLS cannot be set up.
+    pub fn serve(
+        self,
+        limits: Limits,
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+        counters: &Counters,
+    ) -> io::Result<QuicServer> {
+        let hub = Hub::new(self.transport, limits, snapshot, counters);
+        let config = config(hub.transport, snapshot)?;
+        let handshakes = Arc::new(Clients::new(HANDSHAKES_MAX, hub.connections.clone()));
+        let mut endpoints = Vec::new();
+        for socket in self.sockets {
+            let (shared, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+            let endpoint = Endpoint::new(shared, Some(config.clone()), socket, runtime)?;
+            let (hub, handshakes) = (hub.clone(), handshakes.clone());
+            let acceptor = Acceptor {
+                endpoint: endpoint.clone(),
+                config: config.clone(),
+                hub: hub.clone(),
+                handshakes,
+            };
+            hub.tasks.spawn(acceptor.run());
+            endpoints.push(endpoint);
+        }
+        Ok(QuicServer { hub, endpoints, addresses: self.addresses })
+    }
+}
+
+impl QuicServer {
+    /// What is served.
+    pub fn transport(&self) -> Transport {
+        self.hub.transport
+    }
+
+    /// The bound addresses, with their true ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Answers what has been received, closes all connections and stops.
+    pub async fn shutdown(self) {
+        self.hub.shutdown().await;
+        for endpoint in &self.endpoints {
+            endpoint.close(VarInt::from_u32(doq::NO_ERROR), b"");
+            // Clients that have gone do not hold up the end.
+            let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
+        }
+    }
+}
+
+/// Accepts the connections of one socket.
+struct Acceptor {
+    endpoint: Endpoint,
+    config: ServerConfig,
+    hub: Arc<Hub>,
+    handshakes: Arc<Clients>,
+}
+
+impl Acceptor {
+    async fn run(self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.hub.stop.cancelled() => return,
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.meet(incoming),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Begins a handshake; never waits.
+    fn meet(&self, incoming: Incoming) {
+        let proven = incoming.remote_address_validated();
+        if !proven && incoming.may_retry() && self.handshakes.count() >= HANDSHAKES_EASY {
+            // It fails for those that may not be asked again, which this one may.
+            let _ = incoming.retry();
+            return;
+        }
+        let address = incoming.remote_address();
+        let seat = self.handshakes.admit(Some(address.ip()), clock::now());
+        let mut config = self.config.clone();
+        config.transport_config(Arc::new(bounds(self.hub.transport, self.hub.idle())));
+        let Ok(connecting) = incoming.accept_with(Arc::new(config)) else {
+            self.hub.connections.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let hub = self.hub.clone();
+        self.hub.tasks.spawn(async move {
+            let connection = tokio::select! {
+                biased;
+                () = seat.closed() => None,
+                () = hub.stop.cancelled() => None,
+                connection = handshake(connecting, &hub) => connection,
+            };
+            drop(seat);
+            if let Some(connection) = connection {
+                serve(connection, address, hub).await;
+            }
+        });
+    }
+}
+
+/// Waits for the handshake of a client; `None`: there was none, which is counted.
+async fn handshake(connecting: Connecting, hub: &Hub) -> Option<Connection> {
+    match timeout(hub.patience(), connecting).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(_)) => {
+            hub.connections.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+        Err(_) => {
+            hub.connections.timed_out.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+/// Serves a connection to its end.
+async fn serve(connection: Connection, address: SocketAddr, hub: Arc<Hub>) {
+    let seat = hub.clients.admit(Some(address.ip()), clock::now());
+    match hub.transport {
+        Transport::Http3 => http3::serve(connection, Client { address, seat, hub }).await,
+        _ => doq::serve(connection, Client { address, seat, hub }).await,
+    }
+}
+
+/// How an endpoint meets clients of this transport.
+fn config(transport: Transport, snapshot: &Arc<ArcSwap<Snapshot>>) -> io::Result<ServerConfig> {
+    let protocol = if transport == Transport::Http3 { "h3" } else { "doq" };
+    // RFC 9001 section 4.2: nothing older than TLS 1.3.
+    let tls = server_config(snapshot, protocol, &[&rustls::version::TLS13])?;
+    let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config
+        // Handshakes wait in tasks of ours; these bound what comes before they begin.
+        .max_incoming(HANDSHAKES_MAX)
+        .incoming_buffer_size(16 << 10)
+        .incoming_buffer_size_total(4 << 20);
+    Ok(config)
+}
+
+/// The bounds of a connection, which its client is told.
+fn bounds(transport: Transport, idle: Duration) -> TransportConfig {
+    let (one_way, send_window) = match transport {
+        Transport::Http3 => (HTTP3_STREAMS_MAX, HTTP3_SEND_WINDOW),
+        // RFC 9250 section 4.2: queries come on streams of both directions alone.
+        _ => (0, SEND_WINDOW),
+    };
+    let idle = VarInt::try_from(idle.as_millis()).unwrap_or(VarInt::MAX);
+    let mut bounds = TransportConfig::default();
+    bounds
+        .max_idle_timeout(Some(idle.into()))
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(one_way))
+        .stream_receive_window(VarInt::from_u32(QUERY_WINDOW))
+        .receive_window(VarInt::from_u32(QUERY_WINDOW * 8))
+        .send_window(send_window)
+        .datagram_receive_buffer_size(None);
+    bounds
+}
+
+fn socket(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // The kernel may give less, which is no reason not to serve.
+    let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from(socket);
+    let bound = socket.local_addr()?;
+    Ok((socket, bound))
+}

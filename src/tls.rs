@@ -1,0 +1,146 @@
+//! The certificate that this server shows, and how the server speaks TLS: with ring.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, ServerConfig, SupportedProtocolVersion};
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
+
+/// Certificates a chain may have; no authority issues nearly as many.
+const CHAIN_MAX: usize = 16;
+
+/// A certificate with its chain and the key that belongs to it.
+#[derive(Clone)]
+pub struct Certificate {
+    certified: Arc<CertifiedKey>,
+    /// Seconds since 1970-01-01 UTC, as the certificate says.
+    not_before: i64,
+    not_after: i64,
+}
+
+/// What is wrong with a certificate, by the file to blame; without naming it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateError {
+    /// The chain cannot be used: why.
+    Chain(String),
+    /// The key cannot be used: why.
+    Key(String),
+    /// Each could be used, but they do not belong together.
+    Mismatch,
+}
+
+impl Certificate {
+    /// Reads a chain, the server's own certificate first, and its key from PEM files.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+            .take(CHAIN_MAX)
+            .collect::<Result<_, _>>()
+            .map_err(|error| CertificateError::Chain(unreadable(&error)))?;
+        let first = chain.first().ok_or_else(|| {
+            CertificateError::Chain("holds no certificate in PEM form".to_owned())
+        })?;
+        let malformed =
+            || CertificateError::Chain("holds a certificate that is malformed".to_owned());
+        let (_, parsed) = parse_x509_certificate(first).map_err(|_| malformed())?;
+        let validity = parsed.validity();
+        let (not_before, not_after) =
+            (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let key = private_key(key).map_err(CertificateError::Key)?;
+        let certified =
+            CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| {
+                match error {
+                    Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                        CertificateError::Mismatch
+                    }
+                    Error::InvalidCertificate(_) => malformed(),
+                    _ => CertificateError::Key(
+                        "holds a key of an unknown kind, expected RSA, ECDSA or Ed25519".to_owned(),
+                    ),
+                }
+            })?;
+        Ok(Self { certified: Arc::new(certified), not_before, not_after })
+    }
+
+    /// What the TLS library signs with.
+    pub fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+
+    /// First and last second at which it is valid, since 1970-01-01 UTC.
+    pub fn validity(&self) -> (i64, i64) {
+        (self.not_before, self.not_after)
+    }
+}
+
+/// The day of a second since 1970-01-01 UTC, such as `2026-09-21`.
+pub fn day(seconds: i64) -> String {
+    let time = ASN1Time::from_timestamp(seconds);
+    time.map_or_else(|_| seconds.to_string(), |time| time.to_datetime().date().to_string())
+}
+
+impl fmt::Debug for Certificate {
+    // Nothing of the key may get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("chain", &self.certified.cert.len())
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a server speaks TLS: these application protocols (ALPN), these versions, the certificate
+/// that `certificates` gives at each handshake, tickets to resume a session and no early data.
+///
+/// # Errors
+/// When the system has no randomness to make ticket keys from.
+pub fn server_config(
+    certificates: Arc<dyn ResolvesServerCert>,
+    protocols: &[&[u8]],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    // What a client needs to resume lies with the client, so that many clients cost no memory.
+    config.ticketer = ring::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
+        pem::Error::NoItemsFound if is_encrypted(text) => {
+            "holds an encrypted key, expected one without a passphrase".to_owned()
+        }
+        pem::Error::NoItemsFound => "holds no private key in PEM form".to_owned(),
+        error => unreadable(&error),
+    })
+}
+
+fn is_encrypted(text: &[u8]) -> bool {
+    let mark: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
+    text.windows(mark.len()).any(|window| window == mark)
+}
+
+/// Why a PEM file cannot be read; nothing of its content is repeated.
+fn unreadable(error: &pem::Error) -> String {
+    let what = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no end",
+        pem::Error::IllegalSectionStart { .. } => "a section starts wrongly",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "a section cannot be read",
+    };
+    format!("is not in PEM form: {what}")
+}
