@@ -2,9 +2,11 @@
 
 mod cookie;
 mod counters;
+mod desk;
 mod draws;
 mod edns;
 pub mod engine;
+mod io;
 pub mod limit;
 mod socket;
 mod tcp;

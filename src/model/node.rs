@@ -46,6 +46,8 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// UDP worker threads; 0: one per core.
     pub workers: usize,
+    /// How UDP queries come in and replies go out.
+    pub io: Io,
     /// Largest UDP answer offered, 512 to 4096 octets (RFC 9715 section 3.1 advises 1400 at most).
     pub udp_payload: u16,
     /// Whose EDNS client subnet is believed (RFC 7871).
@@ -62,6 +64,16 @@ pub struct Dns {
     pub tcp_clients: usize,
     /// A TCP connection without a query for this long is closed.
     pub tcp_idle: Duration,
+}
+
+/// How UDP queries come in and replies go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Io {
+    /// Sockets, a batch with each system call.
+    #[default]
+    Mmsg,
+    /// Sockets, one datagram with each system call.
+    Single,
 }
 
 /// Whose EDNS client subnet is believed (RFC 7871 section 11.1).

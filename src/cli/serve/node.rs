@@ -233,10 +233,12 @@ fn warn_of_restart(old: &Node, new: &Node) {
             .as_ref()
             .map(|dns| (dns.listen.clone(), dns.workers, dns.tcp_clients, dns.tcp_idle))
     };
+    let io = |node: &Node| node.dns.as_ref().map(|dns| dns.io.clone());
     let admin = |node: &Node| node.admin.as_ref().map(|admin| admin.listen);
     let log = |node: &Node| (node.log.format, node.log.level.clone());
     for (changed, what) in [
         (listen(old) != listen(new), "listeners, workers or TCP limits of [dns]"),
+        (io(old) != io(new), "io of [dns]"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
         (old.state != new.state, "node.state"),

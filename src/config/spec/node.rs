@@ -66,6 +66,8 @@ pub(in crate::config) struct DnsTable {
     pub listen: List<String>,
     /// UDP workers.
     pub workers: Field<i64>,
+    /// How UDP queries come in.
+    pub io: Field<String>,
     /// Largest UDP answer.
     pub udp_payload: Field<i64>,
     /// What the node calls itself.
