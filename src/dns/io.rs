@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::socket::{Batch, UdpSocket};
+#[cfg(feature = "xdp")]
+use super::xdp::Port;
 use crate::model;
 
 /// Queries in a batch; more gain nothing and fall out of the cache.
@@ -24,6 +26,9 @@ pub(super) enum Io {
     Mmsg { socket: UdpSocket, batch: Batch },
     /// A socket, one datagram with each system call.
     Single { socket: UdpSocket, batch: Batch },
+    /// A queue of a network interface, past the sockets.
+    #[cfg(feature = "xdp")]
+    Xdp(Port),
 }
 
 impl Io {
@@ -31,7 +36,8 @@ impl Io {
     pub(super) fn new(socket: UdpSocket, io: &model::Io) -> Self {
         let batch = Batch::new();
         match io {
-            model::Io::Mmsg => Self::Mmsg { socket, batch },
+            // The sockets that stand behind AF_XDP.
+            model::Io::Mmsg | model::Io::Xdp { .. } => Self::Mmsg { socket, batch },
             model::Io::Single => Self::Single { socket, batch },
         }
     }
@@ -44,6 +50,8 @@ impl Io {
         match self {
             Self::Mmsg { socket, batch } => batch.receive(socket, wait),
             Self::Single { socket, batch } => batch.receive_one(socket, wait),
+            #[cfg(feature = "xdp")]
+            Self::Xdp(port) => port.receive(wait),
         }
     }
 
@@ -52,6 +60,8 @@ impl Io {
     pub(super) fn exchange(&mut self, index: usize) -> Option<Exchange<'_>> {
         match self {
             Self::Mmsg { batch, .. } | Self::Single { batch, .. } => batch.exchange(index),
+            #[cfg(feature = "xdp")]
+            Self::Xdp(port) => port.exchange(index),
         }
     }
 
@@ -59,6 +69,8 @@ impl Io {
     pub(super) fn peer(&self, index: usize) -> Option<SocketAddr> {
         match self {
             Self::Mmsg { batch, .. } | Self::Single { batch, .. } => batch.peer(index),
+            #[cfg(feature = "xdp")]
+            Self::Xdp(port) => port.peer(index),
         }
     }
 
@@ -66,6 +78,8 @@ impl Io {
     pub(super) fn query(&self, index: usize) -> &[u8] {
         match self {
             Self::Mmsg { batch, .. } | Self::Single { batch, .. } => batch.query(index),
+            #[cfg(feature = "xdp")]
+            Self::Xdp(port) => port.query(index),
         }
     }
 
@@ -74,6 +88,17 @@ impl Io {
         match self {
             Self::Mmsg { socket, batch } => batch.send(socket),
             Self::Single { socket, batch } => batch.send_one(socket),
+            #[cfg(feature = "xdp")]
+            Self::Xdp(port) => port.send(),
+        }
+    }
+
+    /// Datagrams dropped since the last call that a kernel's socket would not have given.
+    pub(super) fn refused(&mut self) -> u64 {
+        match self {
+            Self::Mmsg { .. } | Self::Single { .. } => 0,
+            #[cfg(feature = "xdp")]
+            Self::Xdp(port) => port.refused(),
         }
     }
 }

@@ -13,6 +13,8 @@ mod tcp;
 mod udp;
 mod wire;
 mod writer;
+#[cfg(feature = "xdp")]
+mod xdp;
 
 pub use cookie::Standing;
 pub use counters::{Counters, TcpCounters, Totals};

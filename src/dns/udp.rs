@@ -12,6 +12,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+#[cfg(feature = "xdp")]
+use tracing::{info, warn};
 
 use super::counters::{Counters, WorkerCounters};
 use super::desk::{Common, Desk};
@@ -19,6 +21,8 @@ use super::draws::Draws;
 use super::io::Io;
 use super::limit::Limiter;
 use super::socket::UdpSocket;
+#[cfg(feature = "xdp")]
+use super::xdp::{self, Attachment, Port};
 use crate::model;
 use crate::snapshot::Snapshot;
 
@@ -39,6 +43,9 @@ pub struct UdpSockets {
 /// Running UDP workers.
 #[derive(Debug)]
 pub struct UdpServer {
+    /// Ends when it is dropped.
+    #[cfg(feature = "xdp")]
+    attachment: Option<Attachment>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
@@ -98,13 +105,26 @@ impl UdpSockets {
             limiter: Arc::new(Limiter::new([fastrand::u64(..), fastrand::u64(..)])),
             draws: Arc::new(Draws::default()),
         };
-        let mut server =
-            UdpServer { stop: stop.clone(), workers: Vec::new(), addresses: self.addresses };
-        let ios = self.sockets.into_iter().map(|socket| Io::new(socket, &self.io));
-        for (number, io) in ios.enumerate() {
+        #[cfg(feature = "xdp")]
+        let (attachment, ports) = past_the_kernel(&self.io, &self.addresses);
+        let mut server = UdpServer {
+            #[cfg(feature = "xdp")]
+            attachment,
+            stop: stop.clone(),
+            workers: Vec::new(),
+            addresses: self.addresses,
+        };
+        let sockets = self.sockets.into_iter().map(|socket| Io::new(socket, &self.io));
+        let ios = sockets.enumerate().map(|(number, io)| (format!("dns-udp-{number}"), io));
+        #[cfg(feature = "xdp")]
+        let ios = {
+            let ports = ports.into_iter().map(Io::Xdp).enumerate();
+            ios.chain(ports.map(|(queue, io)| (format!("dns-xdp-{queue}"), io)))
+        };
+        for (name, io) in ios {
             let counters = counters.worker(false);
             let worker = Worker { io, common: common.clone(), counters, stop: stop.clone() };
-            let thread = thread::Builder::new().name(format!("dns-udp-{number}"));
+            let thread = thread::Builder::new().name(name);
             match thread.spawn(move || worker.run()) {
                 Ok(thread) => server.workers.push(thread),
                 Err(error) => {
@@ -125,10 +145,30 @@ impl UdpServer {
 
     /// Answers what has been received and stops; takes less than 100 ms.
     pub fn shutdown(self) {
+        // First, so that what still comes goes to the sockets while the queues are emptied.
+        #[cfg(feature = "xdp")]
+        drop(self.attachment);
         self.stop.store(true, Ordering::Relaxed);
         for worker in self.workers {
             // A worker catches its panics; there is nothing to learn from one that did not.
             let _ = worker.join();
+        }
+    }
+}
+
+/// Opens the queues of the interface, if the node has one for that.
+#[cfg(feature = "xdp")]
+fn past_the_kernel(io: &model::Io, addresses: &[SocketAddr]) -> (Option<Attachment>, Vec<Port>) {
+    let model::Io::Xdp { interface } = io else { return (None, Vec::new()) };
+    match xdp::open(interface, addresses) {
+        Ok((attachment, ports)) => {
+            let (mode, addresses) = (attachment.mode(), attachment.targets());
+            info!(interface, mode, queues = ports.len(), addresses, "AF_XDP answers UDP");
+            (Some(attachment), ports)
+        }
+        Err(error) => {
+            warn!(interface, error, "AF_XDP is not to be had, sockets answer all UDP");
+            (None, Vec::new())
         }
     }
 }
@@ -164,6 +204,9 @@ impl Worker {
                         thread::sleep(FAILURE_REST);
                     }
                 },
+            }
+            for _ in 0..self.io.refused() {
+                self.counters.receive_failed();
             }
             drained += usize::from(stopping);
         }

@@ -74,6 +74,11 @@ pub enum Io {
     Mmsg,
     /// Sockets, one datagram with each system call.
     Single,
+    /// `AF_XDP` on an interface, and sockets for what does not come through it.
+    Xdp {
+        /// Name of the interface.
+        interface: String,
+    },
 }
 
 /// Whose EDNS client subnet is believed (RFC 7871 section 11.1).

@@ -3,6 +3,7 @@
 mod cookies;
 mod endpoint;
 mod fleet;
+mod io;
 mod method;
 mod monitor;
 mod network;

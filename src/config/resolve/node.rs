@@ -17,7 +17,7 @@ use crate::config::value::{
     Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
 };
 use crate::diagnostic::reason;
-use crate::model::{Admin, ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, RegionId};
+use crate::model::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId};
 use crate::prefix::Prefix;
 
 /// What node.toml means.
@@ -174,8 +174,7 @@ fn dns(
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
-    let words = [("mmsg", Io::Mmsg), ("single", Io::Single)];
-    let io = section.value("io", &table.io, d::IO, word("io", &words));
+    let io = super::io::resolve(&mut section, table);
     let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
     let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
     if table.nsid.is_none() {

@@ -22,7 +22,7 @@ pub(super) use fleet::{
 };
 pub(super) use node::{
     AdminTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable,
-    NodeFile, ProbeTable, ResponseRateTable,
+    NodeFile, ProbeTable, ResponseRateTable, XdpTable,
 };
 pub(super) use zone::{AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile};
 

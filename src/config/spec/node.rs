@@ -74,12 +74,22 @@ pub(in crate::config) struct DnsTable {
     pub nsid: Field<String>,
     /// Whether names of class CHAOS are answered.
     pub chaos: Field<bool>,
+    /// `[dns.xdp]`
+    pub xdp: Field<Table<XdpTable>>,
     /// `[dns.cookies]`
     pub cookies: Field<Table<CookiesTable>>,
     /// `[dns.client_subnet]`
     pub client_subnet: Field<Table<ClientSubnetTable>>,
     /// `[dns.limits]`
     pub limits: Field<Table<LimitsTable>>,
+}
+
+/// `[dns.xdp]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct XdpTable {
+    /// Name of the network interface.
+    pub interface: Field<String>,
 }
 
 /// `[dns.client_subnet]`
