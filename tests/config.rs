@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meridian::config::{self, Loaded};
-use meridian::model::{CookiePolicy, Https, Method, Service};
+use meridian::model::{CookiePolicy, Https, Io, Method, Service};
 
 /// Separates the files of a case: `--- config/node.toml`, `--- absent: PATH`, `--- expected`.
 const MARK: &str = "--- ";
@@ -296,6 +296,38 @@ fn writing_out_the_defaults_changes_nothing() {
         service.at = meridian::diagnostic::Location::file("");
     }
     assert_eq!(format!("{after:#?}"), format!("{before:#?}"));
+}
+
+#[test]
+fn xdp_takes_an_interface_and_a_program_built_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, _) = cases();
+    base.lay_out(&base, folder.path());
+    let missing = "`interface` is missing in `dns.xdp`";
+    let built = cfg!(feature = "xdp");
+    for (keys, fault) in [
+        ("xdp.interface = \"eth0\"", ""),
+        ("", missing),
+        ("xdp.interface = \"a/b\"", "`a/b` is no name of an interface"),
+        ("xdp.interface = \"abcdefghijklmnop\"", "`abcdefghijklmnop` is no name of an interface"),
+    ] {
+        let text = &base.files["config/node.toml"];
+        let text = text.replace("[dns]\n", &format!("[dns]\nio = \"xdp\"\n{keys}\n"));
+        write(folder.path(), &[("config/node.toml", text.as_bytes())]);
+        let loaded = config::load(&folder.path().join("config"));
+        let found = loaded.diagnostics.to_string();
+        if built && fault.is_empty() {
+            let io = loaded.model.unwrap().node.dns.unwrap().io;
+            assert_eq!(io, Io::Xdp { interface: "eth0".to_owned() });
+        } else if built {
+            assert!(found.contains(fault), "{keys}: {found}");
+        } else {
+            let fault = "this program was built without `xdp` (build it with `cargo build \
+                         --release --features xdp`)";
+            assert!(found.contains(fault), "{keys}: {found}");
+            assert!(!found.contains(missing), "{found}");
+        }
+    }
 }
 
 #[test]

@@ -134,6 +134,8 @@ fn every_rule_can_fail_and_can_hold() {
         ("unsafe", "src/name.rs", "fn f() { unsafe { g() } }", 1),
         ("unsafe", "src/name.rs", "#![deny(unsafe_code)] // unsafe", 0),
         ("unsafe", "src/dns/socket.rs", "fn f() { unsafe { g() } }", 0),
+        ("unsafe", "src/dns/xdp/memory.rs", "fn f() { unsafe { g() } }", 0),
+        ("unsafe", "src/dns/xdp/port.rs", "fn f() { unsafe { g() } }", 1),
         ("reasons", "src/name.rs", "#[ignore]\nfn f() {}", 1),
         ("reasons", "src/name.rs", "#[ignore = \"needs a network\"]\nfn f() {}", 0),
         ("reasons", "src/name.rs", "#[allow(dead_code)]\nfn f() {}", 1),

@@ -54,7 +54,7 @@ pub(crate) struct Load<'q> {
 impl<'q> Load<'q> {
     pub(crate) fn new(server: SocketAddrV4, queries: &'q [Vec<u8>]) -> io::Result<Self> {
         let lane = |_| {
-            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
             socket.connect(server)?;
             socket.set_nonblocking(true)?;
             Ok(Lane { socket, next: 0, under_way: 0, last_heard: Instant::now() })

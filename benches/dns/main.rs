@@ -34,9 +34,10 @@ use self::zones::Mix;
 /// Measures the server and its peers in turn.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Answers every query with itself at this address, and nothing else
-    #[arg(hide = true, num_args = 2, value_names = ["null", "ADDRESS"])]
-    null: Vec<String>,
+    /// A part alone: `null ADDRESS` answers every query with itself, `zone FILE` writes the small
+    /// zone, `load ADDRESS` asks for its names and prints what came of it
+    #[arg(hide = true, num_args = 2, value_names = ["PART", "WHERE"])]
+    part: Vec<String>,
     /// Rounds; the least of them counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -69,8 +70,8 @@ pub(crate) enum Case {
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    if let [_, address] = options.null.as_slice() {
-        return datagrams::null_responder(address.parse().map_err(io::Error::other)?);
+    if let [part, place] = options.part.as_slice() {
+        return alone(part, place, Duration::from_secs_f64(options.seconds));
     }
     let mut core = CpuSet::new();
     core.set(1 - SERVER_CORE)?;
@@ -81,6 +82,21 @@ fn main() -> io::Result<()> {
         measure(*case, &options, work.path())?;
     }
     Ok(())
+}
+
+/// Does one part of a measurement for a script.
+fn alone(part: &str, place: &str, length: Duration) -> io::Result<()> {
+    let address = || place.parse::<SocketAddrV4>().map_err(io::Error::other);
+    match part {
+        "null" => datagrams::null_responder(address()?),
+        "zone" => fs::write(place, zones::small()),
+        "load" => {
+            let tally = Load::new(address()?, &zones::queries(Mix::Small))?.run(length)?;
+            println!("{} {} {}", tally.answered, tally.lost, tally.failures);
+            Ok(())
+        }
+        _ => Err(io::Error::other(format!("there is no part `{part}`"))),
+    }
 }
 
 /// Measures one case and prints its tables.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{AllDown, CookiePolicy, LogFormat, QueryLogFormat, Scheme, Vantage};
+use crate::model::{AllDown, CookiePolicy, Io, LogFormat, QueryLogFormat, Scheme, Vantage};
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -54,6 +54,8 @@ pub(super) const DNS_LISTEN: Preset<[SocketAddr; 2]> = preset(
 pub(super) const WORKERS: Preset<usize> = preset(0, "0");
 /// Range of `dns.workers`: beyond the cores of any machine.
 pub(super) const WORKERS_RANGE: RangeInclusive<u16> = 0..=1_024;
+/// `dns.io`: the fewest system calls that every Linux has.
+pub(super) const IO: Preset<Io> = preset(Io::Mmsg, "\"mmsg\"");
 /// `dns.udp_payload`: passes unfragmented wherever IPv6 does (RFC 9715 section 3.1).
 pub(super) const UDP_PAYLOAD: Preset<u16> = preset(1_232, "1232");
 /// Range of `dns.udp_payload`: from what needs no EDNS (RFC 1035 section 4.2.1) to RFC 6891's

@@ -4,6 +4,7 @@ mod certificates;
 mod clients;
 mod cookie;
 mod counters;
+mod desk;
 mod doq;
 mod draws;
 mod edns;
@@ -14,6 +15,7 @@ pub mod http;
 mod http2;
 mod http3;
 mod hub;
+mod io;
 pub mod limit;
 pub mod proxy;
 mod query_log;
@@ -24,6 +26,8 @@ mod transport;
 mod udp;
 mod wire;
 mod writer;
+#[cfg(feature = "xdp")]
+mod xdp;
 
 pub use cookie::Standing;
 pub use counters::{Connections, Counters, Totals};

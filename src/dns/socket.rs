@@ -1,4 +1,4 @@
-//! UDP sockets that receive and send whole batches; the one module with `unsafe` code.
+//! UDP sockets that receive and send whole batches, or one datagram at a time.
 //!
 //! `recvmmsg` and `sendmmsg` save most of the system calls, which are nearly all the cost of a
 //! query. Addresses and control messages are kept as the octets the kernel wrote, and sent back
@@ -16,8 +16,8 @@ use std::time::Duration;
 use libc::c_int;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Datagrams received and sent with one system call; more gain nothing and fall out of the cache.
-pub(super) const WIDTH: usize = 32;
+use super::io::{Exchange, WIDTH};
+
 /// Longest query taken whole; a longer one is cut, and so malformed.
 const QUERY_MAX: usize = 2048;
 /// Longest reply: the upper bound of `dns.udp_payload`.
@@ -137,15 +137,6 @@ pub(super) struct Batch {
     received: usize,
 }
 
-/// One query of a batch, and where its reply goes.
-pub(super) struct Exchange<'b> {
-    pub query: &'b [u8],
-    pub peer: SocketAddr,
-    pub reply: &'b mut [u8],
-    /// Length of the reply; 0: none.
-    pub length: &'b mut usize,
-}
-
 impl Batch {
     pub(super) fn new() -> Self {
         Self {
@@ -203,6 +194,43 @@ impl Batch {
         }
         self.received = count;
         Ok(count)
+    }
+
+    /// Receives one datagram; `wait`: waits for it, but not for ever.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing came.
+    pub(super) fn receive_one(&mut self, from: &UdpSocket, wait: bool) -> io::Result<usize> {
+        self.received = 0;
+        let places = self.queries.first_mut().zip(self.addresses.first_mut());
+        let Some(((query, address), control)) = places.zip(self.controls.first_mut()) else {
+            return Ok(0);
+        };
+        let mut part = libc::iovec { iov_base: query.as_mut_ptr().cast(), iov_len: QUERY_MAX };
+        // SAFETY: as in `receive`.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_name = address.0.as_mut_ptr().cast();
+        header.msg_namelen = ADDRESS as libc::socklen_t;
+        if from.wildcard {
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL as _;
+        }
+        let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
+        // SAFETY: the header points to a part, an address and a control buffer with their true
+        // lengths; all outlive the call and nothing else touches them meanwhile.
+        let length = unsafe { libc::recvmsg(from.socket.as_raw_fd(), &raw mut header, flags) };
+        let Ok(query) = usize::try_from(length) else { return Err(io::Error::last_os_error()) };
+        if from.wildcard {
+            forget_interface(&mut control.0);
+        }
+        if let Some(frame) = self.frames.first_mut() {
+            let (address, control) = (header.msg_namelen, header.msg_controllen);
+            *frame = Frame { query: query.min(QUERY_MAX), address, control, reply: 0 };
+        }
+        self.received = 1;
+        Ok(1)
     }
 
     /// The query `index` of those received last, with its reply; `None` beyond them and for a
@@ -270,6 +298,38 @@ impl Batch {
             }
         }
         failed
+    }
+
+    /// Sends the reply to a single query; returns how many could not be sent.
+    pub(super) fn send_one(&mut self, to: &UdpSocket) -> usize {
+        let places = self.replies.first_mut().zip(self.addresses.first_mut());
+        let places = places.zip(self.controls.first_mut()).zip(self.frames.first());
+        let Some((((reply, address), control), frame)) = places else { return 0 };
+        if frame.reply == 0 || self.received == 0 {
+            return 0;
+        }
+        let length = frame.reply.min(REPLY_MAX);
+        let mut part = libc::iovec { iov_base: reply.as_mut_ptr().cast(), iov_len: length };
+        // SAFETY: as in `receive`.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_name = address.0.as_mut_ptr().cast();
+        header.msg_namelen = frame.address.min(ADDRESS as u32);
+        if to.wildcard && frame.control > 0 {
+            header.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_controllen = frame.control.min(CONTROL) as _;
+        }
+        loop {
+            // SAFETY: as in `receive_one`; the kernel writes to none of the buffers.
+            let sent = unsafe { libc::sendmsg(to.socket.as_raw_fd(), &raw const header, 0) };
+            if sent >= 0 {
+                return 0;
+            }
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return 1;
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ mod service;
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
-pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, Transports};
+pub use node::{Admin, ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
 pub use query_log::{LogTarget, QueryLog, QueryLogFormat};

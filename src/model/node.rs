@@ -49,6 +49,8 @@ pub struct Dns {
     pub transports: Transports,
     /// UDP worker threads; 0: one per core.
     pub workers: usize,
+    /// How UDP queries come in and replies go out.
+    pub io: Io,
     /// Largest UDP answer offered, 512 to 4096 octets (RFC 9715 section 3.1 advises 1400 at most).
     pub udp_payload: u16,
     /// Whose EDNS client subnet is believed (RFC 7871).
@@ -89,6 +91,21 @@ impl Transports {
     pub fn listen(&self) -> [Vec<SocketAddr>; 3] {
         [self.tls.clone(), self.quic.clone(), self.https.clone()]
     }
+}
+
+/// How UDP queries come in and replies go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Io {
+    /// Sockets, a batch with each system call.
+    #[default]
+    Mmsg,
+    /// Sockets, one datagram with each system call.
+    Single,
+    /// `AF_XDP` on an interface, and sockets for what does not come through it.
+    Xdp {
+        /// Name of the interface.
+        interface: String,
+    },
 }
 
 /// Whose EDNS client subnet is believed (RFC 7871 section 11.1).

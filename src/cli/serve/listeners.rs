@@ -37,6 +37,7 @@ impl Listeners {
     /// Which address cannot be listened on, and why.
     pub(super) fn open(dns: &Dns) -> Result<Self, String> {
         let udp = UdpSockets::bind(&dns.listen, dns.workers).map_err(with_hint)?;
+        let udp = udp.with_io(dns.io.clone());
         // Where the system chose the port, TCP takes the one that UDP got.
         let mut streams = vec![StreamSockets::tcp(udp.addresses()).map_err(with_hint)?];
         if !dns.transports.tls.is_empty() {

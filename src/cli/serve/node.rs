@@ -235,10 +235,12 @@ fn warn_of_restart(old: &Node, new: &Node) {
             .map(|dns| (dns.listen.clone(), dns.transports.listen(), dns.workers, dns.tcp_clients))
     };
     let query_log = |node: &Node| node.dns.as_ref().and_then(|dns| dns.query_log.clone());
+    let io = |node: &Node| node.dns.as_ref().map(|dns| dns.io.clone());
     let admin = |node: &Node| node.admin.as_ref().map(|admin| admin.listen);
     let log = |node: &Node| (node.log.format, node.log.level.clone());
     for (changed, what) in [
         (listen(old) != listen(new), "listeners, workers or tcp_clients of [dns]"),
+        (io(old) != io(new), "io of [dns]"),
         (query_log(old) != query_log(new), "dns.query_log"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),

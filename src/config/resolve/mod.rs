@@ -5,6 +5,7 @@ mod direct;
 mod endpoint;
 mod fleet;
 mod https;
+mod io;
 mod method;
 mod monitor;
 mod network;

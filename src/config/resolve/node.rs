@@ -176,6 +176,7 @@ fn dns(
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
+    let io = super::io::resolve(&mut section, table);
     let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
     let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
     if table.nsid.is_none() {
@@ -200,6 +201,7 @@ fn dns(
         listen,
         transports,
         workers,
+        io,
         udp_payload,
         client_subnet,
         nsid,

@@ -22,7 +22,7 @@ pub(super) use fleet::{
 };
 pub(super) use node::{
     AdminTable, CertificateTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
-    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable,
+    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, XdpTable,
 };
 pub(super) use zone::{
     AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TtlTable, ZoneFile,

@@ -76,12 +76,16 @@ pub(in crate::config) struct DnsTable {
     pub proxy_protocol: List<String>,
     /// UDP workers.
     pub workers: Field<i64>,
+    /// How UDP queries come in.
+    pub io: Field<String>,
     /// Largest UDP answer.
     pub udp_payload: Field<i64>,
     /// What the node calls itself.
     pub nsid: Field<String>,
     /// Whether names of class CHAOS are answered.
     pub chaos: Field<bool>,
+    /// `[dns.xdp]`
+    pub xdp: Field<Table<XdpTable>>,
     /// `[dns.cookies]`
     pub cookies: Field<Table<CookiesTable>>,
     /// `[dns.client_subnet]`
@@ -114,6 +118,14 @@ pub(in crate::config) struct CertificateTable {
     pub chain: Field<String>,
     /// PEM file of its key.
     pub key: Field<String>,
+}
+
+/// `[dns.xdp]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct XdpTable {
+    /// Name of the network interface.
+    pub interface: Field<String>,
 }
 
 /// `[dns.client_subnet]`
