@@ -50,7 +50,7 @@ fn answer_all(
             let random = Random::shared(7, draws, 1_800_000_000);
             match engine::respond(snapshot, query, parsed, peer, random, out).reply {
                 Reply::Length(length) => octets += length,
-                Reply::Drop => {}
+                Reply::Drop | Reply::Transfer => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Everything this process measures, in Prometheus text form.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
@@ -104,12 +104,35 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     ] {
         families.extend(counters(name, help, labels, samples)?);
     }
+    families.extend(transfers(workers)?);
     let open = tcp.open.load(Ordering::Relaxed) as f64;
     families.extend(gauges(
         "meridian_dns_tcp_connections",
         "TCP connections open now.",
         &[],
         [(Vec::new(), open)],
+    )?);
+    Ok(families)
+}
+
+/// Zone transfers to secondaries.
+fn transfers(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let counts = &workers.transfers;
+    let labelled =
+        |(word, n): (&str, &AtomicU64)| (vec![word.to_owned()], n.load(Ordering::Relaxed));
+    let sent = [("axfr", &counts.axfr), ("ixfr", &counts.ixfr), ("failed", &counts.failed)];
+    let told = [("heard", &counts.notified), ("unheard", &counts.unheard)];
+    let mut families = counters(
+        "meridian_transfers_total",
+        "Zone transfers to secondaries: whole zones, changes, and those that were cut off.",
+        &["kind"],
+        sent.map(labelled),
+    )?;
+    families.extend(counters(
+        "meridian_notifies_total",
+        "Secondaries told of a change, by whether they replied.",
+        &["result"],
+        told.map(labelled),
     )?);
     Ok(families)
 }
@@ -124,6 +147,7 @@ fn rcode_name(rcode: u16) -> String {
         4 => "NOTIMP".to_owned(),
         5 => "REFUSED".to_owned(),
         6 => "YXDOMAIN".to_owned(),
+        9 => "NOTAUTH".to_owned(),
         16 => "BADVERS".to_owned(),
         other => other.to_string(),
     }
@@ -134,16 +158,17 @@ fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let states = snapshot.zones.iter().flat_map(|(apex, entry)| {
         let state = match entry {
             ZoneEntry::Failed => "failed",
+            ZoneEntry::Expired => "expired",
             ZoneEntry::Serving(_) if is_stale(snapshot, apex) => "stale",
             ZoneEntry::Serving(_) => "ok",
         };
-        ["ok", "stale", "failed"].map(|word| {
+        ["ok", "stale", "failed", "expired"].map(|word| {
             (vec![apex.to_string(), word.to_owned()], f64::from(u8::from(word == state)))
         })
     });
     gauges(
         "meridian_zone_state",
-        "1 for the state a zone is in: ok, stale (last good data) or failed (SERVFAIL).",
+        "1 for the state a zone is in: ok, stale (last good data), failed or expired (SERVFAIL).",
         &["zone", "state"],
         states,
     )

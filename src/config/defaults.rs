@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{AllDown, LogFormat, Scheme, Vantage};
+use crate::model::{AllDown, Flattened, LogFormat, Scheme, Vantage};
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -135,6 +135,8 @@ pub(super) const ASN_RANGE: RangeInclusive<u32> = 1..=u32::MAX;
 
 // zones/NAME.toml
 
+/// `zone.transfer.steered`
+pub(super) const STEERED: Preset<Flattened> = preset(Flattened::Default, "\"default\"");
 /// `policy`
 pub(super) const POLICY: &str = "[\"weighted\"]";
 /// `answers`, but for policies that end in `rotate`

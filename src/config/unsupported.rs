@@ -49,7 +49,6 @@ pub(super) const NODE: &[Rule] = &[
     key(&["dns", "https"], "`listen` serves UDP and TCP"),
     key(&["dns", "certificate"], "no transport that needs one is supported yet"),
     key(&["dns", "nsid"], ""),
-    key(&["dns", "transfer"], "give every node the zone files"),
     key(&["dns", "query_log"], "`/metrics` of the admin listener counts queries"),
     key(&["dns", "limits", "response_rate"], ""),
     key(&["dns", "limits", "slip"], ""),

@@ -18,6 +18,23 @@ pub struct Counters {
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
     /// TCP connections.
     pub tcp: TcpCounters,
+    /// Zone transfers.
+    pub transfers: TransferCounters,
+}
+
+/// What concerns zone transfers.
+#[derive(Debug, Default)]
+pub struct TransferCounters {
+    /// Zones sent whole.
+    pub axfr: AtomicU64,
+    /// Changes sent.
+    pub ixfr: AtomicU64,
+    /// Transfers that were permitted and did not come to their end.
+    pub failed: AtomicU64,
+    /// Secondaries that took note of a change.
+    pub notified: AtomicU64,
+    /// Secondaries that were told of a change and never replied.
+    pub unheard: AtomicU64,
 }
 
 /// What concerns TCP connections.
@@ -92,7 +109,8 @@ impl Counters {
     /// Counters whose services and regions are numbered by these labels.
     pub fn new(services: Arc<Labels>, regions: Arc<Labels>) -> Self {
         let workers = Mutex::new(Vec::new());
-        Self { services, regions, workers, tcp: TcpCounters::default() }
+        let (tcp, transfers) = (TcpCounters::default(), TransferCounters::default());
+        Self { services, regions, workers, tcp, transfers }
     }
 
     /// The counters of a new worker; `shared`: several threads will write them.
@@ -163,6 +181,8 @@ impl WorkerCounters {
         match answer.reply {
             Reply::Length(_) => self.add(self.rcodes.get(usize::from(facts.rcode)), 1),
             Reply::Drop => self.add(Some(&self.dropped), 1),
+            // Counted with what became of it.
+            Reply::Transfer => {}
         }
         if facts.malformed {
             self.add(Some(&self.malformed), 1);

@@ -120,6 +120,11 @@ impl<'d> Random<'d> {
         Self { number, draws: Some((draws, unix_seconds as u32)) }
     }
 
+    /// The wall-clock time; 0 where it is not known, so that no signature is believed.
+    pub(super) fn unix_seconds(&self) -> u64 {
+        self.draws.map_or(0, |(_, seconds)| u64::from(seconds))
+    }
+
     /// A number for this query alone.
     pub(super) fn number(self) -> u64 {
         self.number

@@ -4,7 +4,9 @@
 //! allocates nothing, locks nothing and reads no clock, so every transport, `explain` and the tests
 //! call it alike.
 
+mod permit;
 mod resolve;
+mod signed;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +15,7 @@ use super::draws::Random;
 use super::edns::{ClientSubnet, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
 use super::wire::{AA, CD, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
-use crate::model;
+use crate::model::{self, Key};
 use crate::snapshot::{AnswerOptions, ServedZone, Snapshot, ZoneEntry};
 use crate::zone::rtype;
 
@@ -33,6 +35,8 @@ pub mod rcode {
     pub const REFUSED: u16 = 5;
     /// A DNAME leads to a name that is too long.
     pub const YXDOMAIN: u16 = 6;
+    /// The server has no such zone, or the signature of the query does not hold.
+    pub const NOTAUTH: u16 = 9;
     /// The EDNS version is not implemented.
     pub const BADVERS: u16 = 16;
 }
@@ -78,6 +82,8 @@ pub enum Reply {
     Length(usize),
     /// There is no reply.
     Drop,
+    /// A zone transfer, which the transport carries out.
+    Transfer,
 }
 
 /// A reply, and what is counted of it.
@@ -109,6 +115,8 @@ pub struct Facts {
     /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
     /// the query had a client subnet.
     pub scope: u8,
+    /// The zone that its primary says has changed, by its number in the snapshot.
+    pub notified: Option<u32>,
 }
 
 /// Answers one query into `out`; `random` decides what a service leaves to chance.
@@ -130,7 +138,7 @@ pub fn answer<'r>(
 
 /// Finds the zone of a parsed query.
 pub fn locate(snapshot: &Snapshot, parsed: &mut Parsed) {
-    if parsed.intent != Intent::Answer {
+    if !matches!(parsed.intent, Intent::Answer | Intent::Notify) {
         return;
     }
     let zones = &snapshot.zones;
@@ -171,8 +179,29 @@ pub fn respond<'r>(
         let facts = Facts { malformed: true, ..Facts::default() };
         return Answer { reply: Reply::Drop, facts };
     }
+    let subnet = believed_subnet(&snapshot.options, parsed, peer.address.ip());
+    let case = Case { snapshot, query, parsed, peer, subnet };
+    if parsed.tsig != 0 {
+        return signed::respond(&case, random.into(), out);
+    }
+    let verdict = decide(&case, None);
+    write(&case, verdict, random.into(), out)
+}
+
+/// A query with all that decides its answer, but for chance.
+struct Case<'s> {
+    snapshot: &'s Snapshot,
+    query: &'s [u8],
+    parsed: &'s Parsed,
+    peer: Peer,
+    /// The client subnet, if it is believed; `Err`: malformed.
+    subnet: Result<Option<ClientSubnet>, ()>,
+}
+
+/// Writes the reply that a verdict asks for.
+fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u8]) -> Answer {
+    let Case { snapshot, query, parsed, peer, subnet } = *case;
     let options = &snapshot.options;
-    let subnet = believed_subnet(options, parsed, peer.address.ip());
     let opt = parsed.edns.map(|edns| ReplyOpt {
         size: options.udp_payload,
         dnssec_ok: edns.dnssec_ok,
@@ -186,13 +215,21 @@ pub fn respond<'r>(
         // A buffer too short for the question: no transport of ours has one.
         return Answer { reply: Reply::Drop, facts: Facts::default() };
     }
-    let mut outcome = match decide(snapshot, parsed, subnet.is_err()) {
+    let mut outcome = match verdict {
         Verdict::Code(rcode, ede) => Outcome { rcode, ede, ..Outcome::default() },
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
             let client = client.unwrap_or(peer.address.ip());
-            Resolver::new(served, parsed, client, random.into(), &mut writer).run()
+            Resolver::new(served, parsed, client, random, &mut writer).run()
         }
+        Verdict::Soa(served) => {
+            let soa = Parsed { qtype: rtype::SOA, ..parsed.clone() };
+            Resolver::new(served, &soa, peer.address.ip(), random, &mut writer).run()
+        }
+        Verdict::Notified(zone) => {
+            Outcome { authoritative: true, notified: Some(zone), ..Outcome::default() }
+        }
+        Verdict::Transfer => return Answer { reply: Reply::Transfer, facts: Facts::default() },
     };
     if outcome.truncated {
         outcome.clear_sections();
@@ -204,17 +241,26 @@ pub fn respond<'r>(
 }
 
 /// What is to be done about a well-formed or malformed query.
+#[derive(Clone, Copy)]
 enum Verdict<'s> {
     /// Only a response code and perhaps an extended error.
     Code(u16, Option<u16>),
     /// An answer from this zone.
     Resolve(&'s ServedZone),
+    /// The SOA of this zone.
+    Soa(&'s ServedZone),
+    /// The primary of this zone says that it has changed.
+    Notified(u32),
+    /// A transfer.
+    Transfer,
 }
 
-fn decide<'s>(snapshot: &'s Snapshot, parsed: &Parsed, bad_subnet: bool) -> Verdict<'s> {
+/// Decides what is done about a query; `signed` is the key whose signature holds.
+fn decide<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s> {
+    let Case { snapshot, parsed, .. } = *case;
     match parsed.intent {
         Intent::NotImp => return Verdict::Code(rcode::NOTIMP, None),
-        Intent::Answer => {}
+        Intent::Answer | Intent::Notify => {}
         Intent::FormErr | Intent::Ignore => return Verdict::Code(rcode::FORMERR, None),
     }
     // RFC 6891 section 6.1.3: told even if the rest were refused.
@@ -222,18 +268,23 @@ fn decide<'s>(snapshot: &'s Snapshot, parsed: &Parsed, bad_subnet: bool) -> Verd
         return Verdict::Code(rcode::BADVERS, None);
     }
     // RFC 7871 section 7.2.1: a malformed option makes a malformed query.
-    if bad_subnet {
+    if case.subnet.is_err() {
         return Verdict::Code(rcode::FORMERR, None);
     }
     // RFC 1034 section 4.2: zones are of one class, and we have none of another. For class ANY an
     // authoritative answer would have to cover all classes (RFC 1035 section 3.2.5).
-    // RFC 5936 section 2.2.1: a transfer that is not offered to the client is refused.
-    if parsed.qclass != CLASS_IN || matches!(parsed.qtype, rtype::AXFR | rtype::IXFR) {
+    if parsed.qclass != CLASS_IN {
         return Verdict::Code(rcode::REFUSED, None);
+    }
+    if parsed.intent == Intent::Notify {
+        return permit::notify(case, signed);
+    }
+    if matches!(parsed.qtype, rtype::AXFR | rtype::IXFR) {
+        return permit::transfer(case, signed);
     }
     match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
         Some(ZoneEntry::Serving(served)) => Verdict::Resolve(served),
-        Some(ZoneEntry::Failed) => Verdict::Code(rcode::SERVFAIL, Some(ede::NOT_READY)),
+        Some(entry) => permit::unserved(entry),
         None => Verdict::Code(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE)),
     }
 }
@@ -317,5 +368,6 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         matched: outcome.matched,
         all_down: outcome.all_down,
         scope: outcome.scope,
+        notified: outcome.notified,
     }
 }

@@ -6,11 +6,13 @@ mod edns;
 pub mod engine;
 mod socket;
 mod tcp;
+pub mod transfer;
+pub mod tsig;
 mod udp;
 mod wire;
 mod writer;
 
-pub use counters::{Counters, TcpCounters, Totals};
+pub use counters::{Counters, TcpCounters, Totals, TransferCounters};
 pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
 pub use tcp::{TcpLimits, TcpServer, TcpSockets};

@@ -18,6 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +35,8 @@ const BACKLOG: i32 = 1024;
 const KERNEL_BUFFER: usize = 128 << 10;
 /// Octets of replies that all connections together may have waiting.
 const PENDING_MAX: usize = 32 << 20;
+/// Transfers under way at a time; others wait, as long as their clients do.
+const TRANSFERS_MAX: usize = 16;
 /// Rest when there are no file descriptors left: accepting at once would fail again.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Connections that still write this long after the start of a shutdown are cut.
@@ -75,6 +78,8 @@ struct Shared {
     idle: Duration,
     /// Octets of replies that wait to be written.
     pending: AtomicUsize,
+    /// Turns for transfers.
+    transfers: Semaphore,
 }
 
 impl TcpSockets {
@@ -117,6 +122,7 @@ impl TcpSockets {
             clients: Arc::new(Clients::new(limits.clients)),
             idle: limits.idle,
             pending: AtomicUsize::new(0),
+            transfers: Semaphore::new(TRANSFERS_MAX),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let listeners: Vec<TcpListener> =

@@ -231,6 +231,7 @@ impl Desk {
                 let random = Random::shared(self.random.u64(..), &self.draws, unix_seconds);
                 let given =
                     engine::respond(snapshot, exchange.query, parsed, peer, random, exchange.reply);
+                snapshot.notified(&given.facts.notified);
                 if let Reply::Length(length) = given.reply {
                     *exchange.length = length;
                 }

@@ -10,6 +10,7 @@ mod node;
 mod policy;
 mod pool;
 mod service;
+mod transfer;
 
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
@@ -17,6 +18,7 @@ pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
 pub use service::{AllDown, Service, TtlRange, ZoneFiles};
+pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 
 /// The whole configuration of one process.
 #[derive(Clone, Debug)]

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::RegionId;
+use super::{Key, RegionId, Secondary};
 use crate::prefix::Prefix;
 
 /// Who this process is and what it does.
@@ -16,6 +17,8 @@ pub struct Node {
     pub region: RegionId,
     /// Folder of what must survive a restart.
     pub state: PathBuf,
+    /// The keys that transfers and queries may be signed with, by name.
+    pub keys: Vec<Arc<Key>>,
     /// Folder of the zone files.
     pub zones: PathBuf,
     /// The geo databases.
@@ -50,6 +53,8 @@ pub struct Dns {
     pub udp_payload: u16,
     /// Whose EDNS client subnet is believed (RFC 7871).
     pub client_subnet: ClientSubnet,
+    /// Who may transfer the zones; none: nobody.
+    pub transfer: Vec<Secondary>,
     /// Most TCP connections at a time.
     pub tcp_clients: usize,
     /// A TCP connection without a query for this long is closed.

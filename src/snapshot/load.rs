@@ -5,16 +5,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::fetched::{self, Fetched};
 use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, Ground};
-use crate::model::{Model, ZoneFiles};
+use crate::model::{Model, Primary, ZoneFiles};
 use crate::name::Name;
 use crate::zone::{self, SteeredOwner, Zone};
 
 /// Everything that the files say, checked and compiled; independent of health.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub model: Arc<Model>,
@@ -32,7 +33,7 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Folders in which a new or removed file matters.
     pub folders: Vec<PathBuf>,
-    geo_stamps: Vec<Option<Stamp>>,
+    pub(super) geo_stamps: Vec<Option<Stamp>>,
 }
 
 /// One zone as far as it could be read.
@@ -44,17 +45,24 @@ pub struct LoadedZone {
     pub zone: Option<Arc<Zone>>,
     /// Whether `zone` is of an earlier load, because the files have errors now.
     pub stale: bool,
+    /// Whether its primary was not heard of for so long that it must not be served.
+    pub expired: bool,
+    /// Where it is fetched; `None`: it has a master file.
+    pub(super) primary: Option<Primary>,
+    /// What was fetched.
+    pub(super) fetched: Option<Fetched>,
     /// Per service, whether its owner has no static records.
-    lone: Vec<bool>,
+    pub(super) lone: Vec<bool>,
     /// The owners of the services, as `zone` numbers them.
-    owners: Vec<Name>,
-    /// The files of the zone with their stamps; empty when they have errors.
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    pub(super) owners: Vec<Name>,
+    /// The files of the zone with their stamps; empty when they have errors, and when it is
+    /// fetched.
+    pub(super) stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified_ns: i128,
     length: u64,
     inode: u64,
@@ -100,18 +108,25 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
         return Err(diagnostics);
     }
     warn_of_old_databases(&model, &databases, &mut diagnostics);
-    let services = model.zones.iter().map(|zone| zone.services.as_slice());
-    let plan = Plan::new(services, &model.fleet, &ground, |zone, service| {
-        let zone = zones.get(zone);
-        let at = zone.and_then(|zone| zone.owners.iter().position(|o| *o == service.owner));
-        let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
-        lone.copied().unwrap_or(false)
-    });
+    let plan = Loaded::plan(&model, &zones, &ground);
     files.extend(zones.iter().flat_map(|zone| zone.stamps.iter().map(|(path, _)| path.clone())));
     files.sort();
     files.dedup();
     let model = Arc::new(model);
     Ok(Loaded { model, zones, databases, ground, plan, diagnostics, files, folders, geo_stamps })
+}
+
+impl Loaded {
+    /// The contests of all services.
+    pub(super) fn plan(model: &Model, zones: &[LoadedZone], ground: &Ground) -> Plan {
+        let services = model.zones.iter().map(|zone| zone.services.as_slice());
+        Plan::new(services, &model.fleet, ground, |zone, service| {
+            let zone = zones.get(zone);
+            let at = zone.and_then(|zone| zone.owners.iter().position(|o| *o == service.owner));
+            let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
+            lone.copied().unwrap_or(false)
+        })
+    }
 }
 
 /// Adds the mistakes of the master files when the configuration itself has some, so that one run
@@ -128,7 +143,7 @@ fn master_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
 }
 
 /// A path as an operator would write it: `config/../zones` is `zones`.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let mut parts: Vec<Component<'_>> = Vec::new();
     for part in path.components() {
         match (part, parts.last()) {
@@ -204,6 +219,10 @@ fn load_zone(
 ) -> Option<LoadedZone> {
     let owners: Vec<Name> = files.services.iter().map(|service| service.owner.clone()).collect();
     let before = previous.and_then(|p| p.zones.iter().find(|zone| zone.origin == files.origin));
+    if files.primary.is_some() {
+        return fetched::load(files, before, diagnostics);
+    }
+    let before = before.filter(|before| before.primary.is_none());
     if let Some(before) = before.filter(|before| before.is_unchanged(&owners)) {
         return Some(before.clone());
     }
@@ -227,7 +246,8 @@ fn load_zone(
         }
     };
     let origin = files.origin.clone();
-    Some(LoadedZone { origin, zone: Some(zone), stale: false, lone, owners, stamps })
+    let loaded = LoadedZone::of(origin, owners, stamps);
+    Some(LoadedZone { zone: Some(zone), lone, ..loaded })
 }
 
 /// A zone whose master file has errors: its last good data, or nothing.
@@ -249,15 +269,18 @@ fn broken_zone(
         Some(before) if before.zone.is_some() => {
             Some(LoadedZone { stale: true, stamps, ..before.clone() })
         }
-        _ => {
-            let lone = vec![false; owners.len()];
-            let origin = files.origin.clone();
-            Some(LoadedZone { origin, zone: None, stale: false, lone, owners, stamps })
-        }
+        _ => Some(LoadedZone::of(files.origin.clone(), owners, stamps)),
     }
 }
 
 impl LoadedZone {
+    /// A zone that has a master file and could not be read yet.
+    fn of(origin: Name, owners: Vec<Name>, stamps: Vec<(PathBuf, Option<Stamp>)>) -> Self {
+        let (lone, zone, primary, fetched) = (vec![false; owners.len()], None, None, None);
+        let (stale, expired) = (false, false);
+        Self { origin, zone, stale, expired, primary, fetched, lone, owners, stamps }
+    }
+
     fn is_unchanged(&self, owners: &[Name]) -> bool {
         let settled =
             |(path, stamp): &(PathBuf, Option<Stamp>)| stamp.is_some() && *stamp == Stamp::of(path);

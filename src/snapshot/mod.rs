@@ -1,25 +1,33 @@
 //! The immutable snapshot a query is answered from, and the publisher that makes it.
 
 mod answers;
+mod fetched;
 mod labels;
 mod load;
 mod matches;
 mod plan;
 mod publisher;
+mod version;
 mod zones;
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 pub use crate::steering::Family;
-pub use answers::{EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, picking};
+pub use answers::{
+    EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, Unsteered, picking,
+};
+pub use fetched::{Fetched, FetchedZone};
 pub use labels::{Labels, OTHER};
 pub use load::{Loaded, LoadedZone, load};
 pub use plan::{Plan, Steering};
 pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
+pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
-use crate::model::{ClientSubnet, Model};
+use crate::model::{ClientSubnet, Key, Model, Primary, Secondary};
 
 /// All that one answer may see.
 #[derive(Debug, Default)]
@@ -28,12 +36,34 @@ pub struct Snapshot {
     pub generation: u64,
     /// The zones.
     pub zones: ZoneSet,
+    /// Where zones are fetched from, in the order of the zones.
+    pub primaries: Vec<Option<PrimaryLink>>,
     /// How to answer.
     pub options: AnswerOptions,
     /// The number under which each region's answers are counted (see [`Labels`]), by region.
     pub region_labels: Vec<u32>,
     /// What the answers were made from; `None` in a snapshot that was put together by hand.
     pub state: Option<Arc<State>>,
+}
+
+impl Snapshot {
+    /// Tells whoever fetches this zone, by its number, that it has changed; `None`: none has.
+    #[inline]
+    pub fn notified(&self, zone: &Option<u32>) {
+        let link = zone.and_then(|zone| self.primaries.get(zone as usize)?.as_ref());
+        if let Some(link) = link {
+            link.told.notify_one();
+        }
+    }
+}
+
+/// The primary of a zone, and whoever fetches from it.
+#[derive(Clone, Debug)]
+pub struct PrimaryLink {
+    /// The primary.
+    pub primary: Primary,
+    /// Told when the primary says that the zone has changed.
+    pub told: Arc<Notify>,
 }
 
 /// The state of the world behind a snapshot, for metrics.
@@ -52,6 +82,10 @@ pub struct AnswerOptions {
     pub client_subnet: ClientSubnet,
     /// Largest UDP answer, in octets.
     pub udp_payload: u16,
+    /// The keys that queries may be signed with.
+    pub keys: Arc<[Arc<Key>]>,
+    /// Who may transfer the zones.
+    pub secondaries: Arc<[Secondary]>,
 }
 
 impl AnswerOptions {
@@ -60,6 +94,8 @@ impl AnswerOptions {
         model.node.dns.as_ref().map_or_else(Self::default, |dns| Self {
             client_subnet: dns.client_subnet.clone(),
             udp_payload: dns.udp_payload,
+            keys: model.node.keys.clone().into(),
+            secondaries: dns.transfer.clone().into(),
         })
     }
 }
@@ -67,6 +103,11 @@ impl AnswerOptions {
 impl Default for AnswerOptions {
     fn default() -> Self {
         // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
-        Self { client_subnet: ClientSubnet::On, udp_payload: 1232 }
+        Self {
+            client_subnet: ClientSubnet::On,
+            udp_payload: 1232,
+            keys: [].into(),
+            secondaries: [].into(),
+        }
     }
 }

@@ -18,7 +18,7 @@ pub struct Record<'a> {
 }
 
 /// The records of one zone, class IN, in the order of the file until [`Records::sort`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     /// Each record: length of the owner (1 octet), owner, then [`FIXED`] octets, then RDATA. A
     /// record with the owner of the one before has [`SAME`] and the offset of the first such

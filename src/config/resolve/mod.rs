@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod fleet;
+mod keys;
 mod method;
 mod monitor;
 mod network;
@@ -14,8 +15,9 @@ use super::spec::Field;
 use super::value::Fault;
 
 pub(super) use fleet::{FleetDraft, FleetNames, resolve as resolve_fleet};
+pub(super) use keys::{Keys, resolve as resolve_keys};
 pub(super) use node::{NodeDraft, resolve as resolve_node};
-pub(super) use zones::{ZonesDraft, resolve as resolve_zones, unusable};
+pub(super) use zones::{Known, ZonesDraft, resolve as resolve_zones, unusable};
 
 /// The one version of the language there is.
 const VERSION: i64 = 1;

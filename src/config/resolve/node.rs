@@ -5,19 +5,22 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::keys::Keys;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
-    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
-    Table,
+    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, List, LogTable, NodeFile,
+    ProbeTable, SecondaryTable, Table,
 };
 use crate::config::value::{
     Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
 };
 use crate::diagnostic::reason;
-use crate::model::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId};
+use crate::model::{
+    Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId, Secondary,
+};
 use crate::prefix::Prefix;
 
 /// What node.toml means.
@@ -26,6 +29,8 @@ pub(in crate::config) struct NodeDraft {
     pub node: Option<Node>,
     /// The folder of the zone files, and where it is written.
     pub zones: (Place, Option<std::ops::Range<usize>>),
+    /// The folder of what must survive a restart.
+    pub state: Place,
     /// Its `[dns]` role, also while the rest of the file is wrong.
     pub dns: bool,
     /// Its `[probe]` role, likewise.
@@ -40,6 +45,7 @@ pub(in crate::config) fn resolve(
     sheet: &mut Sheet,
     folder: &Place,
     regions: &Names<RegionId>,
+    keys: &Keys,
     files: &mut Files,
 ) -> NodeDraft {
     let mut top = sheet.top();
@@ -55,7 +61,7 @@ pub(in crate::config) fn resolve(
     let zones = section.optional("directory", field, place);
     let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
     let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
-    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table));
+    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, keys));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
     if let Some(cluster) = &spec.cluster {
         let mut section = top.inside("cluster", cluster.span());
@@ -72,10 +78,13 @@ pub(in crate::config) fn resolve(
     let dns_at = header(spec.dns.as_ref());
     let role = dns.is_some();
     let shared = probe.clone();
-    let node = identity.map(|(name, region, state)| Node {
+    let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
+    let state = folder.join(state);
+    let node = identity.map(|(name, region, _)| Node {
         name,
         region,
-        state: folder.real.join(state),
+        state: state.real.clone(),
+        keys: keys.all().cloned().collect(),
         zones: zones.0.real.clone(),
         geo,
         dns,
@@ -83,7 +92,7 @@ pub(in crate::config) fn resolve(
         admin,
         log,
     });
-    NodeDraft { node, zones, dns: role, probe: shared, dns_at }
+    NodeDraft { node, zones, state, dns: role, probe: shared, dns_at }
 }
 
 fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {
@@ -91,7 +100,7 @@ fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {
 }
 
 /// A path must be something.
-fn path(text: &str) -> Result<(), Fault> {
+pub(super) fn path(text: &str) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::new("the path is empty"));
     }
@@ -153,7 +162,7 @@ fn geo(
     Geo { databases, max_age }
 }
 
-fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
+fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>, keys: &Keys) -> Dns {
     let mut section = top.inside("dns", table.span());
     let table = &table.get_ref().0;
     let mut listen = section.list("listen", &table.listen, |text| listener(text, 53).map(Some));
@@ -168,6 +177,7 @@ fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
     let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
     let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
+    let transfer = secondaries(&mut section, &table.transfer, keys);
     let client_subnet = client_subnet(&mut section, table.client_subnet.as_ref());
     let mut section = section.inside("limits", header(table.limits.as_ref()));
     let empty = LimitsTable::default();
@@ -177,7 +187,34 @@ fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>) -> Dns {
         .value("tcp_clients", &limits.tcp_clients, d::TCP_CLIENTS, |n| read(n).map(|n| n as usize));
     let read = duration_in("tcp_idle", &d::TCP_IDLE_RANGE);
     let tcp_idle = section.value("tcp_idle", &limits.tcp_idle, d::TCP_IDLE, read);
-    Dns { listen, workers, udp_payload, client_subnet, tcp_clients, tcp_idle }
+    Dns { listen, workers, udp_payload, client_subnet, transfer, tcp_clients, tcp_idle }
+}
+
+/// `dns.transfer`: who may transfer the zones.
+fn secondaries(
+    dns: &mut Section<'_>,
+    list: &List<Table<SecondaryTable>>,
+    keys: &Keys,
+) -> Vec<Secondary> {
+    let Some(list) = list else { return Vec::new() };
+    dns.written("transfer", list.span());
+    let mut all: Vec<Secondary> = Vec::new();
+    for (index, item) in list.get_ref().iter().enumerate() {
+        let mut section = dns.item("transfer", index, item.span());
+        let table = &item.get_ref().0;
+        let secondary = Secondary {
+            to: section.server("to", table.to.as_ref(), 53),
+            key: section.key(&table.key, keys),
+        };
+        if table.to.is_none() && table.key.is_none() {
+            let fault = Fault::new("neither `to` nor `key` is there");
+            section.lacks("to", fault.hint("everybody could copy the zones; write one or both"));
+        } else if all.contains(&secondary) && secondary.to.is_some() {
+            section.error(item.span(), Fault::new("the same secondary is listed twice"));
+        }
+        all.push(secondary);
+    }
+    all
 }
 
 /// The three policies for EDNS client subnet.

@@ -5,6 +5,7 @@
 //! says what is missing. Everything keeps its place in the file.
 
 mod fleet;
+mod keys;
 mod node;
 mod zone;
 
@@ -20,10 +21,14 @@ pub(super) use fleet::{
     CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PoolTable,
     RegionTable, VantageTable,
 };
+pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
     AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
+    SecondaryTable,
 };
-pub(super) use zone::{AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile};
+pub(super) use zone::{
+    AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile, ZoneTable,
+};
 
 /// A key that may be left out.
 pub(super) type Field<T> = Option<Spanned<T>>;

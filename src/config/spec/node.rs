@@ -68,10 +68,22 @@ pub(in crate::config) struct DnsTable {
     pub workers: Field<i64>,
     /// Largest UDP answer.
     pub udp_payload: Field<i64>,
+    /// Who may transfer the zones.
+    pub transfer: List<Table<SecondaryTable>>,
     /// `[dns.client_subnet]`
     pub client_subnet: Field<Table<ClientSubnetTable>>,
     /// `[dns.limits]`
     pub limits: Field<Table<LimitsTable>>,
+}
+
+/// One item of `dns.transfer`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct SecondaryTable {
+    /// Address, with or without port.
+    pub to: Field<String>,
+    /// A key of keys.toml.
+    pub key: Field<String>,
 }
 
 /// `[dns.client_subnet]`

@@ -20,11 +20,15 @@ use super::{PENDING_MAX, Shared};
 use crate::clock;
 use crate::dns::draws::Random;
 use crate::dns::engine::{self, MESSAGE_MAX, Peer, Reply, Transport};
+use crate::dns::transfer::Outgoing;
 
 /// Longest until the first octet of the first query, from the first octet of a message to its
 /// last, and for one write to a client, where the idle time is not shorter. RFC 7766 section 6.2.3
 /// speaks of a few seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time for one transfer: a client that takes a large zone at the pace of each write's
+/// limit would hold it for days.
+const TRANSFER_TIME: Duration = Duration::from_secs(900);
 /// Replies are collected up to this size before they are written.
 const WRITE_SIZE: usize = 4096;
 /// At a shutdown, reads of a client that goes on sending.
@@ -57,6 +61,8 @@ pub(super) struct Connection {
     replies: Vec<u8>,
     /// Whether a query has come.
     asked: bool,
+    /// A query for a transfer, which is carried out before the next query is answered.
+    transfer: Option<Vec<u8>>,
 }
 
 impl Connection {
@@ -67,7 +73,7 @@ impl Connection {
         shared: Arc<Shared>,
     ) -> Self {
         let (frames, replies) = (Frames::default(), Vec::new());
-        Self { stream, peer, seat, shared, frames, replies, asked: false }
+        Self { stream, peer, seat, shared, frames, replies, asked: false, transfer: None }
     }
 
     /// Serves the connection to its end, or until `stop` and what has come by then.
@@ -117,6 +123,10 @@ impl Connection {
     async fn answer(&mut self) -> Result<(), End> {
         loop {
             let more = self.answer_next()?;
+            if let Some(query) = self.transfer.take() {
+                self.write().await?;
+                self.send_zone(query).await?;
+            }
             if self.replies.len() >= WRITE_SIZE || !more {
                 self.write().await?;
             }
@@ -133,13 +143,17 @@ impl Connection {
         let snapshot = self.shared.snapshot.load();
         let draws = &self.shared.draws;
         let random = Random::shared(fastrand::u64(..), draws, clock::unix_seconds());
-        let replies = &mut self.replies;
+        let (replies, transfer) = (&mut self.replies, &mut self.transfer);
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
                 let answer = engine::answer(&snapshot, query, peer, random, out);
-                if let Reply::Length(length) = answer.reply {
-                    replies.extend_from_slice(&(length as u16).to_be_bytes());
-                    replies.extend_from_slice(out.get(..length).unwrap_or_default());
+                match answer.reply {
+                    Reply::Length(length) => {
+                        replies.extend_from_slice(&(length as u16).to_be_bytes());
+                        replies.extend_from_slice(out.get(..length).unwrap_or_default());
+                    }
+                    Reply::Transfer => *transfer = Some(query.to_vec()),
+                    Reply::Drop => {}
                 }
                 answer
             })
@@ -149,7 +163,48 @@ impl Connection {
             return Err(End::Closed);
         };
         self.shared.counters.answered(Transport::Tcp, &answer);
+        snapshot.notified(&answer.facts.notified);
         Ok(true)
+    }
+
+    /// Sends the zone, or its changes, that a query asks for.
+    async fn send_zone(&mut self, query: Vec<u8>) -> Result<(), End> {
+        let shared = self.shared.clone();
+        let counters = &shared.totals.transfers;
+        let turn = timeout(PATIENCE, shared.transfers.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            counters.failed.fetch_add(1, Ordering::Relaxed);
+            return Err(End::Late);
+        };
+        let snapshot = self.shared.snapshot.load_full();
+        // Working out what changed in a large zone takes long enough to hold up others.
+        let begin = move || Outgoing::new(&snapshot, &query, clock::unix_seconds());
+        let begun = tokio::task::spawn_blocking(begin).await;
+        let mut outgoing = begun.ok().flatten().ok_or_else(|| {
+            counters.failed.fetch_add(1, Ordering::Relaxed);
+            End::Closed
+        })?;
+        let started = clock::now();
+        loop {
+            let message = outgoing.next(clock::unix_seconds());
+            let late = clock::now().since(started) > TRANSFER_TIME;
+            let message = match message {
+                Ok(Some(message)) if !late => message,
+                Ok(None) => break,
+                _ => {
+                    counters.failed.fetch_add(1, Ordering::Relaxed);
+                    return Err(if late { End::Late } else { End::Closed });
+                }
+            };
+            self.replies.extend_from_slice(&(message.len() as u16).to_be_bytes());
+            self.replies.extend_from_slice(&message);
+            self.write().await.inspect_err(|_| {
+                counters.failed.fetch_add(1, Ordering::Relaxed);
+            })?;
+        }
+        let kind = if outgoing.is_incremental() { &counters.ixfr } else { &counters.axfr };
+        kind.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Writes the replies.
