@@ -6,9 +6,12 @@
 mod dns_support;
 
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dns_support::{Builder, Query, peer};
+use meridian::clock::Tick;
+use meridian::dns::limit::Limiter;
 use meridian::dns::{Draws, Parsed, Random, Reply, Transport, engine};
 use meridian::snapshot::Snapshot;
 
@@ -27,6 +30,11 @@ fn world(names: usize) -> Snapshot {
     }
     world.service("www ttl=20 v4=192.0.2.1 scope=24");
     world.service("split ttl=20 v4=192.0.2.1,192.0.2.2,192.0.2.3 apart");
+    // On, and too high to bite.
+    for kind in ["positive", "negative", "error"] {
+        world.option(&format!("{kind}=1000000"));
+    }
+    world.option("secret=e5e973e5a6b2a43f48e7dc849e37bfcf");
     world.build()
 }
 
@@ -51,6 +59,41 @@ fn answer_all(
             match engine::respond(snapshot, query, parsed, peer, random, out).reply {
                 Reply::Length(length) => octets += length,
                 Reply::Drop | Reply::Transfer => {}
+            }
+        }
+    }
+    octets
+}
+
+/// Likewise from many clients, each with its place in the limiter's table.
+fn answer_limited(
+    snapshot: &Snapshot,
+    limiter: &Limiter,
+    queries: &[Vec<u8>],
+    parsed: &mut [Parsed],
+    out: &mut [u8],
+) -> usize {
+    let mut peer = peer(Transport::Udp);
+    let rates = &snapshot.options.response_rates;
+    let mut clients = [limiter.client(peer.address.ip()); BATCH];
+    let (mut octets, mut number) = (0, 0_u32);
+    for batch in queries.chunks(BATCH) {
+        for ((parsed, client), query) in parsed.iter_mut().zip(&mut clients).zip(batch) {
+            parsed.parse(query);
+            engine::locate(snapshot, parsed);
+            number = number.wrapping_add(0x9e37_79b9);
+            *client = limiter.client(Ipv4Addr::from(number).into());
+        }
+        black_box(engine::touch(snapshot, &parsed[..batch.len()]));
+        black_box(clients.iter().fold(0, |all, client| all ^ limiter.touch(*client)));
+        for ((parsed, client), query) in parsed.iter().zip(&clients).zip(batch) {
+            peer.address.set_ip(client.address);
+            let answer = engine::respond(snapshot, query, parsed, peer, 7, out);
+            let kind = (answer.facts.kind, answer.facts.standing);
+            let ruling = limiter.rule(rates, *client, kind, Tick(1), 7);
+            match answer.reply {
+                Reply::Length(length) if ruling.limited.is_none() => octets += length,
+                Reply::Length(_) | Reply::Drop => {}
             }
         }
     }
@@ -86,6 +129,22 @@ fn answers(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(queries.len() as u64));
             group.bench_function(case, |bencher| {
                 bencher.iter(|| answer_all(&snapshot, &queries, &mut parsed, &draws, &mut out));
+            });
+        }
+        let limiter = Limiter::new([fastrand::u64(..), fastrand::u64(..)]);
+        let new = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+        let returned =
+            [&[0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0, 0][..], &[0x5c; 12]].concat();
+        let guarded: [(&str, &dyn Fn(usize) -> Query); 3] = [
+            ("static, limited", &|number| known(number).edns(1232, &[])),
+            ("static, limited, new cookie", &|number| known(number).edns(1232, &new)),
+            ("static, limited, cookie to check", &|number| known(number).edns(1232, &returned)),
+        ];
+        for (case, make) in guarded {
+            let queries = queries(make);
+            group.bench_function(case, |bencher| {
+                bencher
+                    .iter(|| answer_limited(&snapshot, &limiter, &queries, &mut parsed, &mut out));
             });
         }
         group.finish();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meridian::config::{self, Loaded};
-use meridian::model::{Method, Service};
+use meridian::model::{CookiePolicy, Method, Service};
 
 /// Separates the files of a case: `--- config/node.toml`, `--- absent: PATH`, `--- expected`.
 const MARK: &str = "--- ";
@@ -183,6 +183,21 @@ fn the_model_of_the_full_example_means_what_is_written() {
 }
 
 #[test]
+fn what_guards_the_listeners_of_the_full_example_is_as_written() {
+    let folder = full_example();
+    let dns = config::load(&folder.path().join("config")).model.unwrap().node.dns.unwrap();
+    assert_eq!((dns.nsid.as_str(), dns.chaos), ("fra", true));
+    assert_eq!(dns.cookies.policy, CookiePolicy::Required);
+    let firsts: Vec<u8> = dns.cookies.secrets.iter().map(|secret| secret.0[1]).collect();
+    assert_eq!(firsts, [0x11, 0xee], "the first makes cookies");
+    let rates = dns.response_rates;
+    let numbers =
+        [rates.positive, rates.negative, rates.error].map(|rate| rate.map_or(0, u32::from));
+    assert_eq!((numbers, rates.slip, rates.dry_run), ([0, 200, 100], 2, true));
+    assert_eq!(rates.exempt.len(), 2);
+}
+
+#[test]
 fn every_file_that_matters_is_named_for_watching() {
     let folder = full_example();
     let loaded = config::load(&folder.path().join("config"));
@@ -193,6 +208,7 @@ fn every_file_that_matters_is_named_for_watching() {
         [
             below("../zones/app.example.com.toml"),
             below("../zones/app.example.com.zone"),
+            below("cookies.key"),
             below("fleet.toml"),
             below("keys.toml"),
             below("networks/office.txt"),
@@ -220,7 +236,10 @@ fn values_in_force_name_their_line_or_the_default() {
         .collect();
     for expected in [
         "config/node.toml node.name = \"fra-1\" (config/node.toml:4)",
-        "config/node.toml dns.client_subnet.policy = \"trusted\" (config/node.toml:21)",
+        "config/node.toml dns.nsid = \"fra\" (config/node.toml:19)",
+        "config/node.toml dns.cookies.secret_file = \"cookies.key\" (config/node.toml:28)",
+        "config/node.toml dns.limits.response_rate.error = \"100/s\" (config/node.toml:31)",
+        "config/node.toml dns.client_subnet.policy = \"trusted\" (config/node.toml:23)",
         "config/fleet.toml monitor.ready.interval = \"5s\" (config/fleet.toml:23)",
         "config/fleet.toml monitor.port.interval = \"5s\" (default)",
         "config/fleet.toml pool.web.endpoints[2].weight = 100 (default)",
@@ -239,6 +258,9 @@ fn values_in_force_name_their_line_or_the_default() {
     assert!(json["from"].as_str().unwrap().ends_with("config/node.toml:1"), "{json}");
 }
 
+/// Keys whose default says in words what their absence means.
+const IN_WORDS: [&str; 3] = ["geo.databases", "dns.nsid", "dns.cookies.secret_file"];
+
 #[test]
 fn writing_out_the_defaults_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -252,8 +274,7 @@ fn writing_out_the_defaults_changes_nothing() {
         let file = files.entry(&value.file).or_default();
         if let Some((_, key)) = value.key.split_once("endpoints[0].") {
             endpoint.push(format!("{key} = {}", value.value));
-        } else if value.key != "geo.databases" {
-            // That one says in words what the absence of the key means.
+        } else if !IN_WORDS.contains(&value.key.as_str()) {
             writeln!(file, "{} = {}", value.key, value.value).unwrap();
         }
     }

@@ -9,7 +9,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use dns_support::{Query, peer, script};
-use meridian::dns::{Draws, Random, Reply, Transport, answer};
+use meridian::clock::Tick;
+use meridian::dns::limit::{Limited, Limiter};
+use meridian::dns::{Draws, Parsed, Random, Reply, Transport, answer, engine};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -59,5 +61,43 @@ fn no_answer_allocates() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn neither_cookies_nor_limits_allocate() {
+    let options =
+        "option secret=e5e973e5a6b2a43f48e7dc849e37bfcf\noption positive=20\noption slip=2";
+    let world = include_str!("data/dns/properties.world");
+    let world = script::world(&format!("{world}\n{options}"));
+    let rates = &world.options.response_rates;
+    let limiter = Limiter::new([1, 2]);
+    let peer = peer(Transport::Udp);
+    let mut out = vec![0; 4096];
+    let mut parsed = Parsed::default();
+    let (mut limited, mut random) = (Vec::with_capacity(100), fastrand::Rng::with_seed(1));
+    for cookie in
+        [&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8][..], &[&[0, 10, 0, 24][..], &[7; 24]].concat()]
+    {
+        let query = Query::new("www.example.com.", 1).edns(1232, cookie).wire();
+        for _ in 0..50 {
+            let random = random.u64(..);
+            let before = ALLOCATIONS.get();
+            let client = limiter.client(peer.address.ip());
+            parsed.parse(&query);
+            engine::locate(&world, &mut parsed);
+            limiter.touch(client);
+            let mut given = engine::respond(&world, &query, &parsed, peer, random, &mut out);
+            let kind = (given.facts.kind, given.facts.standing);
+            let ruling = limiter.rule(rates, client, kind, Tick(0), random);
+            if let Some(limited) = ruling.limited {
+                given = engine::curb(&world, &query, &parsed, given, limited, &mut out);
+            }
+            assert_eq!(ALLOCATIONS.get() - before, 0);
+            limited.push(given.facts.limited);
+        }
+    }
+    for fate in [None, Some(Limited::Dropped), Some(Limited::Slipped)] {
+        assert!(limited.contains(&fate), "{fate:?}");
     }
 }

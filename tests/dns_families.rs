@@ -6,17 +6,16 @@
 mod dns_support;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dns_support::{Query, decode};
+use dns_support::{Query, decode, folder, loaded};
 use hickory_proto::rr::RData;
 use meridian::clock;
 use meridian::dns::{Counters, Transport, UdpServer, UdpSockets};
 use meridian::health::HealthTable;
-use meridian::snapshot::{Labels, Publisher, load};
+use meridian::snapshot::{Labels, Publisher};
 
 const NODE: &str = r#"version = 1
 [node]
@@ -63,21 +62,14 @@ pool = "web"
 policy = ["proximity", { method = "nearest", n = 2 }, "weighted"]
 "#;
 
-/// What is served; `None`: the files could not be read.
 fn serve() -> (UdpServer, Arc<Counters>) {
-    let folder = tempfile::tempdir().unwrap();
-    for (file, text) in [
+    let folder = folder(&[
         ("config/node.toml", NODE),
         ("config/fleet.toml", FLEET),
         ("zones/a.test.zone", ZONE),
         ("zones/a.test.toml", SERVICES),
-    ] {
-        let path = folder.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    let loaded =
-        load(&folder.path().join("config"), None).unwrap_or_else(|found| panic!("{found}"));
+    ]);
+    let loaded = loaded(&folder, None);
     let health = HealthTable::new(&loaded.model.fleet, clock::now());
     let snapshot = Publisher::new(loaded, health).shared();
     let labels = || Arc::new(Labels::new(16));

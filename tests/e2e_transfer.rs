@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // As above.
 
+#[path = "transfer/fetched.rs"]
+mod fetched;
 #[path = "transfer/out.rs"]
 mod out;
 #[path = "transfer/peers.rs"]

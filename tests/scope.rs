@@ -47,7 +47,7 @@ impl Answered {
 fn ask(snapshot: &Snapshot, ask: &Ask, client: IpAddr, length: u8, random: u64) -> Answered {
     let query = ask.clone().with_subnet(client, length).encode(7);
     let address = SocketAddr::from(([198, 51, 100, 1], 53));
-    let peer = Peer { address, transport: Transport::Udp };
+    let peer = Peer { address, transport: Transport::Udp, unix_seconds: 0 };
     let mut message = vec![0; 1232];
     let answered = answer(snapshot, &query, peer, random, &mut message);
     let Reply::Length(octets) = answered.reply else { panic!("no reply to {ask:?}") };
@@ -133,7 +133,11 @@ fn clients_without_a_subnet_are_answered_by_their_own_address() {
         let snapshot = &world.snapshots[random.usize(..world.snapshots.len())];
         let (client, chance) = (borders.client(&mut random), random.u64(..));
         let subnet = ask(snapshot, &asked, client, width(client), chance);
-        let peer = Peer { address: SocketAddr::new(client, 53), transport: Transport::Tcp };
+        let peer = Peer {
+            address: SocketAddr::new(client, 53),
+            transport: Transport::Tcp,
+            unix_seconds: 0,
+        };
         let mut out = vec![0; 65_535];
         let plain = answer(snapshot, &asked.encode(7), peer, chance, &mut out);
         let Reply::Length(octets) = plain.reply else { panic!("no reply to {asked:?}") };

@@ -105,6 +105,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
         families.extend(counters(name, help, labels, samples)?);
     }
     families.extend(transfers(workers)?);
+    families.extend(guards(&totals)?);
     let open = tcp.open.load(Ordering::Relaxed) as f64;
     families.extend(gauges(
         "meridian_dns_tcp_connections",
@@ -137,6 +138,33 @@ fn transfers(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error>
     Ok(families)
 }
 
+/// What keeps forged senders from using this server against others.
+fn guards(totals: &Totals) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let limited = totals
+        .limited
+        .iter()
+        .map(|(kind, limited, n)| (vec![kind.name().to_owned(), limited.name().to_owned()], *n));
+    let mut families = counters(
+        "meridian_dns_limited_total",
+        "Answers above the rate of their client's prefix, by kind and what became of them.",
+        &["kind", "action"],
+        limited,
+    )?;
+    families.extend(counters(
+        "meridian_dns_limiter_evictions_total",
+        "Client prefixes that the full rate limiter forgot for others.",
+        &[],
+        [(Vec::new(), totals.evicted)],
+    )?);
+    families.extend(counters(
+        "meridian_dns_cookies_total",
+        "Queries with a DNS cookie, by what it was worth.",
+        &["cookie"],
+        totals.cookies.iter().map(|(standing, n)| (vec![standing.name().to_owned()], *n)),
+    )?);
+    Ok(families)
+}
+
 /// The mnemonic of a response code (RFC 6895 section 2.3), or its number.
 fn rcode_name(rcode: u16) -> String {
     match rcode {
@@ -149,6 +177,7 @@ fn rcode_name(rcode: u16) -> String {
         6 => "YXDOMAIN".to_owned(),
         9 => "NOTAUTH".to_owned(),
         16 => "BADVERS".to_owned(),
+        23 => "BADCOOKIE".to_owned(),
         other => other.to_string(),
     }
 }

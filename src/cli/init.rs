@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Exit, Format, Output};
+use crate::diagnostic::reason;
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -50,7 +51,8 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
     for (path, text) in FILES {
         let path = options.dir.join(path);
         if let Err(error) = write_new(&path, text) {
-            output.trouble(format!("{}: error: cannot write: {error}", path.display()));
+            let (path, why) = (path.display(), reason(&error));
+            output.trouble(format!("{path}: error: cannot be written: {why}"));
             return Exit::Usage;
         }
         if options.format == Format::Text {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Format, Output, logging};
 use crate::metrics::Metrics;
@@ -54,6 +55,14 @@ pub(super) fn run_on(
     format: Option<Format>,
     output: &mut Output,
 ) -> Exit {
+    // Heard before the files are read, which may take long: it would end the process.
+    let hangup = match runtime.block_on(async { signal(SignalKind::hangup()) }) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            output.trouble(format!("error: cannot catch SIGHUP: {error}"));
+            return Exit::Failed;
+        }
+    };
     let loaded = match load(dir, None) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
@@ -85,7 +94,7 @@ pub(super) fn run_on(
         output.trouble(format!("error: {error}"));
         return Exit::Usage;
     }
-    match runtime.block_on(node::serve(dir, loaded, metrics)) {
+    match runtime.block_on(node::serve(dir, loaded, metrics, hangup)) {
         Ok(()) => Exit::Fine,
         Err(error) => {
             output.trouble(format!("error: {error}"));

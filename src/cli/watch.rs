@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, sleep_until};
@@ -39,7 +39,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Starts to watch these files and folders. Without tidings from the kernel (they need a
     /// resource that can run out) changes are found later; the reason is returned beside.
-    pub(super) fn new(paths: &[PathBuf]) -> std::io::Result<(Self, Option<notify::Error>)> {
+    pub(super) fn new(hangup: Signal, paths: &[PathBuf]) -> (Self, Option<notify::Error>) {
         // One slot is enough: tidings that find it taken are part of the same burst.
         let (sender, tidings) = mpsc::channel(1);
         let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -51,11 +51,10 @@ impl Watch {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(error)),
         };
-        let hangup = signal(SignalKind::hangup())?;
         let (watched, marks) = (BTreeMap::new(), Marks::default());
         let mut watch = Self { hangup, watcher, tidings, watched, marks };
         let error = watch.follow(paths).err().or(error);
-        Ok((watch, error))
+        (watch, error)
     }
 
     /// Watches these files and folders from now on, and no others.

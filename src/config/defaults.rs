@@ -1,10 +1,11 @@
 //! The default of every key that has one, and the range of every number.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{AllDown, Flattened, LogFormat, Scheme, Vantage};
+use crate::model::{AllDown, CookiePolicy, Flattened, LogFormat, Scheme, Vantage};
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -58,6 +59,34 @@ pub(super) const UDP_PAYLOAD: Preset<u16> = preset(1_232, "1232");
 /// Range of `dns.udp_payload`: from what needs no EDNS (RFC 1035 section 4.2.1) to RFC 6891's
 /// advice (section 6.2.5).
 pub(super) const UDP_PAYLOAD_RANGE: RangeInclusive<u16> = 512..=4_096;
+/// `dns.nsid`
+pub(super) const NSID: &str = "(node.name)";
+/// Longest `dns.nsid`, in octets: that of a TXT string, as CHAOS gives it too.
+pub(super) const NSID_MAX: usize = 255;
+/// `dns.chaos`: what a server runs is nobody's business.
+pub(super) const CHAOS: Preset<bool> = preset(false, "false");
+/// `dns.cookies.policy`
+pub(super) const COOKIES: Preset<CookiePolicy> = preset(CookiePolicy::On, "\"on\"");
+/// `dns.cookies.secret_file`: none, and then every start makes a secret.
+pub(super) const COOKIE_SECRET: &str = "(random, made at the start)";
+/// `dns.limits.response_rate.positive`: in a failover all clients of a public resolver ask at once.
+pub(super) const POSITIVE_RATE: Preset<Option<NonZeroU32>> = preset(None, "\"off\"");
+/// `dns.limits.response_rate.negative`
+pub(super) const NEGATIVE_RATE: Preset<Option<NonZeroU32>> =
+    preset(NonZeroU32::new(200), "\"200/s\"");
+/// `dns.limits.response_rate.error`: nobody needs as many errors as that.
+pub(super) const ERROR_RATE: Preset<Option<NonZeroU32>> = preset(NonZeroU32::new(100), "\"100/s\"");
+/// Range of the rates of `dns.limits.response_rate`: up to where they cannot bite.
+pub(super) const RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000_000;
+/// `dns.limits.slip`: the truncated half is no longer than the queries, so a forged flood leaves
+/// as less than half of what came.
+pub(super) const SLIP: Preset<u8> = preset(2, "2");
+/// Range of `dns.limits.slip`: with more than ten a client in need hardly gets through.
+pub(super) const SLIP_RANGE: RangeInclusive<u8> = 0..=10;
+/// `dns.limits.exempt`
+pub(super) const EXEMPT: &str = "[]";
+/// `dns.limits.dry_run`
+pub(super) const DRY_RUN: Preset<bool> = preset(false, "false");
 /// `dns.limits.tcp_clients`
 pub(super) const TCP_CLIENTS: Preset<usize> = preset(2_000, "2000");
 /// Range of `dns.limits.tcp_clients`: up to a million file descriptors.

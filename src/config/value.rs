@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::spec::DurationText;
+use super::spec::{DurationText, RateText};
 use super::wording::choice;
 use crate::model::{Address, ProbeAddress};
 use crate::name::Name;
@@ -81,6 +82,34 @@ pub(super) fn duration_in(
         }
         let (least, most) = (written(*range.start()), written(*range.end()));
         Err(Fault::new(format!("`{key}` must be from {least} to {most}, found `{text}`")))
+    }
+}
+
+/// Reads a rate in `range` of answers a second; `"off"` is no bound.
+pub(super) fn rate_in(
+    key: &str,
+    range: &RangeInclusive<u32>,
+) -> impl Fn(&RateText) -> Result<Option<NonZeroU32>, Fault> {
+    move |RateText(text)| {
+        if text == "off" {
+            return Ok(None);
+        }
+        let number = text.strip_suffix("/s").unwrap_or(text);
+        let digits = !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit());
+        if !digits || number.len() == text.len() {
+            let fault = Fault::new(format!("`{text}` is not a rate"));
+            return Err(if digits {
+                fault.hint(format!("write `\"{number}/s\"`"))
+            } else {
+                fault.hint("a whole number a second, such as `\"100/s\"`, or `\"off\"`")
+            });
+        }
+        let read = number.parse::<u32>().ok().filter(|rate| range.contains(rate));
+        read.and_then(NonZeroU32::new).map(Some).ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            let fault = format!("`{key}` must be from {least}/s to {most}/s, found `{text}`");
+            Fault::new(fault).hint("write `\"off\"` for no bound")
+        })
     }
 }
 
@@ -297,6 +326,20 @@ mod tests {
         for text in ["", "5", "s", "5 s", "-5s", "1h30m", "5S", "5w", "1.5s", "99999999999999999d"]
         {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_a_number_a_second_or_off() {
+        let read = |text: &str| rate_in("error", &(1..=1_000))(&RateText(text.to_owned()));
+        assert_eq!(read("off").unwrap(), None);
+        for (text, number) in [("1/s", 1), ("100/s", 100), ("1000/s", 1_000)] {
+            assert_eq!(read(text).unwrap().map(NonZeroU32::get), Some(number), "{text}");
+        }
+        for text in
+            ["", "/s", "100", "0/s", "1001/s", "1/m", "-1/s", "+1/s", "1.5/s", "Off", "1 /s"]
+        {
+            assert!(read(text).is_err(), "{text}");
         }
     }
 

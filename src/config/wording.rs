@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::spec::DURATION_EXPECTED;
+use super::spec::{DURATION_EXPECTED, RATE_EXPECTED};
 use super::tree::Step;
 use super::value::Fault;
 use crate::diagnostic::nearest;
@@ -223,6 +223,7 @@ fn meant(expected: &str, key: &str, value: &DeValue<'_>) -> Option<String> {
         }
         ("a string", DeValue::Integer(number)) => Some(format!("\"{}\"", number.as_str())),
         (DURATION_EXPECTED, DeValue::Integer(number)) => Some(format!("\"{}s\"", number.as_str())),
+        (RATE_EXPECTED, DeValue::Integer(number)) => Some(format!("\"{}/s\"", number.as_str())),
         ("a whole number", DeValue::String(text)) => {
             let digits = if key == "asns" { text.trim_start_matches(['A', 'S']) } else { text };
             digits.parse::<i64>().ok().map(|number| number.to_string())

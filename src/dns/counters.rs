@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cookie::Standing;
 use super::engine::{Answer, Reply, Transport};
+use super::limit::{Kind, Limited};
 use crate::snapshot::Labels;
 
 /// Response codes that are counted apart: those of RFC 6895 section 2.3 up to BADCOOKIE.
@@ -67,6 +69,11 @@ pub(super) struct WorkerCounters {
     panics: AtomicU64,
     receive_errors: AtomicU64,
     send_errors: AtomicU64,
+    /// By kind, then by what became of the answer.
+    limited: [[AtomicU64; Limited::ALL.len()]; Kind::ALL.len()],
+    evicted: AtomicU64,
+    /// By standing; there is none for absent ones.
+    cookies: [AtomicU64; 1 + Standing::KNOWN.len()],
     located: AtomicU64,
     unlocated: AtomicU64,
     services: Box<[AtomicU64]>,
@@ -103,6 +110,12 @@ pub struct Totals {
     pub receive_errors: u64,
     /// Replies that could not be sent.
     pub send_errors: u64,
+    /// Answers above the rate, by kind and what became of them.
+    pub limited: Vec<(Kind, Limited, u64)>,
+    /// Prefixes that the limiter forgot to make room for others.
+    pub evicted: u64,
+    /// Queries with a cookie, by what it was worth.
+    pub cookies: Vec<(Standing, u64)>,
 }
 
 impl Counters {
@@ -126,6 +139,9 @@ impl Counters {
             panics: AtomicU64::new(0),
             receive_errors: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
+            limited: Default::default(),
+            evicted: AtomicU64::new(0),
+            cookies: Default::default(),
             located: AtomicU64::new(0),
             unlocated: AtomicU64::new(0),
             services: zeros(self.services.limit()),
@@ -169,6 +185,15 @@ impl Counters {
             panics: sum(&|worker| Some(&worker.panics)),
             receive_errors: sum(&|worker| Some(&worker.receive_errors)),
             send_errors: sum(&|worker| Some(&worker.send_errors)),
+            limited: Kind::ALL
+                .iter()
+                .flat_map(|kind| Limited::ALL.map(|limited| (*kind, limited)))
+                .map(|(kind, limited)| (kind, limited, sum(&|w| w.limited(kind, limited))))
+                .collect(),
+            evicted: sum(&|worker| Some(&worker.evicted)),
+            cookies: Standing::KNOWN
+                .map(|standing| (standing, sum(&|w| w.cookies.get(standing as usize))))
+                .to_vec(),
         }
     }
 }
@@ -189,6 +214,12 @@ impl WorkerCounters {
         }
         if facts.truncated {
             self.add(Some(&self.truncated), 1);
+        }
+        if let Some(limited) = facts.limited {
+            self.add(self.limited(facts.kind, limited), 1);
+        }
+        if facts.standing != Standing::Absent {
+            self.add(self.cookies.get(facts.standing as usize), 1);
         }
         if let Some(service) = facts.service {
             self.add(self.services.get(service as usize), 1);
@@ -219,6 +250,15 @@ impl WorkerCounters {
     /// Counts replies that could not be sent.
     pub(super) fn sends_failed(&self, replies: usize) {
         self.add(Some(&self.send_errors), replies as u64);
+    }
+
+    /// Counts prefixes that the limiter forgot.
+    pub(super) fn forgot(&self, prefixes: u64) {
+        self.add(Some(&self.evicted), prefixes);
+    }
+
+    fn limited(&self, kind: Kind, limited: Limited) -> Option<&AtomicU64> {
+        self.limited.get(kind as usize)?.get(limited as usize)
     }
 
     fn queries(&self, transport: Transport) -> Option<&AtomicU64> {
@@ -266,18 +306,23 @@ mod tests {
             worker.answered(transport, &Answer { reply: Reply::Length(12), facts: bad });
             let lost = Facts { malformed: true, ..Facts::default() };
             worker.answered(transport, &Answer { reply: Reply::Drop, facts: lost });
+            let limited = Some(Limited::Dropped);
+            let (kind, standing) = (Kind::Error, Standing::Invalid);
+            let above = Facts { kind, standing, limited, ..Facts::default() };
+            worker.answered(transport, &Answer { reply: Reply::Drop, facts: above });
+            worker.forgot(2);
             worker.panicked();
             worker.sends_failed(3);
             worker.receive_failed();
         }
         let name = |text: &str| text.to_owned();
         let expected = Totals {
-            queries: vec![(Transport::Udp, 6), (Transport::Tcp, 6)],
+            queries: vec![(Transport::Udp, 7), (Transport::Tcp, 7)],
             replies: vec![(0, 8), (1, 2)],
             services: vec![(name("www"), 2), (name("api"), 4)],
             all_down: vec![(name("www"), 2), (name("api"), 0)],
             regions: vec![(name("eu"), 4), (name("us"), 0)],
-            dropped: 2,
+            dropped: 4,
             malformed: 4,
             truncated: 2,
             located: 4,
@@ -285,6 +330,16 @@ mod tests {
             panics: 2,
             receive_errors: 2,
             send_errors: 6,
+            limited: Kind::ALL
+                .iter()
+                .flat_map(|kind| Limited::ALL.map(|limited| (*kind, limited, 0)))
+                .map(|(kind, limited, _)| {
+                    let counted = (kind, limited) == (Kind::Error, Limited::Dropped);
+                    (kind, limited, if counted { 2 } else { 0 })
+                })
+                .collect(),
+            evicted: 4,
+            cookies: vec![(Standing::New, 0), (Standing::Invalid, 2), (Standing::Valid, 0)],
         };
         assert_eq!(counters.totals(), expected);
     }

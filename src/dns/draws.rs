@@ -116,13 +116,8 @@ impl From<u64> for Random<'_> {
 impl<'d> Random<'d> {
     /// `number` where each query stands for itself; `draws` where one number must serve a client's
     /// queries of both families at this wall-clock time.
-    pub fn shared(number: u64, draws: &'d Draws, unix_seconds: u64) -> Self {
-        Self { number, draws: Some((draws, unix_seconds as u32)) }
-    }
-
-    /// The wall-clock time; 0 where it is not known, so that no signature is believed.
-    pub(super) fn unix_seconds(&self) -> u64 {
-        self.draws.map_or(0, |(_, seconds)| u64::from(seconds))
+    pub fn shared(number: u64, draws: &'d Draws, unix_seconds: u32) -> Self {
+        Self { number, draws: Some((draws, unix_seconds)) }
     }
 
     /// A number for this query alone.

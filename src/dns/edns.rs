@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cookie::{self, Cookie};
 use super::writer::{Full, Writer};
 
 /// The one version there is (RFC 6891 section 6.1.3).
 pub(super) const VERSION: u8 = 0;
 /// Smallest UDP size anyone may have; smaller ones mean this (RFC 6891 section 6.2.3).
 pub(super) const SIZE_MIN: u16 = 512;
-/// Option codes (RFC 7871 section 6, RFC 8914 section 2).
+/// Option codes (RFC 5001 section 2.3, RFC 7871 section 6, RFC 7873 section 4, RFC 8914 section 2).
+const NSID: u16 = 3;
 const CLIENT_SUBNET: u16 = 8;
+const COOKIE: u16 = 10;
 const EXTENDED_ERROR: u16 = 15;
 /// The DO bit in the OPT record's TTL (RFC 3225 section 3).
 const DNSSEC_OK: u32 = 0x8000;
@@ -20,8 +23,14 @@ const OPTION_FIXED: usize = 4;
 
 /// Extended DNS errors that the engine gives by itself (RFC 8914 section 4).
 pub(super) mod ede {
+    use crate::snapshot::EDE_OTHER;
+
+    /// Stale Answer: from the last good data of a zone whose file is broken.
+    pub(in crate::dns) const STALE: u16 = 3;
     /// Not Ready: the zone was never loaded.
     pub(in crate::dns) const NOT_READY: u16 = 14;
+    /// Stale NXDOMAIN Answer: likewise.
+    pub(in crate::dns) const STALE_NXDOMAIN: u16 = 19;
     /// Prohibited: not from this address, or not with this key.
     pub(in crate::dns) const PROHIBITED: u16 = 18;
     /// Not Supported: not over this transport.
@@ -30,6 +39,11 @@ pub(super) mod ede {
     pub(in crate::dns) const INVALID_DATA: u16 = 24;
     /// Not Authoritative: no zone here holds the name.
     pub(in crate::dns) const NOT_AUTHORITATIVE: u16 = 20;
+
+    /// What to say beside a code that says nothing by itself (RFC 8914 section 4.1).
+    pub(in crate::dns) fn text(code: u16) -> &'static [u8] {
+        if code == EDE_OTHER { b"everything is down" } else { b"" }
+    }
 }
 
 /// The OPT record of a query.
@@ -40,6 +54,20 @@ pub(super) struct Edns {
     pub version: u8,
     pub dnssec_ok: bool,
     pub subnet: Subnet,
+    pub cookie: CookieOption,
+    /// Whether the client asks what the server calls itself (RFC 5001).
+    pub nsid: bool,
+}
+
+/// The cookie option of a query.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CookieOption {
+    /// None.
+    Absent,
+    /// One of a length that RFC 7873 does not allow.
+    Malformed,
+    /// A well-formed one.
+    Given(Cookie),
 }
 
 /// The client subnet of a query, before it is known whether its sender is believed.
@@ -67,20 +95,36 @@ impl Edns {
     pub(super) fn read(class: u16, ttl: u32, rdata: &[u8]) -> (Self, bool) {
         let [_, version, _, _] = ttl.to_be_bytes();
         let dnssec_ok = ttl & DNSSEC_OK != 0;
-        let mut edns =
-            Self { size: class.max(SIZE_MIN), version, dnssec_ok, subnet: Subnet::Absent };
+        let mut edns = Self {
+            size: class.max(SIZE_MIN),
+            version,
+            dnssec_ok,
+            subnet: Subnet::Absent,
+            cookie: CookieOption::Absent,
+            nsid: false,
+        };
         let mut rest = rdata;
         while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
             let Some((data, tail)) = tail.split_at_checked(length) else { break };
             rest = tail;
-            // RFC 6891 section 6.1.2: unknown options are ignored.
-            if u16::from_be_bytes([*c0, *c1]) == CLIENT_SUBNET {
-                edns.subnet = match (edns.subnet, ClientSubnet::read(data)) {
-                    (Subnet::Absent, Some(subnet)) => Subnet::Given(subnet),
-                    // Of two subnets neither can be known to be meant.
-                    _ => Subnet::Malformed,
-                };
+            match u16::from_be_bytes([*c0, *c1]) {
+                CLIENT_SUBNET => {
+                    edns.subnet = match (edns.subnet, ClientSubnet::read(data)) {
+                        (Subnet::Absent, Some(subnet)) => Subnet::Given(subnet),
+                        // Of two subnets neither can be known to be meant.
+                        _ => Subnet::Malformed,
+                    };
+                }
+                // RFC 7873 section 5.2: of several cookies the first counts.
+                COOKIE if matches!(edns.cookie, CookieOption::Absent) => {
+                    let cookie = Cookie::read(data);
+                    edns.cookie = cookie.map_or(CookieOption::Malformed, CookieOption::Given);
+                }
+                // RFC 5001 section 2.1: whatever is in it.
+                NSID => edns.nsid = true,
+                // RFC 6891 section 6.1.2: unknown options are ignored.
+                _ => {}
             }
         }
         (edns, rest.is_empty())
@@ -122,17 +166,29 @@ impl ClientSubnet {
 
 /// The OPT record of a reply.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReplyOpt {
+pub(super) struct ReplyOpt<'o> {
     /// Largest UDP query we take, in octets.
     pub size: u16,
     pub dnssec_ok: bool,
     pub subnet: Option<ClientSubnet>,
+    pub cookie: Option<[u8; cookie::LENGTH]>,
+    /// What the server calls itself; empty: nothing.
+    pub nsid: &'o [u8],
 }
 
-impl ReplyOpt {
+impl ReplyOpt<'_> {
+    /// One without options.
+    pub(super) fn bare(size: u16, dnssec_ok: bool) -> Self {
+        Self { size, dnssec_ok, subnet: None, cookie: None, nsid: &[] }
+    }
+
     /// Its length without an extended error, which is left out when there is no room.
     pub(super) fn length(&self) -> usize {
-        OPT_FIXED + self.subnet.map_or(0, |subnet| OPTION_FIXED + usize::from(subnet.length))
+        let option = |length: usize| if length > 0 { OPTION_FIXED + length } else { 0 };
+        OPT_FIXED
+            + option(self.subnet.map_or(0, |subnet| usize::from(subnet.length)))
+            + option(self.cookie.map_or(0, |cookie| cookie.len()))
+            + option(self.nsid.len())
     }
 
     /// Writes it. `rcode_high` are the upper eight bits of the rcode, `scope` what RFC 7871
@@ -144,9 +200,10 @@ impl ReplyOpt {
         scope: u8,
         ede: Option<u16>,
     ) -> Result<(), Full> {
-        let ede_length = OPTION_FIXED + 2;
-        let ede = ede.filter(|_| writer.rest().len() >= self.length() + ede_length);
-        let options = self.length() - OPT_FIXED + ede.map_or(0, |_| ede_length);
+        let ede_length = |code: u16| OPTION_FIXED + 2 + ede::text(code).len();
+        let room = writer.rest().len();
+        let ede = ede.filter(|code| room >= self.length() + ede_length(*code));
+        let options = self.length() - OPT_FIXED + ede.map_or(0, ede_length);
         let [s0, s1] = self.size.to_be_bytes();
         let [l0, l1] = (options as u16).to_be_bytes();
         let flags = if self.dnssec_ok { 0x80 } else { 0 };
@@ -159,9 +216,18 @@ impl ReplyOpt {
             writer.put(subnet.octets.get(..usize::from(subnet.length)).unwrap_or_default())?;
             writer.patch(at + 3, &[scope]);
         }
+        if let Some(cookie) = &self.cookie {
+            writer.put(&[0, COOKIE as u8, 0, cookie::LENGTH as u8])?;
+            writer.put(cookie)?;
+        }
+        if !self.nsid.is_empty() {
+            writer.put(&[0, NSID as u8, 0, self.nsid.len() as u8])?;
+            writer.put(self.nsid)?;
+        }
         if let Some(code) = ede {
-            let [c0, c1] = code.to_be_bytes();
-            writer.put(&[0, EXTENDED_ERROR as u8, 0, 2, c0, c1])?;
+            let ([c0, c1], text) = (code.to_be_bytes(), ede::text(code));
+            writer.put(&[0, EXTENDED_ERROR as u8, 0, 2 + text.len() as u8, c0, c1])?;
+            writer.put(text)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! allocates nothing, locks nothing and reads no clock, so every transport, `explain` and the tests
 //! call it alike.
 
+mod chaos;
 mod permit;
 mod resolve;
 mod signed;
@@ -11,11 +12,13 @@ mod signed;
 use std::net::{IpAddr, SocketAddr};
 
 use self::resolve::{Outcome, Resolver};
+use super::cookie::{self, Standing};
 use super::draws::Random;
-use super::edns::{ClientSubnet, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
-use super::wire::{AA, CD, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
+use super::edns::{ClientSubnet, CookieOption, Edns, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
+use super::limit::{Kind, Limited};
+use super::wire::{AA, CD, CLASS_CHAOS, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
-use crate::model::{self, Key};
+use crate::model::{self, CookiePolicy, Key};
 use crate::snapshot::{AnswerOptions, ServedZone, Snapshot, ZoneEntry};
 use crate::zone::rtype;
 
@@ -39,18 +42,22 @@ pub mod rcode {
     pub const NOTAUTH: u16 = 9;
     /// The EDNS version is not implemented.
     pub const BADVERS: u16 = 16;
+    /// The client is to come again with the cookie of the reply (RFC 7873 section 8).
+    pub const BADCOOKIE: u16 = 23;
 }
 
 /// Longest message over TCP (RFC 1035 section 4.2.2).
 pub const MESSAGE_MAX: usize = 65535;
 
-/// Who asks, and how.
+/// Who asks, how, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// Address and port.
     pub address: SocketAddr,
     /// How the query came.
     pub transport: Transport,
+    /// Wall-clock time in seconds since 1970, modulo 2^32: DNS cookies have an age.
+    pub unix_seconds: u32,
 }
 
 /// How queries come.
@@ -72,6 +79,11 @@ impl Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
         }
+    }
+
+    /// Whether a query can come only from the address it seems to come from.
+    pub fn proves_address(self) -> bool {
+        self != Self::Udp
     }
 }
 
@@ -115,6 +127,12 @@ pub struct Facts {
     /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
     /// the query had a client subnet.
     pub scope: u8,
+    /// What the limiter counts it as.
+    pub kind: Kind,
+    /// What the client's cookie is worth.
+    pub standing: Standing,
+    /// What the limiter made of it; `None`: it was within the rate.
+    pub limited: Option<Limited>,
     /// The zone that its primary says has changed, by its number in the snapshot.
     pub notified: Option<u32>,
 }
@@ -180,7 +198,8 @@ pub fn respond<'r>(
         return Answer { reply: Reply::Drop, facts };
     }
     let subnet = believed_subnet(&snapshot.options, parsed, peer.address.ip());
-    let case = Case { snapshot, query, parsed, peer, subnet };
+    let (standing, cookie) = cookie(&snapshot.options, parsed, peer);
+    let case = Case { snapshot, query, parsed, peer, subnet, standing, cookie };
     if parsed.tsig != 0 {
         return signed::respond(&case, random.into(), out);
     }
@@ -196,16 +215,22 @@ struct Case<'s> {
     peer: Peer,
     /// The client subnet, if it is believed; `Err`: malformed.
     subnet: Result<Option<ClientSubnet>, ()>,
+    /// What the client's cookie is worth.
+    standing: Standing,
+    /// The cookie of the reply.
+    cookie: Option<[u8; cookie::LENGTH]>,
 }
 
 /// Writes the reply that a verdict asks for.
 fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u8]) -> Answer {
-    let Case { snapshot, query, parsed, peer, subnet } = *case;
+    let Case { snapshot, query, parsed, peer, subnet, standing, cookie } = *case;
     let options = &snapshot.options;
     let opt = parsed.edns.map(|edns| ReplyOpt {
         size: options.udp_payload,
         dnssec_ok: edns.dnssec_ok,
         subnet: subnet.ok().flatten(),
+        cookie,
+        nsid: if edns.nsid { options.nsid.as_bytes() } else { &[] },
     });
     let limit = limit(options, parsed, peer.transport).min(out.len());
     let reserved = opt.map_or(0, |opt| opt.length());
@@ -217,10 +242,12 @@ fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u
     }
     let mut outcome = match verdict {
         Verdict::Code(rcode, ede) => Outcome { rcode, ede, ..Outcome::default() },
+        Verdict::Chaos(text) => chaos::answer(parsed, text, &mut writer),
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
             let client = client.unwrap_or(peer.address.ip());
-            Resolver::new(served, parsed, client, random, &mut writer).run()
+            let outcome = Resolver::new(served, parsed, client, random, &mut writer).run();
+            if served.stale { outcome.or_stale() } else { outcome }
         }
         Verdict::Soa(served) => {
             let soa = Parsed { qtype: rtype::SOA, ..parsed.clone() };
@@ -237,7 +264,41 @@ fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u
     }
     writer.set_end(limit);
     let length = finish(&mut writer, parsed, &outcome, opt);
-    Answer { reply: Reply::Length(length), facts: facts(snapshot, parsed, &outcome) }
+    let facts = Facts { standing, ..facts(snapshot, parsed, &outcome) };
+    Answer { reply: Reply::Length(length), facts }
+}
+
+/// Makes of an answer above the rate what the limiter says, in place: `query` and `parsed` are
+/// those it was given to, and it stands in `out`.
+pub fn curb(
+    snapshot: &Snapshot,
+    query: &[u8],
+    parsed: &Parsed,
+    answer: Answer,
+    limited: Limited,
+    out: &mut [u8],
+) -> Answer {
+    let Facts { kind, standing, malformed, .. } = answer.facts;
+    let fate = Some(limited);
+    let curbed = Facts { kind, standing, malformed, limited: fate, ..Facts::default() };
+    match limited {
+        Limited::Spared => Answer { facts: Facts { limited: fate, ..answer.facts }, ..answer },
+        Limited::Dropped => Answer { reply: Reply::Drop, facts: curbed },
+        Limited::Slipped => {
+            let end = out.len();
+            let mut writer = Writer::new(out, 0, end);
+            if query.get(..parsed.question_end).is_none_or(|start| writer.put(start).is_err()) {
+                return Answer { reply: Reply::Drop, facts: curbed };
+            }
+            let outcome = Outcome { truncated: true, ..Outcome::default() };
+            // Without options the reply is no longer than the query was.
+            let size = snapshot.options.udp_payload;
+            let opt = parsed.edns.map(|edns| ReplyOpt::bare(size, edns.dnssec_ok));
+            let length = finish(&mut writer, parsed, &outcome, opt);
+            let facts = Facts { truncated: true, ..curbed };
+            Answer { reply: Reply::Length(length), facts }
+        }
+    }
 }
 
 /// What is to be done about a well-formed or malformed query.
@@ -245,6 +306,8 @@ fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u
 enum Verdict<'s> {
     /// Only a response code and perhaps an extended error.
     Code(u16, Option<u16>),
+    /// An answer of class CHAOS with this text.
+    Chaos(&'s str),
     /// An answer from this zone.
     Resolve(&'s ServedZone),
     /// The SOA of this zone.
@@ -257,19 +320,45 @@ enum Verdict<'s> {
 
 /// Decides what is done about a query; `signed` is the key whose signature holds.
 fn decide<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s> {
-    let Case { snapshot, parsed, .. } = *case;
+    let Case { snapshot, parsed, standing, .. } = *case;
+    let options = &snapshot.options;
     match parsed.intent {
         Intent::NotImp => return Verdict::Code(rcode::NOTIMP, None),
-        Intent::Answer | Intent::Notify => {}
+        Intent::Answer | Intent::Notify | Intent::Cookie => {}
         Intent::FormErr | Intent::Ignore => return Verdict::Code(rcode::FORMERR, None),
     }
     // RFC 6891 section 6.1.3: told even if the rest were refused.
     if parsed.edns.is_some_and(|edns| edns.version != VERSION) {
         return Verdict::Code(rcode::BADVERS, None);
     }
-    // RFC 7871 section 7.2.1: a malformed option makes a malformed query.
-    if case.subnet.is_err() {
+    // RFC 7871 section 7.2.1: a malformed option makes a malformed query; so does RFC 7873
+    // section 5.2.2.
+    let cookies = options.cookies.is_on();
+    let malformed = |edns: &Edns| matches!(edns.cookie, CookieOption::Malformed);
+    let bad_cookie = cookies && parsed.edns.as_ref().is_some_and(malformed);
+    let lone = parsed.intent == Intent::Cookie;
+    if case.subnet.is_err() || bad_cookie || (lone && !cookies) {
         return Verdict::Code(rcode::FORMERR, None);
+    }
+    // RFC 7873 section 5.4: a query for a cookie alone is told whether it brought a bad one;
+    // section 5.2.3: other clients may be asked to come again with a good one, but not over TCP.
+    let again = match standing {
+        Standing::Absent | Standing::Valid => false,
+        Standing::Invalid if lone => true,
+        Standing::New if lone => false,
+        Standing::New | Standing::Invalid => {
+            options.cookies.policy == CookiePolicy::Required
+                && !case.peer.transport.proves_address()
+        }
+    };
+    if again || lone {
+        return Verdict::Code(if again { rcode::BADCOOKIE } else { rcode::NOERROR }, None);
+    }
+    if parsed.qclass == CLASS_CHAOS
+        && options.chaos
+        && let Some(text) = chaos::text(parsed, &options.nsid)
+    {
+        return Verdict::Chaos(text);
     }
     // RFC 1034 section 4.2: zones are of one class, and we have none of another. For class ANY an
     // authoritative answer would have to cover all classes (RFC 1035 section 3.2.5).
@@ -287,6 +376,20 @@ fn decide<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s> {
         Some(entry) => permit::unserved(entry),
         None => Verdict::Code(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE)),
     }
+}
+
+/// What the client's cookie is worth, and the one to answer with, if it has sent any.
+fn cookie(
+    options: &AnswerOptions,
+    parsed: &Parsed,
+    peer: Peer,
+) -> (Standing, Option<[u8; cookie::LENGTH]>) {
+    let given = match parsed.edns.as_ref().map(|edns| edns.cookie) {
+        Some(CookieOption::Given(cookie)) if options.cookies.is_on() => cookie,
+        _ => return (Standing::Absent, None),
+    };
+    let checked = given.check(&options.cookies.secrets, peer.address.ip(), peer.unix_seconds);
+    checked.map_or((Standing::Absent, None), |(standing, reply)| (standing, Some(reply)))
 }
 
 /// The client subnet, if the policy believes the one who sent it; `Err` when that is malformed.
@@ -326,13 +429,13 @@ fn finish(
     writer: &mut Writer<'_>,
     parsed: &Parsed,
     outcome: &Outcome,
-    opt: Option<ReplyOpt>,
+    opt: Option<ReplyOpt<'_>>,
 ) -> usize {
     let mut additionals = outcome.additionals;
     if let Some(opt) = opt {
         // A malformed or refused version of EDNS gets a bare OPT: its options were not looked at.
         let bare = matches!(outcome.rcode, rcode::FORMERR | rcode::BADVERS | rcode::NOTIMP);
-        let opt = if bare { ReplyOpt { subnet: None, ..opt } } else { opt };
+        let opt = if bare { ReplyOpt::bare(opt.size, opt.dnssec_ok) } else { opt };
         let high = (outcome.rcode >> 4) as u8;
         // Its room was reserved.
         if opt.write(writer, high, outcome.scope, outcome.ede).is_ok() {
@@ -369,5 +472,19 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         all_down: outcome.all_down,
         scope: outcome.scope,
         notified: outcome.notified,
+        kind: kind(outcome),
+        ..Facts::default()
+    }
+}
+
+/// What the limiter counts an outcome as.
+fn kind(outcome: &Outcome) -> Kind {
+    // RFC 2308 section 2.2: NODATA is an authoritative answer without records.
+    let empty = outcome.answers == 0 && outcome.authoritative && !outcome.truncated;
+    match outcome.rcode {
+        rcode::NXDOMAIN => Kind::Negative,
+        rcode::NOERROR if empty => Kind::Negative,
+        rcode::NOERROR => Kind::Positive,
+        _ => Kind::Error,
     }
 }

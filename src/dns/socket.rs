@@ -218,6 +218,11 @@ impl Batch {
         })
     }
 
+    /// Who sent the query `index` of those received last.
+    pub(super) fn peer(&self, index: usize) -> Option<SocketAddr> {
+        socket_address(&self.addresses.get(index).filter(|_| index < self.received)?.0)
+    }
+
     /// The query `index` of those received last; empty beyond them.
     pub(super) fn query(&self, index: usize) -> &[u8] {
         let frame = self.frames.get(index).filter(|_| index < self.received);
@@ -300,5 +305,63 @@ fn socket_address(octets: &[u8; ADDRESS]) -> Option<SocketAddr> {
             Some(SocketAddrV6::new(Ipv6Addr::from(*address), port, flow, scope).into())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn option(socket: &UdpSocket, level: c_int, option: c_int) -> c_int {
+        let (mut value, mut length): (c_int, _) = (-1, size_of::<c_int>() as libc::socklen_t);
+        // SAFETY: both places live through the call, and the length is that of the value.
+        let status = unsafe {
+            let fd = socket.socket.as_raw_fd();
+            libc::getsockopt(fd, level, option, ptr::from_mut(&mut value).cast(), &raw mut length)
+        };
+        assert_eq!(status, 0);
+        value
+    }
+
+    #[test]
+    fn sockets_are_set_up_for_bursts_whole_datagrams_and_the_address_that_was_asked() {
+        let (v4, v6) = (libc::IPPROTO_IP, libc::IPPROTO_IPV6);
+        for (address, wildcard) in
+            [("127.0.0.1:0", 0), ("[::1]:0", 0), ("0.0.0.0:0", 1), ("[::]:0", 1)]
+        {
+            let socket = UdpSocket::bind(address.parse().unwrap()).unwrap();
+            let is_v4 = socket.address().unwrap().is_ipv4();
+            let (information, discovery) = if is_v4 {
+                (option(&socket, v4, libc::IP_PKTINFO), option(&socket, v4, libc::IP_MTU_DISCOVER))
+            } else {
+                let information = option(&socket, v6, libc::IPV6_RECVPKTINFO);
+                (information, option(&socket, v6, libc::IPV6_MTU_DISCOVER))
+            };
+            assert_eq!(information, wildcard, "{address}");
+            assert_eq!(discovery, libc::IP_PMTUDISC_PROBE, "{address}");
+            // Without the right to pass it, the system's limit holds; it counts half.
+            let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+            let least = limit.trim().parse().unwrap_or(c_int::MAX).saturating_mul(2).min(1 << 20);
+            let buffer = option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF);
+            assert!(buffer >= least, "{address}: {buffer}");
+        }
+    }
+
+    #[test]
+    fn replies_are_routed_anew_and_leave_from_the_address_that_was_asked() {
+        // Behind the head of 16 octets: interface, source, destination of IPv4; destination and
+        // interface of IPv6.
+        for (level, interface, rest) in
+            [(libc::IPPROTO_IP, 16..20, 20..28), (libc::IPPROTO_IPV6, 32..36, 16..32)]
+        {
+            let mut control = [7; CONTROL];
+            control[8..12].copy_from_slice(&level.to_ne_bytes());
+            forget_interface(&mut control);
+            assert!(control[interface].iter().all(|octet| *octet == 0));
+            assert!(control[rest].iter().all(|octet| *octet == 7));
+        }
+        let mut other = [7; CONTROL];
+        forget_interface(&mut other);
+        assert_eq!(other, [7; CONTROL]);
     }
 }

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use arc_swap::ArcSwap;
 use super::counters::{Counters, WorkerCounters};
 use super::draws::{Draws, Random};
 use super::engine::{self, Answer, Peer, Reply, Transport};
+use super::limit::{Client, Limiter};
 use super::socket::{Batch, UdpSocket, WIDTH};
 use super::wire::Parsed;
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::snapshot::Snapshot;
 
 /// Batches a worker answers after it was told to stop: more than a full kernel buffer holds, so
@@ -87,6 +89,7 @@ impl UdpSockets {
         counters: &Counters,
     ) -> io::Result<UdpServer> {
         let stop = Arc::new(AtomicBool::new(false));
+        let limiter = Arc::new(Limiter::new([fastrand::u64(..), fastrand::u64(..)]));
         let mut server =
             UdpServer { stop: stop.clone(), workers: Vec::new(), addresses: self.addresses };
         let draws = Arc::new(Draws::default());
@@ -95,6 +98,7 @@ impl UdpSockets {
                 socket,
                 snapshot: snapshot.clone(),
                 counters: counters.worker(false),
+                limiter: limiter.clone(),
                 draws: draws.clone(),
                 stop: stop.clone(),
             };
@@ -132,6 +136,7 @@ struct Worker {
     socket: UdpSocket,
     snapshot: Arc<ArcSwap<Snapshot>>,
     counters: Arc<WorkerCounters>,
+    limiter: Arc<Limiter>,
     /// One for all workers: the kernel hands a client's queries to any of them.
     draws: Arc<Draws>,
     stop: Arc<AtomicBool>,
@@ -142,8 +147,20 @@ struct Desk {
     batch: Batch,
     parsed: Vec<Parsed>,
     answers: [Option<Answer>; WIDTH],
+    clients: [Option<Client>; WIDTH],
     random: fastrand::Rng,
+    /// Prefixes that the limiter forgot in this batch.
+    forgotten: u64,
     draws: Arc<Draws>,
+}
+
+/// What all queries of a batch share.
+struct Shared<'s> {
+    snapshot: &'s Snapshot,
+    limiter: &'s Limiter,
+    /// Read once a batch: reading a clock costs as much as an answer.
+    now: Tick,
+    unix_seconds: u32,
 }
 
 impl Worker {
@@ -159,7 +176,9 @@ impl Worker {
             batch: Batch::new(),
             parsed: vec![Parsed::default(); WIDTH],
             answers: [None; WIDTH],
+            clients: [None; WIDTH],
             random: fastrand::Rng::new(),
+            forgotten: 0,
             draws: self.draws.clone(),
         };
         let mut drained = 0;
@@ -184,13 +203,22 @@ impl Worker {
     fn serve(&self, desk: &mut Desk, count: usize) {
         let lost = {
             let snapshot = self.snapshot.load();
-            spare_others(count, |index, lost| desk.answer(&snapshot, count, index, lost))
+            let shared = Shared {
+                snapshot: &snapshot,
+                limiter: &self.limiter,
+                now: clock::now(),
+                unix_seconds: clock::unix_seconds() as u32,
+            };
+            spare_others(count, |index, lost| desk.answer(&shared, count, index, lost))
         };
         for answer in desk.answers.iter().take(count).flatten() {
             self.counters.answered(Transport::Udp, answer);
         }
         for _ in 0..lost {
             self.counters.panicked();
+        }
+        if desk.forgotten > 0 {
+            self.counters.forgot(mem::take(&mut desk.forgotten));
         }
         let failed = desk.batch.send(&self.socket);
         if failed > 0 {
@@ -204,7 +232,7 @@ impl Desk {
     /// queries wait for memory together; `at` tells which query is under work.
     fn answer(
         &mut self,
-        snapshot: &Snapshot,
+        shared: &Shared<'_>,
         count: usize,
         at: &Cell<usize>,
         lost: &[bool; WIDTH],
@@ -213,30 +241,46 @@ impl Desk {
             at.set(index);
             lost.get(index) == Some(&false)
         };
-        for (index, parsed) in self.parsed.iter_mut().enumerate().take(count) {
+        let &Shared { snapshot, limiter, now, unix_seconds } = shared;
+        let rates = &snapshot.options.response_rates;
+        let places = self.parsed.iter_mut().zip(&mut self.clients).enumerate();
+        for (index, (parsed, client)) in places.take(count) {
             if alive(index) {
                 parsed.parse(self.batch.query(index));
                 engine::locate(snapshot, parsed);
+                let limited = self.batch.peer(index).filter(|_| !rates.is_off());
+                *client = limited.map(|peer| limiter.client(peer.ip()));
             }
         }
         black_box(engine::touch(snapshot, self.parsed.get(..count).unwrap_or_default()));
-        let unix_seconds = clock::unix_seconds();
-        let places = self.parsed.iter().zip(&mut self.answers).enumerate();
-        for (index, (parsed, answer)) in places.take(count) {
+        let clients = self.clients.iter().take(count).flatten();
+        black_box(clients.fold(0, |all, client| all ^ limiter.touch(*client)));
+        let places = self.parsed.iter().zip(&self.clients).zip(&mut self.answers).enumerate();
+        for (index, ((parsed, client), answer)) in places.take(count) {
             *answer = None;
             let Some(exchange) = self.batch.exchange(index) else { continue };
             *exchange.length = 0;
-            if alive(index) {
-                let peer = Peer { address: exchange.peer, transport: Transport::Udp };
-                let random = Random::shared(self.random.u64(..), &self.draws, unix_seconds);
-                let given =
-                    engine::respond(snapshot, exchange.query, parsed, peer, random, exchange.reply);
-                snapshot.notified(&given.facts.notified);
-                if let Reply::Length(length) = given.reply {
-                    *exchange.length = length;
-                }
-                *answer = Some(given);
+            if !alive(index) {
+                continue;
             }
+            let peer = Peer { address: exchange.peer, transport: Transport::Udp, unix_seconds };
+            let (query, reply) = (exchange.query, exchange.reply);
+            let number = self.random.u64(..);
+            let random = Random::shared(number, &self.draws, unix_seconds);
+            let mut given = engine::respond(snapshot, query, parsed, peer, random, reply);
+            snapshot.notified(&given.facts.notified);
+            if let (Some(client), Reply::Length(_)) = (client, given.reply) {
+                let kind = (given.facts.kind, given.facts.standing);
+                let ruling = limiter.rule(rates, *client, kind, now, number);
+                self.forgotten += u64::from(ruling.evicted);
+                if let Some(limited) = ruling.limited {
+                    given = engine::curb(snapshot, query, parsed, given, limited, reply);
+                }
+            }
+            if let Reply::Length(length) = given.reply {
+                *exchange.length = length;
+            }
+            *answer = Some(given);
         }
     }
 }

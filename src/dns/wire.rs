@@ -1,6 +1,6 @@
 //! Reads a query: header, question, and the one record behind them that matters, OPT.
 
-use super::edns::Edns;
+use super::edns::{CookieOption, Edns};
 use crate::zone::{QueryName, rtype};
 
 /// Octets of the header (RFC 1035 section 4.1.1).
@@ -9,6 +9,8 @@ pub(super) const HEADER: usize = 12;
 pub(super) const QUESTION_AT: usize = HEADER;
 /// Class IN (RFC 1035 section 3.2.4).
 pub(super) const CLASS_IN: u16 = 1;
+/// Class CHAOS, of which servers use a few names for themselves (RFC 4892 section 3).
+pub(super) const CLASS_CHAOS: u16 = 3;
 
 /// Bits of the third octet of the header.
 pub(super) const QR: u8 = 0x80;
@@ -29,6 +31,8 @@ pub(super) enum Intent {
     FormErr,
     /// Say that its opcode is not implemented.
     NotImp,
+    /// Give a cookie: that is all it asks for (RFC 7873 section 5.4).
+    Cookie,
     /// Answer it.
     Answer,
     /// Take note that a zone has changed (RFC 1996).
@@ -108,9 +112,17 @@ impl Parsed {
             NOTIFY => Intent::Notify,
             _ => return Intent::NotImp,
         };
-        // RFC 9619 section 4: QDCOUNT is 1, or the message is malformed. What follows the last
-        // record was not meant by anyone.
-        if questions == 1 && end == Some(query.len()) { intent } else { Intent::FormErr }
+        // What follows the last record was not meant by anyone.
+        if end != Some(query.len()) {
+            return Intent::FormErr;
+        }
+        let cookie = self.edns.as_ref().map(|edns| &edns.cookie);
+        // RFC 9619 section 4: QDCOUNT is 1, or 0 with a cookie, or the message is malformed.
+        match (questions, intent, cookie) {
+            (1, intent, _) => intent,
+            (0, Intent::Answer, Some(CookieOption::Given(_))) => Intent::Cookie,
+            _ => Intent::FormErr,
+        }
     }
 
     fn question(&mut self, body: &[u8]) -> Option<()> {

@@ -4,19 +4,23 @@
 //! Ids are indexes into the vectors of [`Fleet`]; they hold within one model only, since a reload
 //! numbers everything anew.
 
+mod cookie;
 mod fleet;
 mod monitor;
 mod node;
 mod policy;
 mod pool;
+mod response_rates;
 mod service;
 mod transfer;
 
+pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
 pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
+pub use response_rates::ResponseRates;
 pub use service::{AllDown, Service, TtlRange, ZoneFiles};
 pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Key, RegionId, Secondary};
+use super::{Cookies, Key, RegionId, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 
 /// Who this process is and what it does.
@@ -53,6 +53,14 @@ pub struct Dns {
     pub udp_payload: u16,
     /// Whose EDNS client subnet is believed (RFC 7871).
     pub client_subnet: ClientSubnet,
+    /// What the node calls itself to who asks for it (RFC 5001); empty: nothing.
+    pub nsid: String,
+    /// Whether the CHAOS names `id.server` and `version.bind` are answered.
+    pub chaos: bool,
+    /// DNS cookies; without a secret the node makes one of its own.
+    pub cookies: Cookies,
+    /// Bounds of the rate of answers.
+    pub response_rates: ResponseRates,
     /// Who may transfer the zones; none: nobody.
     pub transfer: Vec<Secondary>,
     /// Most TCP connections at a time.

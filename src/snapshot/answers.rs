@@ -14,6 +14,10 @@ use crate::steering::{
 /// Extended DNS error "Other" (RFC 8914 section 4.1), for answers given while all is down.
 pub const EDE_OTHER: u16 = 0;
 
+/// Extended DNS error "Blocked" (RFC 8914 section 4.16), for clients whom a strict fence gives
+/// nothing.
+pub const EDE_BLOCKED: u16 = 15;
+
 /// Where a client is, as far as a service cares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Located {
@@ -311,8 +315,11 @@ impl AnswerSet {
         let decision = contest.decide(class, family, view);
         let ttl = decision.ttl.as_secs() as u32;
         let down = decision.eligible.is_none();
-        let denied = matches!(decision.outcome, Outcome::NoData(NoData::Family | NoData::Fenced));
-        let ede = (down && !denied).then_some(EDE_OTHER);
+        let ede = match decision.outcome {
+            Outcome::NoData(NoData::Fenced) => Some(EDE_BLOCKED),
+            Outcome::NoData(NoData::Family) => None,
+            _ => down.then_some(EDE_OTHER),
+        };
         let kind = match &decision.outcome {
             Outcome::Tied(tied) => {
                 let other = match family {

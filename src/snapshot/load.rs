@@ -9,8 +9,8 @@ use super::fetched::{self, Fetched};
 use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
-use crate::geo::{Databases, Ground};
-use crate::model::{Model, Primary, ZoneFiles};
+use crate::geo::{Databases, GeoError, Ground};
+use crate::model::{CookieSecret, Model, Primary, ZoneFiles};
 use crate::name::Name;
 use crate::zone::{self, SteeredOwner, Zone};
 
@@ -27,6 +27,9 @@ pub struct Loaded {
     pub ground: Arc<Ground>,
     /// The contests of all services.
     pub plan: Plan,
+    /// What DNS cookies are made with where the configuration has no secret: random, and the same
+    /// for the life of the process. `None`: the system has no random numbers.
+    pub cookie_secret: Option<CookieSecret>,
     /// Warnings, and the errors of zones that serve their last good data or fail.
     pub diagnostics: Diagnostics,
     /// Every file that was read, to be watched.
@@ -93,6 +96,10 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     let config::Loaded { model, mut diagnostics, mut files, folders } = config::load(dir);
     let Some(model) = model else {
         master_files(&files, &mut diagnostics);
+        // A running node has read them before, and large ones take seconds.
+        if previous.is_none() {
+            geo_files(&files, &mut diagnostics);
+        }
         return Err(diagnostics);
     };
     let geo_stamps: Vec<_> = model.node.geo.databases.iter().map(|path| Stamp::of(path)).collect();
@@ -112,8 +119,24 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     files.extend(zones.iter().flat_map(|zone| zone.stamps.iter().map(|(path, _)| path.clone())));
     files.sort();
     files.dedup();
-    let model = Arc::new(model);
-    Ok(Loaded { model, zones, databases, ground, plan, diagnostics, files, folders, geo_stamps })
+    Ok(Loaded {
+        model: Arc::new(model),
+        zones,
+        databases,
+        ground,
+        plan,
+        cookie_secret: previous.map_or_else(random_secret, |previous| previous.cookie_secret),
+        diagnostics,
+        files,
+        folders,
+        geo_stamps,
+    })
+}
+
+fn random_secret() -> Option<CookieSecret> {
+    let mut secret = CookieSecret([0; 16]);
+    let provider = rustls::crypto::ring::default_provider();
+    provider.secure_random.fill(&mut secret.0).ok().map(|()| secret)
 }
 
 impl Loaded {
@@ -140,6 +163,27 @@ fn master_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
         let errors = found.sorted().into_iter().filter(|found| found.severity == Severity::Error);
         errors.cloned().for_each(|error| diagnostics.push(error));
     }
+}
+
+/// Adds the mistakes of the geo databases, likewise.
+fn geo_files(files: &[PathBuf], diagnostics: &mut Diagnostics) {
+    let databases = files.iter().filter(|path| path.extension().is_some_and(|end| end == "mmdb"));
+    // Those that are missing are reported where they are named.
+    let databases: Vec<PathBuf> = databases.filter(|path| path.is_file()).cloned().collect();
+    if databases.is_empty() {
+        return;
+    }
+    if let Err(errors) = Databases::load(&databases) {
+        for error in &errors {
+            diagnostics.push(unusable(error));
+        }
+    }
+}
+
+fn unusable(error: &GeoError) -> Diagnostic {
+    let at = Location::file(&shown(Path::new(error.file())));
+    Diagnostic::error(at, error.what())
+        .hint("restore the database; what was loaded before serves on")
 }
 
 /// A path as an operator would write it: `config/../zones` is `zones`.
@@ -174,12 +218,8 @@ fn geography(
         None => match Databases::load(&geo.databases) {
             Ok(databases) => Arc::new(databases),
             Err(errors) => {
-                for error in errors {
-                    let at = Location::file(&shown(Path::new(error.file())));
-                    diagnostics.push(
-                        Diagnostic::error(at, error.what())
-                            .hint("restore the database; what was loaded before serves on"),
-                    );
+                for error in &errors {
+                    diagnostics.push(unusable(error));
                 }
                 return (None, None);
             }

@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 
 pub use crate::steering::Family;
 pub use answers::{
-    EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, Unsteered, picking,
+    EDE_BLOCKED, EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, Unsteered,
+    picking,
 };
 pub use fetched::{Fetched, FetchedZone};
 pub use labels::{Labels, OTHER};
@@ -27,7 +28,7 @@ pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
-use crate::model::{ClientSubnet, Key, Model, Primary, Secondary};
+use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
 
 /// All that one answer may see.
 #[derive(Debug, Default)]
@@ -82,6 +83,14 @@ pub struct AnswerOptions {
     pub client_subnet: ClientSubnet,
     /// Largest UDP answer, in octets.
     pub udp_payload: u16,
+    /// What the node calls itself to who asks for it; empty: nothing.
+    pub nsid: String,
+    /// Whether the CHAOS names `id.server` and `version.bind` are answered.
+    pub chaos: bool,
+    /// DNS cookies, with at least one secret unless they are off.
+    pub cookies: Cookies,
+    /// Bounds of the rate of answers over UDP.
+    pub response_rates: ResponseRates,
     /// The keys that queries may be signed with.
     pub keys: Arc<[Arc<Key>]>,
     /// Who may transfer the zones.
@@ -90,22 +99,35 @@ pub struct AnswerOptions {
 
 impl AnswerOptions {
     /// The settings of a node; the defaults for one that answers no DNS.
-    pub fn of(model: &Model) -> Self {
-        model.node.dns.as_ref().map_or_else(Self::default, |dns| Self {
+    pub fn of(loaded: &Loaded) -> Self {
+        let Some(dns) = &loaded.model.node.dns else { return Self::default() };
+        let mut cookies = dns.cookies.clone();
+        if cookies.secrets.is_empty() {
+            cookies.secrets.extend(loaded.cookie_secret);
+        }
+        Self {
             client_subnet: dns.client_subnet.clone(),
             udp_payload: dns.udp_payload,
-            keys: model.node.keys.clone().into(),
+            nsid: dns.nsid.clone(),
+            chaos: dns.chaos,
+            cookies,
+            response_rates: dns.response_rates.clone(),
+            keys: loaded.model.node.keys.clone().into(),
             secondaries: dns.transfer.clone().into(),
-        })
+        }
     }
 }
 
 impl Default for AnswerOptions {
     fn default() -> Self {
-        // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
         Self {
             client_subnet: ClientSubnet::On,
+            // RFC 9715 section 3.1 advises 1400 at most; 1232 also passes every IPv6 path.
             udp_payload: 1232,
+            nsid: String::new(),
+            chaos: false,
+            cookies: Cookies::default(),
+            response_rates: ResponseRates::default(),
             keys: [].into(),
             secondaries: [].into(),
         }

@@ -319,7 +319,7 @@ impl Publisher {
             let entry = match &zone.zone {
                 None if zone.expired => ZoneEntry::Expired,
                 None => ZoneEntry::Failed,
-                Some(zone) => ZoneEntry::Serving(self.served(at, zone.clone())),
+                Some(tree) => ZoneEntry::Serving(self.served(at, tree.clone(), zone.stale)),
             };
             (zone.origin.clone(), entry)
         });
@@ -328,7 +328,7 @@ impl Publisher {
             generation: self.generation,
             zones: ZoneSet::new(entries),
             primaries: self.primaries(),
-            options: AnswerOptions::of(model),
+            options: AnswerOptions::of(&self.loaded),
             region_labels: regions.collect(),
             state: Some(Arc::new(State {
                 loaded: self.loaded.clone(),
@@ -348,9 +348,9 @@ impl Publisher {
     }
 
     /// A zone with its services in the order that the tree knows them by.
-    fn served(&self, at: usize, zone: Arc<Zone>) -> ServedZone {
+    fn served(&self, at: usize, zone: Arc<Zone>, stale: bool) -> ServedZone {
         let (services, labels) = self.services(at);
-        let served = ServedZone::new(zone, services, labels);
+        let served = ServedZone { stale, ..ServedZone::new(zone, services, labels) };
         match self.versions.get(served.zone.apex()) {
             Some(versions) => ServedZone {
                 serial: versions.current().map_or(served.serial, |version| version.serial),

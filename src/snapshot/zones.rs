@@ -16,6 +16,8 @@ pub struct ServedZone {
     /// The number under which the answers of each service are counted (see
     /// [`super::Labels`]); services beyond its end are not counted.
     pub labels: Vec<u32>,
+    /// Whether this is the last good data of a zone whose file is broken now.
+    pub stale: bool,
     /// The serial of the SOA.
     pub serial: u32,
     /// What transfers hold; empty where nobody may transfer.
@@ -26,7 +28,7 @@ impl ServedZone {
     /// A zone that nobody transfers, with the serial of its file.
     pub fn new(zone: Arc<Zone>, services: Vec<Arc<ServiceAnswers>>, labels: Vec<u32>) -> Self {
         let serial = zone.negative_soa().map_or(0, |soa| soa.serial);
-        Self { zone, services, labels, serial, versions: Versions::default() }
+        Self { zone, services, labels, stale: false, serial, versions: Versions::default() }
     }
 }
 

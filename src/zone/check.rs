@@ -187,6 +187,17 @@ impl<'a> Check<'a> {
                     self.warning(record, what, "what it means is undefined, RFC 4592 section 4.2");
                 }
             }
+            DS if apex => {
+                // RFC 4035 section 2.4.
+                let what = || format!("DS record at the apex {}", shown(record.owner));
+                self.error(record, what, "it belongs in the parent zone");
+            }
+            // NS comes before DS in the order of types.
+            DS if self.cuts.last() != Some(&record.owner) => {
+                let what =
+                    || format!("DS record at {}, which is not delegated", shown(record.owner));
+                self.warning(record, what, "it stands beside the NS records of a delegation");
+            }
             DNAME => {
                 self.dnames.push(record.owner);
                 if wildcard {

@@ -14,11 +14,14 @@ use std::sync::Arc;
 
 use hickory_proto::op::Message;
 use meridian::dns::{Facts, Peer, Reply, Transport, answer};
-use meridian::model::{AllDown, ClientSubnet};
+use meridian::model::{AllDown, ClientSubnet, CookiePolicy};
 use meridian::name::{self, Name};
-use meridian::snapshot::{AnswerOptions, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet};
+use meridian::snapshot::{
+    AnswerOptions, Loaded, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet, load,
+};
 use meridian::zone::{Record, Records, SteeredOwner, Zone};
 use service::Fixed;
+use tempfile::TempDir;
 
 /// An absolute name.
 pub fn absolute(text: &str) -> Name {
@@ -81,6 +84,7 @@ fn rdata(rtype: &str, text: &str, origin: &Name) -> Vec<u8> {
 pub struct Builder {
     zones: Vec<(Name, Option<Records>, Services)>,
     options: AnswerOptions,
+    stale: Vec<Name>,
 }
 
 /// Services by owner.
@@ -95,6 +99,12 @@ impl Builder {
     /// Adds a zone that was never loaded.
     pub fn failed(&mut self, apex: &str) {
         self.zones.push((absolute(apex), None, Vec::new()));
+    }
+
+    /// Makes the zone one whose file is broken now.
+    pub fn stale(&mut self) {
+        let (apex, ..) = self.zones.last().unwrap();
+        self.stale.push(apex.clone());
     }
 
     /// Adds `OWNER TTL TYPE RDATA` to the zone.
@@ -134,8 +144,11 @@ impl Builder {
         services.push((owner, answers));
     }
 
-    /// Sets `udp_payload=N`, `subnet=on`, `subnet=off` or `subnet=PREFIX` (trusted).
+    /// Sets `udp_payload=N`, `subnet=on`, `subnet=off` or `subnet=PREFIX` (trusted), `nsid=NAME`,
+    /// `chaos=on`, `secret=HEX` (one more), `cookies=on`, `cookies=off` or `cookies=required`, and
+    /// the rate limits `positive=N`, `negative=N`, `error=N`, `slip=N`, `dry_run=on`.
     pub fn option(&mut self, text: &str) {
+        let rates = &mut self.options.response_rates;
         match text.split_once('=').unwrap() {
             ("udp_payload", size) => self.options.udp_payload = size.parse().unwrap(),
             ("subnet", "on") => self.options.client_subnet = ClientSubnet::On,
@@ -143,6 +156,17 @@ impl Builder {
             ("subnet", prefix) => {
                 self.options.client_subnet = ClientSubnet::Trusted(vec![prefix.parse().unwrap()]);
             }
+            ("positive", rate) => rates.positive = rate.parse().ok(),
+            ("negative", rate) => rates.negative = rate.parse().ok(),
+            ("error", rate) => rates.error = rate.parse().ok(),
+            ("slip", slip) => rates.slip = slip.parse().unwrap(),
+            ("dry_run", "on") => rates.dry_run = true,
+            ("nsid", name) => name.clone_into(&mut self.options.nsid),
+            ("chaos", "on") => self.options.chaos = true,
+            ("secret", hex) => self.options.cookies.secrets.push(hex.parse().unwrap()),
+            ("cookies", "on") => self.options.cookies.policy = CookiePolicy::On,
+            ("cookies", "off") => self.options.cookies.policy = CookiePolicy::Off,
+            ("cookies", "required") => self.options.cookies.policy = CookiePolicy::Required,
             _ => panic!("no option `{text}`"),
         }
     }
@@ -150,6 +174,7 @@ impl Builder {
     /// The snapshot of all that was added.
     pub fn build(self) -> Snapshot {
         let entries = self.zones.into_iter().map(|(apex, records, services)| {
+            let stale = self.stale.contains(&apex);
             let Some(mut records) = records else { return (apex, ZoneEntry::Failed) };
             records.sort();
             let owners: Vec<_> = (0..)
@@ -159,7 +184,8 @@ impl Builder {
             let zone = Arc::new(Zone::build(&apex, &records, &owners).unwrap());
             let labels = (1..).take(services.len()).collect();
             let services = services.into_iter().map(|(_, answers)| Arc::new(answers)).collect();
-            (apex, ZoneEntry::Serving(ServedZone::new(zone, services, labels)))
+            let served = ServedZone { stale, ..ServedZone::new(zone, services, labels) };
+            (apex, ZoneEntry::Serving(served))
         });
         let zones = ZoneSet::new(entries);
         Snapshot {
@@ -231,9 +257,10 @@ impl Query {
     }
 }
 
-/// A client at 198.51.100.1.
+/// The client, and the time, of the first examples of RFC 9018 (appendix A.1).
 pub fn peer(transport: Transport) -> Peer {
-    Peer { address: SocketAddr::from(([198, 51, 100, 1], 4242)), transport }
+    let address = SocketAddr::from(([198, 51, 100, 100], 4242));
+    Peer { address, transport, unix_seconds: 1_559_731_985 }
 }
 
 thread_local! {
@@ -241,10 +268,31 @@ thread_local! {
     static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0xaa; 65535]);
 }
 
+/// A folder with these files.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let path = folder.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// What the files of [`folder`] below `config` say.
+pub fn loaded(folder: &TempDir, previous: Option<&Loaded>) -> Loaded {
+    load(&folder.path().join("config"), previous).unwrap_or_else(|found| panic!("{found}"))
+}
+
 /// Asks the engine; `None`: no reply.
 pub fn ask(snapshot: &Snapshot, query: &[u8], transport: Transport) -> (Option<Vec<u8>>, Facts) {
+    ask_as(snapshot, query, peer(transport))
+}
+
+/// Asks the engine as this client.
+pub fn ask_as(snapshot: &Snapshot, query: &[u8], peer: Peer) -> (Option<Vec<u8>>, Facts) {
     ROOM.with_borrow_mut(|room| {
-        let answer = answer(snapshot, query, peer(transport), 7, room);
+        let answer = answer(snapshot, query, peer, 7, room);
         match answer.reply {
             Reply::Length(length) => (Some(room[..length].to_vec()), answer.facts),
             Reply::Drop | Reply::Transfer => (None, answer.facts),

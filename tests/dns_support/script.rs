@@ -1,9 +1,9 @@
 //! Runs a script: a world, then queries with the replies they must get.
 //!
-//! `zone`, `failed`, `service` and `option` lines and indented records make the world. Each case
-//! is a sentence (`#`), a `query` or `raw` line, and the reply: `reply RCODE [aa] [tc] [rd] [cd]`
-//! with `answer`, `authority` and `additional` records and an `opt` line, or `drop`. What is not
-//! named must be absent. Cases run over UDP and TCP unless the query says `udp` or `tcp`.
+//! `zone`, `stale`, `failed`, `service` and `option` lines and indented records make the world.
+//! Each case is a sentence (`#`), a `query` or `raw` line, and the reply: `reply RCODE [aa] [tc]
+//! [rd] [cd]` with `answer`, `authority` and `additional` records and an `opt` line, or `drop`.
+//! What is not named must be absent. Cases run over UDP and TCP unless the query says which.
 
 use std::fmt::Write as _;
 
@@ -37,6 +37,10 @@ pub fn run(name: &str, text: &str) {
             let (reply, facts) = ask(&snapshot, &case.wire, *transport);
             let mut lines = describe(reply.as_deref());
             lines.sort();
+            let malformed = reply.as_ref().is_none_or(|reply| reply[3] & 0xf == 1);
+            if facts.malformed != malformed {
+                lines.push(format!("counted as malformed: {}", facts.malformed));
+            }
             if let Some(reply) = &reply {
                 let same = reply.get(..2) == case.wire.get(..2);
                 let rcode = u16::from(decode(reply).metadata.response_code);
@@ -68,6 +72,7 @@ fn read(text: &str) -> (Snapshot, Vec<Case>) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "zone" => world.zone(rest),
+            "stale" => world.stale(),
             "failed" => world.failed(rest),
             "service" => world.service(rest),
             "option" => world.option(rest),
@@ -155,10 +160,24 @@ fn describe(reply: Option<&[u8]>) -> Vec<String> {
             write!(line, " subnet={}/{source}/{scope}", subnet.addr()).unwrap();
         }
         for (code, option) in edns.options().as_ref() {
-            if let EdnsOption::Unknown(15, data) = option {
-                write!(line, " ede={}", u16::from_be_bytes([data[0], data[1]])).unwrap();
-            } else if *code != EdnsCode::Subnet {
-                write!(line, " {code:?}").unwrap();
+            match option {
+                EdnsOption::Unknown(15, data) => {
+                    write!(line, " ede={}", u16::from_be_bytes([data[0], data[1]])).unwrap();
+                    let text = String::from_utf8_lossy(&data[2..]).replace(' ', "-");
+                    if !text.is_empty() {
+                        line.push(':');
+                        line.push_str(&text);
+                    }
+                }
+                EdnsOption::Unknown(10, data) => {
+                    let hex = data.iter().map(|octet| format!("{octet:02x}"));
+                    write!(line, " cookie={}", hex.collect::<String>()).unwrap();
+                }
+                EdnsOption::NSID(text) => {
+                    write!(line, " nsid={}", String::from_utf8_lossy(text.as_ref())).unwrap();
+                }
+                _ if *code == EdnsCode::Subnet => {}
+                _ => write!(line, " {code:?}").unwrap(),
             }
         }
         lines.push(line);

@@ -16,17 +16,22 @@ const NEEDED: [(&str, &str); 3] = [
     ("var/lib/geoip/asn.mmdb", "geoip/country.mmdb"),
 ];
 
-/// The TOML files of a document: each block is the file that the text before it names last.
+/// The TOML files of a document: each block belongs to the file that the text before it names last.
 fn files(document: &Document) -> Vec<(String, String)> {
     let blocks = document.blocks().into_iter().filter(|block| block.language == "toml");
-    let named = blocks.map(|block| {
+    let mut files: Vec<(String, String)> = Vec::new();
+    for block in blocks {
         let mut words = block.before.split([' ', '\n', '`', ':', ',']);
         let name = words.rfind(|word| Path::new(word).extension() == Some("toml".as_ref()));
         let name = name.unwrap_or_else(|| panic!("{}: which file?\n{}", document.path, block.code));
         let folder = if name.contains('/') { "" } else { "config/" };
-        (format!("{folder}{name}"), block.code)
-    });
-    named.collect()
+        let path = format!("{folder}{name}");
+        match files.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, text)) => text.push_str(&block.code),
+            None => files.push((path, block.code)),
+        }
+    }
+    files
 }
 
 #[test]
@@ -39,6 +44,7 @@ fn the_examples_of_the_documents_load_without_a_mistake() {
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         let wanted = ["config/node.toml", "config/fleet.toml", "zones/app.example.com.toml"];
         assert_eq!(names, wanted, "{path}");
+        write(&folder, "config/cookies.key", b"e5e973e5a6b2a43f48e7dc849e37bfcf\n");
         for (name, own) in NEEDED {
             write(&folder, name, &fs::read(top().join(own)).unwrap());
         }

@@ -18,6 +18,10 @@ static SITES: AtomicU8 = AtomicU8::new(1);
 /// Held by the site that is there: tests of one file would else disturb each other's clocks.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// One client of a test asks as much as thousands do.
+pub(crate) const UNLIMITED: &str =
+    "limits.response_rate = { positive = \"off\", negative = \"off\", error = \"off\" }";
+
 /// A folder with `config/`, `zones/` and, once served, `state/`, and the addresses it is served on.
 pub(crate) struct Site {
     folder: TempDir,
@@ -57,6 +61,7 @@ impl Site {
              [zones]\ndirectory = \"../zones\"\n\
              [geo]\ndatabases = [\"{country}\"]\nmax_age = \"3650d\"\n\
              [dns]\nlisten = [\"{dns}\"]\nworkers = 2\n\
+             {UNLIMITED}\n\
              [probe]\nallow_private = true\n\
              [admin]\nlisten = \"{admin}\"\n"
         )

@@ -106,7 +106,7 @@ fn addresses(all: &[&str]) -> BTreeSet<IpAddr> {
 
 /// A secondary keeps up with a zone through NOTIFY and IXFR, whatever changes.
 #[track_caller]
-fn follows(signed: bool, start: fn(&Peer<'_>) -> Process) {
+fn follows(signed: bool, start: fn(&Peer) -> Process) {
     let there = free_address(IpAddr::from([127, 0, 0, 1]));
     let key = if signed { format!(", key = \"{KEY}\"") } else { String::new() };
     let site = site(&format!("{{ to = \"{there}\"{key} }}"), "");
@@ -114,7 +114,7 @@ fn follows(signed: bool, start: fn(&Peer<'_>) -> Process) {
     let folder = site.path("state");
     std::fs::create_dir_all(&folder).unwrap();
     let (origin, own) = (ORIGIN, site.dns);
-    let peer = Peer { folder: &folder, address: there, meridian: own, origin, signed };
+    let peer = Peer { folder: folder.clone(), address: there, meridian: own, origin, signed };
     let mut process = start(&peer);
 
     wait_serial(&mut process, there, ORIGIN, 5);

@@ -17,20 +17,20 @@ pub(crate) const KEY: &str = "xfr.";
 pub(crate) const SECRET: &str = "c2VjcmV0cyBvZiB0ZXN0cyBhcmUga25vd24gdG8gYWxsIQ==";
 
 /// The other end of transfers: where it answers, and whose zone it is about.
-pub(crate) struct Peer<'a> {
+pub(crate) struct Peer {
     /// Folder for its files.
-    pub(crate) folder: &'a Path,
+    pub(crate) folder: PathBuf,
     /// Where it answers, and from where it asks.
     pub(crate) address: SocketAddr,
     /// The server at the other end.
     pub(crate) meridian: SocketAddr,
     /// The zone.
-    pub(crate) origin: &'a str,
+    pub(crate) origin: &'static str,
     /// Whether messages are signed.
     pub(crate) signed: bool,
 }
 
-impl Peer<'_> {
+impl Peer {
     /// A folder of its own for a program.
     fn own(&self, program: &str) -> PathBuf {
         let own = self.folder.join(format!("{program}-{}", self.address.port()));
@@ -62,7 +62,46 @@ impl Peer<'_> {
         );
         let path = own.join("knot.conf");
         fs::write(&path, text).expect("a written file");
-        Process::start("knotd", command("knotd").arg("-c").arg(&path), self.folder)
+        Process::start("knotd", command("knotd").arg("-c").arg(&path), &self.folder)
+    }
+
+    /// Starts Knot DNS as the primary of a zone with this text.
+    pub(crate) fn knot_primary(&self, text: &str) -> Process {
+        let own = self.own("knot");
+        fs::write(own.join("zone"), text).expect("a written file");
+        let (dir, ip, port) = (own.display(), self.address.ip(), self.address.port());
+        let (to, origin) = (self.meridian, self.origin);
+        let sign = if self.signed { format!("    key: {KEY}\n") } else { String::new() };
+        let text = format!(
+            "server:\n    rundir: \"{dir}\"\n    listen: {ip}@{port}\n    udp-workers: 1\n    \
+             tcp-workers: 1\n    background-workers: 1\n\
+             log:\n  - target: stderr\n    any: debug\n\
+             database:\n    storage: \"{dir}/db\"\n\
+             key:\n  - id: {KEY}\n    algorithm: hmac-sha256\n    secret: {SECRET}\n\
+             remote:\n  - id: secondary\n    address: {}@{}\n    via: {ip}\n{sign}\
+             acl:\n  - id: transfer\n    address: {}\n    action: transfer\n{sign}\
+             template:\n  - id: default\n    storage: \"{dir}\"\n    zonefile-sync: -1\n    \
+             zonefile-load: difference\n    journal-content: changes\n\
+             zone:\n  - domain: {origin}\n    file: zone\n    notify: secondary\n    \
+             acl: transfer\n",
+            to.ip(),
+            to.port(),
+            to.ip(),
+        );
+        let path = own.join("knot.conf");
+        fs::write(&path, text).expect("a written file");
+        Process::start("knotd", command("knotd").arg("-c").arg(&path), &self.folder)
+    }
+
+    /// Gives a primary another zone text.
+    pub(crate) fn change(&self, process: &Process, program: &str, text: &str) {
+        let path = self.own(program).join("zone");
+        // A second must lie between two versions of a file that is told apart by its time.
+        let later = std::time::SystemTime::now() + Duration::from_secs(2);
+        fs::write(&path, text).expect("a written file");
+        let file = fs::File::options().append(true).open(&path).expect("the file");
+        file.set_modified(later).expect("a changed time");
+        process.signal("HUP");
     }
 
     /// Starts NSD as a secondary.
@@ -89,7 +128,7 @@ impl Peer<'_> {
         );
         let path = own.join("nsd.conf");
         fs::write(&path, text).expect("a written file");
-        Process::start("nsd", command("nsd").args(["-d", "-c"]).arg(&path), self.folder)
+        Process::start("nsd", command("nsd").args(["-d", "-c"]).arg(&path), &self.folder)
     }
 
     /// Starts BIND as a secondary.
@@ -136,7 +175,7 @@ impl Peer<'_> {
         );
         let path = own.join("named.conf");
         fs::write(&path, text).expect("a written file");
-        Process::start("named", command("named").args(["-g", "-c"]).arg(&path), self.folder)
+        Process::start("named", command("named").args(["-g", "-c"]).arg(&path), &self.folder)
     }
 }
 

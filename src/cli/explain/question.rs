@@ -44,6 +44,8 @@ impl Question {
             // Any port but 0, which the engine does not answer.
             address: SocketAddr::new(self.resolver.unwrap_or(self.client), 53),
             transport: Transport::Tcp,
+            // The query has no cookie.
+            unix_seconds: 0,
         };
         let mut out = vec![0; usize::from(u16::MAX)];
         let answered = answer(snapshot, &self.wire(), peer, fastrand::u64(..), &mut out);

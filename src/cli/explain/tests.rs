@@ -146,7 +146,7 @@ fn served(snapshot: &Snapshot, question: &Question, random: u64) -> (Message, Op
     }
     query.set_edns(edns);
     let address = SocketAddr::new(question.resolver.unwrap_or(question.client), 4711);
-    let peer = Peer { address, transport: Transport::Udp };
+    let peer = Peer { address, transport: Transport::Udp, unix_seconds: 0 };
     let mut out = vec![0; 4096];
     let given = answer(snapshot, &query.to_vec().unwrap(), peer, random, &mut out);
     let Reply::Length(length) = given.reply else { panic!("no reply to {question:?}") };

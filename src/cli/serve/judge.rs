@@ -241,3 +241,36 @@ fn assignments(publisher: &Publisher) -> Vec<Assignment> {
     });
     assigned.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::health::HealthTable;
+    use crate::snapshot::load;
+
+    #[tokio::test]
+    async fn a_panic_costs_one_piece_of_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| fs::write(folder.path().join(path), text).unwrap();
+        write("node.toml", "version = 1\n[node]\nname = \"a\"\nregion = \"eu\"\n[probe]\n");
+        write("fleet.toml", "version = 1\n[region.eu]\nlocation = \"DE\"\n");
+        let loaded = load(folder.path(), None).unwrap();
+        let health = HealthTable::new(&loaded.model.fleet, clock::now());
+        let publisher = Publisher::new(loaded, health);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let saver = Saver::new(folder.path(), metrics.clone());
+        let (judged, mut told) = watch::channel(false);
+        let (targets, names) = (watch::Sender::default(), watch::Sender::default());
+        let (assignments, advanced) = (watch::Sender::default(), Arc::default());
+        let serials = Serials::load(folder.path(), metrics.clone());
+        let outbox = Outbox { targets, names, assignments, advanced, judged };
+        let mut judge = Judge::new(publisher, saver, serials, metrics, outbox);
+        judge.spared(|_| panic!("a fault"));
+        assert!(!*told.borrow_and_update());
+        judge.spared(Judge::publish);
+        assert!(*told.borrow_and_update(), "nothing is probed, so that the first round is over");
+        assert_eq!(judge.metrics.generation.get(), 1);
+    }
+}

@@ -32,15 +32,19 @@ const FIRST_ROUND_MAX: Duration = Duration::from_secs(5);
 /// Scrapes under way get this long to end.
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, and reads the files again on SIGHUP, which is `hangup`.
 ///
 /// # Errors
 /// When a listener cannot be opened or TLS cannot be set up: what, and why.
-pub(super) async fn serve(dir: &Path, loaded: Loaded, metrics: Arc<Metrics>) -> Result<(), String> {
+pub(super) async fn serve(
+    dir: &Path,
+    loaded: Loaded,
+    metrics: Arc<Metrics>,
+    hangup: Signal,
+) -> Result<(), String> {
     let model = loaded.model.clone();
     let mut signals = Signals::new()?;
-    let (watch, unwatched) =
-        Watch::new(&watched(dir, &loaded)).map_err(|e| cannot("catch SIGHUP", &e))?;
+    let (watch, unwatched) = Watch::new(hangup, &watched(dir, &loaded));
     if let Some(error) = unwatched {
         warn!(%error, "the kernel does not tell of changes; files are looked at now and then");
     }

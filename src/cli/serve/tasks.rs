@@ -124,3 +124,23 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_is_named_once() {
+        let mut all: JoinSet<Ended> = JoinSet::new();
+        let faulty = tokio::spawn(async { panic!("a fault") });
+        all.spawn(async move { ("faulty", faulty.await) });
+        all.spawn(async { ("lasting", future::pending().await) });
+        let (judged, advanced, fetching) = (watch::channel(false).1, Arc::default(), None);
+        let mut tasks = Tasks { all, judged, advanced, fetching };
+        assert_eq!(tasks.ended().await, "faulty");
+        let patience = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, tasks.ended()).await.is_err());
+        // The sender is gone, and nobody waits for it.
+        tasks.judged().await;
+    }
+}

@@ -1,5 +1,6 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
+mod cookies;
 mod endpoint;
 mod fleet;
 mod keys;
@@ -7,6 +8,7 @@ mod method;
 mod monitor;
 mod network;
 mod node;
+mod response_rates;
 mod service;
 mod zones;
 

@@ -61,7 +61,8 @@ pub(in crate::config) fn resolve(
     let zones = section.optional("directory", field, place);
     let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
     let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
-    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, keys));
+    let name = identity.as_ref().map(|(name, ..)| name.as_str()).unwrap_or_default();
+    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, name, keys, folder, files));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
     if let Some(cluster) = &spec.cluster {
         let mut section = top.inside("cluster", cluster.span());
@@ -162,7 +163,15 @@ fn geo(
     Geo { databases, max_age }
 }
 
-fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>, keys: &Keys) -> Dns {
+/// `[dns]` of the node of this name; `folder` is where node.toml is.
+fn dns(
+    top: &mut Section<'_>,
+    table: &Spanned<Table<DnsTable>>,
+    name: &str,
+    keys: &Keys,
+    folder: &Place,
+    files: &mut Files,
+) -> Dns {
     let mut section = top.inside("dns", table.span());
     let table = &table.get_ref().0;
     let mut listen = section.list("listen", &table.listen, |text| listener(text, 53).map(Some));
@@ -177,17 +186,37 @@ fn dns(top: &mut Section<'_>, table: &Spanned<Table<DnsTable>>, keys: &Keys) -> 
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
     let read = whole_in("udp_payload", &d::UDP_PAYLOAD_RANGE);
     let udp_payload = section.value("udp_payload", &table.udp_payload, d::UDP_PAYLOAD, read);
+    if table.nsid.is_none() {
+        section.default("nsid", d::NSID);
+    }
+    let nsid = section.optional("nsid", table.nsid.as_ref(), |text| nsid(text));
+    let nsid = nsid.unwrap_or_else(|| name.to_owned());
+    let chaos = section.value("chaos", &table.chaos, d::CHAOS, |flag| Ok(*flag));
     let transfer = secondaries(&mut section, &table.transfer, keys);
     let client_subnet = client_subnet(&mut section, table.client_subnet.as_ref());
+    let cookies = super::cookies::resolve(&mut section, table.cookies.as_ref(), folder, files);
     let mut section = section.inside("limits", header(table.limits.as_ref()));
     let empty = LimitsTable::default();
     let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
+    let response_rates = super::response_rates::resolve(&mut section, limits);
     let read = whole_in("tcp_clients", &d::TCP_CLIENTS_RANGE);
     let tcp_clients = section
         .value("tcp_clients", &limits.tcp_clients, d::TCP_CLIENTS, |n| read(n).map(|n| n as usize));
     let read = duration_in("tcp_idle", &d::TCP_IDLE_RANGE);
     let tcp_idle = section.value("tcp_idle", &limits.tcp_idle, d::TCP_IDLE, read);
-    Dns { listen, workers, udp_payload, client_subnet, transfer, tcp_clients, tcp_idle }
+    Dns {
+        listen,
+        workers,
+        udp_payload,
+        client_subnet,
+        nsid,
+        chaos,
+        cookies,
+        response_rates,
+        transfer,
+        tcp_clients,
+        tcp_idle,
+    }
 }
 
 /// `dns.transfer`: who may transfer the zones.
@@ -215,6 +244,19 @@ fn secondaries(
         all.push(secondary);
     }
     all
+}
+
+/// What the node calls itself: text that every tool shows as it is.
+fn nsid(text: &str) -> Result<String, Fault> {
+    if text.len() > d::NSID_MAX {
+        let fault =
+            format!("`nsid` must have {} octets at most, found {}", d::NSID_MAX, text.len());
+        return Err(Fault::new(fault));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("`nsid` holds control characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// The three policies for EDNS client subnet.

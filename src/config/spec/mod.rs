@@ -23,8 +23,8 @@ pub(super) use fleet::{
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
-    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
-    SecondaryTable,
+    AdminTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable,
+    NodeFile, ProbeTable, ResponseRateTable, SecondaryTable,
 };
 pub(super) use zone::{
     AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile, ZoneTable,
@@ -118,5 +118,32 @@ impl Visitor<'_> for DurationVisitor {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
         Ok(DurationText(text.to_owned()))
+    }
+}
+
+/// A rate as text; a type of its own for the reason that durations have one.
+#[derive(Clone, Debug)]
+pub(super) struct RateText(pub String);
+
+impl<'de> Deserialize<'de> for RateText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(RateVisitor)
+    }
+}
+
+struct RateVisitor;
+
+/// What a [`RateText`] must look like, as shown in messages.
+pub(super) const RATE_EXPECTED: &str = "a rate such as `\"100/s\"`, or `\"off\"`";
+
+impl Visitor<'_> for RateVisitor {
+    type Value = RateText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(RATE_EXPECTED)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(RateText(text.to_owned()))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{DurationText, Field, List, Table};
+use super::{DurationText, EnvTable, Field, List, RateText, Table, TextOr};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -68,6 +68,12 @@ pub(in crate::config) struct DnsTable {
     pub workers: Field<i64>,
     /// Largest UDP answer.
     pub udp_payload: Field<i64>,
+    /// What the node calls itself.
+    pub nsid: Field<String>,
+    /// Whether names of class CHAOS are answered.
+    pub chaos: Field<bool>,
+    /// `[dns.cookies]`
+    pub cookies: Field<Table<CookiesTable>>,
     /// Who may transfer the zones.
     pub transfer: List<Table<SecondaryTable>>,
     /// `[dns.client_subnet]`
@@ -96,14 +102,46 @@ pub(in crate::config) struct ClientSubnetTable {
     pub trusted: List<String>,
 }
 
+/// `[dns.cookies]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct CookiesTable {
+    /// on, off or required.
+    pub policy: Field<String>,
+    /// File of the secrets.
+    pub secret_file: Field<String>,
+    /// The secrets, in the environment.
+    pub secret: Field<TextOr<EnvTable>>,
+}
+
 /// `[dns.limits]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct LimitsTable {
+    /// Answers a second.
+    pub response_rate: Field<Table<ResponseRateTable>>,
+    /// Which of the answers above the rate are sent truncated.
+    pub slip: Field<i64>,
+    /// Never limited.
+    pub exempt: List<String>,
+    /// Whether limits only count.
+    pub dry_run: Field<bool>,
     /// Most TCP connections.
     pub tcp_clients: Field<i64>,
     /// Idle TCP connections are closed after this.
     pub tcp_idle: Field<DurationText>,
+}
+
+/// `response_rate = { positive = "off", negative = "200/s" }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ResponseRateTable {
+    /// Answers with data.
+    pub positive: Field<RateText>,
+    /// Answers that there is none.
+    pub negative: Field<RateText>,
+    /// Errors.
+    pub error: Field<RateText>,
 }
 
 /// `[probe]`

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::rcode;
 use crate::dns::draws::Random;
+use crate::dns::edns::ede;
 use crate::dns::wire::{Parsed, QUESTION_AT};
 use crate::dns::writer::{Full, Writer};
 use crate::name::NAME_MAX;
@@ -46,6 +47,13 @@ impl Outcome {
     /// Forgets the records, as truncation (RFC 2181 section 9) and failure do.
     pub(super) fn clear_sections(&mut self) {
         (self.answers, self.authorities, self.additionals) = (0, 0, 0);
+    }
+
+    /// The same from old data, which is said unless there is something else to say.
+    pub(super) fn or_stale(mut self) -> Self {
+        let stale = if self.rcode == rcode::NXDOMAIN { ede::STALE_NXDOMAIN } else { ede::STALE };
+        self.ede = self.ede.or(Some(stale));
+        self
     }
 }
 

@@ -9,7 +9,7 @@ use crate::dns::tsig::{Chain, Fault, Signature, length};
 /// Answers a query whose signature was found by the parser.
 pub(super) fn respond(case: &Case<'_>, random: Random<'_>, out: &mut [u8]) -> Answer {
     let keys = &case.snapshot.options.keys;
-    let now = random.unix_seconds();
+    let now = u64::from(case.peer.unix_seconds);
     let Some(signature) = Signature::read(case.query, case.parsed.tsig) else {
         return write(case, Verdict::Code(rcode::FORMERR, None), random, out);
     };

@@ -139,10 +139,11 @@ impl Connection {
     /// Answers the next whole message; `false` when there is none.
     fn answer_next(&mut self) -> Result<bool, End> {
         let Some(query) = self.frames.next() else { return Ok(false) };
-        let peer = Peer { address: self.peer, transport: Transport::Tcp };
+        let unix_seconds = clock::unix_seconds() as u32;
+        let peer = Peer { address: self.peer, transport: Transport::Tcp, unix_seconds };
         let snapshot = self.shared.snapshot.load();
         let draws = &self.shared.draws;
-        let random = Random::shared(fastrand::u64(..), draws, clock::unix_seconds());
+        let random = Random::shared(fastrand::u64(..), draws, unix_seconds);
         let (replies, transfer) = (&mut self.replies, &mut self.transfer);
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {

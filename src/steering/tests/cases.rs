@@ -159,6 +159,12 @@ fn health_comes_before_every_method() {
             Grade::WeakUp,
         ),
         (
+            "among those the one that is up",
+            [up, unknown, down, down, down],
+            &["192.0.2.1"],
+            Grade::Unknown,
+        ),
+        (
             "and what may be left",
             [down, down, unknown, down, down],
             &["192.0.2.3"],
@@ -173,6 +179,44 @@ fn health_comes_before_every_method() {
         assert_eq!(addresses(&decision), expected, "{what}");
         assert_eq!(decision.eligible, Some((PoolId(0), grade)), "{what}");
     }
+}
+
+#[test]
+fn a_share_of_exactly_min_up_is_enough() {
+    // 0.28 is no binary fraction: 0.28 × 25 is a little more than 7.
+    let pool: Vec<String> = (0..25).map(|n| format!("eu 192.0.2.{n}")).collect();
+    let pool: Vec<&str> = pool.iter().map(String::as_str).chain(["us 198.51.100.1"]).collect();
+    for (up, answered) in [(7, 7), (6, 1)] {
+        let mut world = World::new(&[&pool]);
+        world.fleet.pools[0].min_up = 0.28;
+        for health in &mut world.health[up..25] {
+            health.level = Level::Down;
+        }
+        let decision = world.decide(&service(1, vec![proximity()]), Family::V4, &berlin());
+        assert_eq!(addresses(&decision).len(), answered, "{up} of 25 up");
+    }
+}
+
+#[test]
+fn a_fence_that_tells_no_regions_apart_has_no_opinion() {
+    // Clients without an opinion in common share a class, and so a wider scope.
+    let world = World::new(&[&["eu 192.0.2.1", "uk 192.0.2.2"]]);
+    for (what, client, by, strict) in [
+        ("around nothing", cairo(), Fence::Continent, false),
+        ("around everything", berlin(), Fence::Continent, false),
+        ("that is not known", Place::default(), Fence::Country, true),
+    ] {
+        let (_, class) = world.contest(&service(1, vec![fence(by, strict)]), &client);
+        assert_eq!(*class.opinions, [crate::steering::Opinion::None], "{what}");
+    }
+}
+
+#[test]
+fn the_nearest_regions_count_once_however_many_endpoints_they_have() {
+    let world = World::new(&[&["eu 192.0.2.1", "eu 192.0.2.2", "uk 192.0.2.3", "us 192.0.2.4"]]);
+    let policy = vec![proximity(), nearest(2, 0.0)];
+    let decision = world.decide(&service(1, policy), Family::V4, &berlin());
+    assert_eq!(addresses(&decision), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
 }
 
 #[test]
@@ -196,6 +240,13 @@ fn a_later_pool_serves_only_while_the_earlier_has_no_region_up() {
         let decision = world.decide(&service(2, vec![proximity()]), Family::V4, &berlin());
         assert_eq!(addresses(&decision), [expected], "{what}");
     }
+    // A region below its `min_up` counts as down, but is better than nothing.
+    let mut world = World::new(&[&["eu 192.0.2.1 30", "eu 192.0.2.2 70"], &["us 198.51.100.1"]]);
+    world.set("192.0.2.2", Level::Down);
+    let two = service(2, vec![proximity()]);
+    assert_eq!(addresses(&world.decide(&two, Family::V4, &berlin())), ["198.51.100.1"]);
+    world.set("198.51.100.1", Level::Down);
+    assert_eq!(addresses(&world.decide(&two, Family::V4, &berlin())), ["192.0.2.1"]);
 }
 
 #[test]
@@ -206,6 +257,7 @@ fn all_down_follows_the_rule_of_the_service() {
         (AllDown::All, "", Ok(&["192.0.2.1", "192.0.2.2", "192.0.2.3"][..])),
         (AllDown::First, "", Ok(&["192.0.2.1", "192.0.2.2"])),
         (AllDown::LastGood, "192.0.2.3", Ok(&["192.0.2.3"])),
+        (AllDown::LastGood, "192.0.2.3 192.0.2.2", Ok(&["192.0.2.2"])),
         (AllDown::LastGood, "", Ok(&["192.0.2.1", "192.0.2.2", "192.0.2.3"])),
         (fixed, "", Ok(&["203.0.113.1"])),
         (
@@ -218,9 +270,7 @@ fn all_down_follows_the_rule_of_the_service() {
     ] {
         let mut world = World::new(&[&["eu 192.0.2.1", "eu 192.0.2.2", "us 192.0.2.3"]]);
         world.health.iter_mut().for_each(|health| health.level = Level::Down);
-        if !last_good.is_empty() {
-            world.last_good.push(world.id(last_good));
-        }
+        world.last_good = last_good.split_whitespace().map(|good| world.id(good)).collect();
         let service = Service { all_down: rule.clone(), ..service(1, vec![proximity()]) };
         let decision = world.decide(&service, Family::V4, &berlin());
         assert_eq!(decision.ttl, Duration::from_secs(5), "{rule:?}");
@@ -257,6 +307,10 @@ fn hostnames_are_aliases_alone_and_addresses_beside_others() {
     mixed.hosts.insert(name("lb.example.net"), resolved.clone());
     let decision = mixed.decide(&www, Family::V4, &berlin());
     assert_eq!(addresses(&decision), ["192.0.2.7", "192.0.2.8"]);
+
+    // Nor can several aliases stand side by side.
+    let several = Service { answers: Some(2), ..service(1, vec![proximity()]) };
+    assert!(!Contest::new(&several, &alone.fleet, true).is_alias());
 
     // At the apex an alias is impossible (RFC 1034 section 3.6.2).
     let contest = Contest::new(&www, &alone.fleet, false);
@@ -321,4 +375,15 @@ fn the_ttl_is_the_time_to_the_first_change_that_matters() {
         let decision = world.decide(&service(1, vec![proximity()]), Family::V4, &berlin());
         assert_eq!(decision.ttl, Duration::from_secs(expected), "{what}");
     }
+    // All regions that are answered count, however they were ranked before they were tied.
+    let mut world = World::new(&[pool]);
+    world.health[1] = healthy(Level::Up, Some(7));
+    let two = service(1, vec![proximity(), nearest(2, 0.0)]);
+    assert_eq!(world.decide(&two, Family::V4, &berlin()).ttl, Duration::from_secs(7));
+    // The earlier pools count: one that comes back takes over.
+    let mut world = World::new(&[&["eu 192.0.2.1"], &["eu 198.51.100.1"]]);
+    world.health[0] = healthy(Level::Down, Some(6));
+    let decision = world.decide(&service(2, vec![proximity()]), Family::V4, &berlin());
+    assert_eq!(decision.ttl, Duration::from_secs(6));
+    assert_eq!(addresses(&decision), ["198.51.100.1"]);
 }

@@ -69,6 +69,17 @@ fn endpoints_of_weight_zero_share_alike_when_they_are_all_there_is() {
 }
 
 #[test]
+fn a_hostname_shares_its_weight_among_its_addresses() {
+    let mut world = World::new(&[&["eu lb.example.net 30", "eu 192.0.2.1 10"]]);
+    let v4 = vec![[192, 0, 2, 7].into(), [192, 0, 2, 8].into(), [192, 0, 2, 9].into()];
+    let resolved = crate::health::Resolved { v4, ..Default::default() };
+    world.hosts.insert(name("lb.example.net"), resolved);
+    let expected = ["192.0.2.1", "192.0.2.7", "192.0.2.8", "192.0.2.9"].map(|a| (a, 0.25));
+    let service = service(1, vec![]);
+    assert_shares(&shares(&world, &service, Family::V4, 100_000, one_client), &expected);
+}
+
+#[test]
 fn affinity_honours_weights_and_keeps_each_client() {
     let world = World::new(&[&["eu 192.0.2.1 100", "eu 192.0.2.2 300", "us 192.0.2.3 400"]]);
     let service = service(1, vec![Method::Affinity { v4: 24, v6: 48 }]);
@@ -241,7 +252,11 @@ fn regions_of_unequal_families_keep_their_clients_together() {
     let expected = [("2001:db8::1", third), ("2001:db8::2", third), ("2001:db8::3", third)];
     assert_shares(&shares(&world, &weighted, Family::V6, 100_000, one_client), &expected);
 
-    // The draw of a region without IPv4 is its own.
     world.set("192.0.2.3", Level::Down);
-    assert_eq!(parted(&world, &affinity), 0);
+    assert_eq!(parted(&world, &affinity), 0, "us has no IPv4 left");
+
+    // A region without IPv4 draws with the weight it has.
+    let world = World::new(&[&["eu 2001:db8::1 100", "us 2001:db8::2 300"]]);
+    let expected = [("2001:db8::1", 0.25), ("2001:db8::2", 0.75)];
+    assert_shares(&shares(&world, &affinity, Family::V6, 100_000, many_clients), &expected);
 }

@@ -453,8 +453,14 @@ pub(in crate::zone) fn name(
     }
     let start = out.len();
     name::encode(word.text, origin, out).map_err(|error| bad(word, "domain name", error))?;
-    if word.text.last() == Some(&b'.') || !word.text.contains(&b'.') {
-        return Ok(None);
+    match word.text {
+        [address @ .., b'0'..=b'9', b'.'] => {
+            let address = word.text.get(..=address.len()).unwrap_or_default();
+            return Ok(parse_str::<Ipv4Addr>(address).map(|_| is_address(word)));
+        }
+        [.., b'.'] => return Ok(None),
+        text if !text.contains(&b'.') => return Ok(None),
+        _ => {}
     }
     let own = out.get(start..out.len() - origin.len()).unwrap_or_default();
     Ok(doubt(word, own, origin))
@@ -469,10 +475,12 @@ fn doubt(word: &Word<'_>, own: &[u8], origin: &[u8]) -> Option<Mistake> {
             format!("{shown} is relative: it becomes `{}`", name::decode(&[own, origin].concat()));
         return Some(Mistake::new(word.range(), what).hint("a full name ends in a dot"));
     }
-    parse_str::<Ipv4Addr>(word.text).map(|_| {
-        Mistake::new(word.range(), format!("{shown} is an address where a name is expected"))
-            .hint("name the host, and give it an `A` record")
-    })
+    parse_str::<Ipv4Addr>(word.text).map(|_| is_address(word))
+}
+
+fn is_address(word: &Word<'_>) -> Mistake {
+    let what = format!("{} is an address where a name is expected", quote(word.text));
+    Mistake::new(word.range(), what).hint("name the host, and give it an `A` record")
 }
 
 /// Whether the labels `own` end in the labels `origin`, in any case.

@@ -20,6 +20,8 @@ pub mod rtype {
     pub const CNAME: u16 = 5;
     /// Start of a zone of authority.
     pub const SOA: u16 = 6;
+    /// Text.
+    pub const TXT: u16 = 16;
     /// IPv6 address.
     pub const AAAA: u16 = 28;
     /// Alias of a whole subtree.

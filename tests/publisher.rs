@@ -1,0 +1,187 @@
+//! What the publisher makes of events: answers that change with the next snapshot, and memory of
+//! what was last good.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Test.
+
+mod dns_support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns_support::{Query, absolute, ask, decode, folder, loaded};
+use meridian::clock::Tick;
+use meridian::dns::Transport;
+use meridian::health::{CauseKind, HealthTable, HostAddresses, Outcome, Resolved};
+use meridian::model::{Address, EndpointId, MonitorId};
+use meridian::snapshot::{Event, Publisher};
+use tempfile::TempDir;
+
+const NODE: &str = r#"version = 1
+[node]
+name = "one"
+region = "eu"
+state = "../state"
+[zones]
+directory = "../zones"
+[dns]
+listen = ["127.0.0.1:5300"]
+[probe]
+"#;
+
+const FLEET: &str = r#"version = 1
+[region.eu]
+location = { lat = 50.0, lon = 8.0 }
+[region.us]
+location = { lat = 39.0, lon = -77.0 }
+[monitor.ready]
+kind = "tcp"
+port = 80
+fall = 1
+rise = 1
+hold_down = "0s"
+[pool.web]
+monitors = ["ready"]
+endpoints = [
+  { region = "eu", address = "192.0.2.1" },
+  { region = "us", address = "192.0.2.2" },
+]
+[pool.named]
+endpoints = [
+  { region = "eu", address = "lb.example.net" },
+  { region = "us", address = "192.0.2.9" },
+]
+"#;
+
+const ZONE: &str = "$TTL 60\n@ SOA ns1 host 1 60 60 60 60\n@ NS ns1\nns1 A 192.0.2.53\n";
+
+const SERVICES: &str = r#"version = 1
+[service.www]
+pool = "web"
+policy = [{ method = "order", regions = ["eu", "us"] }]
+all_down = "last-good"
+[service.named]
+pool = "named"
+policy = [{ method = "order", regions = ["eu", "us"] }]
+"#;
+
+/// A publisher with the folder it was loaded from.
+struct World {
+    publisher: Publisher,
+    folder: TempDir,
+    now: Tick,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = folder(&[
+            ("config/node.toml", NODE),
+            ("config/fleet.toml", FLEET),
+            ("zones/a.test.zone", ZONE),
+            ("zones/a.test.toml", SERVICES),
+        ]);
+        let loaded = loaded(&folder, None);
+        let health = HealthTable::new(&loaded.model.fleet, Tick(0));
+        Self { publisher: Publisher::new(loaded, health), folder, now: Tick(0) }
+    }
+
+    /// The address that a name has in the snapshot of the moment.
+    fn answer(&self, name: &str) -> String {
+        let query = Query::new(&format!("{name}.a.test."), 1).wire();
+        let snapshot = self.publisher.shared().load_full();
+        assert_eq!(snapshot.generation, self.publisher.generation());
+        let reply = decode(&ask(&snapshot, &query, Transport::Udp).0.unwrap());
+        let data = reply.answers.first().map(|record| record.data.to_string());
+        data.unwrap_or_else(|| reply.metadata.response_code.to_string())
+    }
+
+    /// Tells of a probe; whether the endpoint's level changed.
+    fn probe(&mut self, address: &str, outcome: Outcome) -> bool {
+        self.now = self.now + Duration::from_secs(100);
+        let fleet = &self.publisher.loaded().model.fleet;
+        let ip = Address::Ip(address.parse().unwrap());
+        let endpoint = fleet.endpoints.iter().position(|e| e.address == ip).unwrap() as u32;
+        let event = Event::Probe {
+            generation: self.publisher.model_generation(),
+            endpoint: EndpointId(endpoint),
+            monitor: MonitorId(0),
+            outcome,
+        };
+        self.publisher.apply(event, self.now).is_some()
+    }
+
+    fn reload(&mut self) {
+        let loaded = loaded(&self.folder, Some(self.publisher.loaded()));
+        self.publisher.apply(Event::Reload(Arc::new(loaded)), self.now);
+        self.publisher.publish();
+    }
+}
+
+fn refused() -> Outcome {
+    Outcome::failure(CauseKind::Refused, "connection refused")
+}
+
+#[test]
+fn a_flip_changes_answers_with_the_next_snapshot() {
+    let mut world = World::new();
+    assert!(!world.publisher.is_behind());
+    assert!(world.probe("192.0.2.1", Outcome::Success));
+    assert!(world.publisher.is_behind());
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), "192.0.2.1");
+    assert!(world.probe("192.0.2.2", Outcome::Success));
+    assert!(world.probe("192.0.2.1", refused()));
+    assert_eq!(world.answer("www"), "192.0.2.1", "not published yet");
+    let before = world.publisher.generation();
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), "192.0.2.2");
+    assert_eq!(world.publisher.generation(), before + 1);
+    assert!(!world.publisher.is_behind());
+}
+
+#[test]
+fn what_was_last_good_is_remembered_over_all_down_and_reloads() {
+    let mut world = World::new();
+    world.probe("192.0.2.1", refused());
+    world.probe("192.0.2.2", Outcome::Success);
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), "192.0.2.2");
+    world.probe("192.0.2.2", refused());
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), "192.0.2.2", "the last good one");
+    world.probe("192.0.2.1", refused());
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), "192.0.2.2", "still");
+
+    // A reload that gives every endpoint another number changes nothing of it.
+    let more = "[pool.first]\nendpoints = [{ region = \"eu\", address = \"192.0.2.77\" }]\n";
+    let fleet = FLEET.replace("[pool.web]", &format!("{more}[pool.web]"));
+    std::fs::write(world.folder.path().join("config/fleet.toml"), fleet).unwrap();
+    let stale = world.publisher.model_generation();
+    world.reload();
+    assert_eq!(world.answer("www"), "192.0.2.2", "over a reload");
+    assert!(world.publisher.model_generation() > stale);
+    let event = Event::Probe {
+        generation: stale,
+        endpoint: EndpointId(1),
+        monitor: MonitorId(0),
+        outcome: Outcome::Success,
+    };
+    assert!(world.publisher.apply(event, world.now).is_none(), "numbers of the old fleet");
+    assert!(world.probe("192.0.2.1", Outcome::Success));
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), "192.0.2.1");
+}
+
+#[test]
+fn addresses_of_hostnames_are_answered_when_they_are_known_and_change() {
+    let mut world = World::new();
+    assert_eq!(world.answer("named"), "192.0.2.9", "not looked up yet: what else there is");
+    for address in ["192.0.2.31", "192.0.2.32"] {
+        let resolved = Resolved { v4: vec![address.parse().unwrap()], ..Resolved::default() };
+        let hosts = HostAddresses::from([(absolute("lb.example.net"), resolved)]);
+        world.publisher.apply(Event::Hosts(Arc::new(hosts)), world.now);
+        assert!(world.publisher.is_behind());
+        world.publisher.publish();
+        assert_eq!(world.answer("named"), address);
+    }
+}
