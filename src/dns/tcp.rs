@@ -18,7 +18,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +25,7 @@ use self::clients::Clients;
 use self::connection::Connection;
 use super::counters::{Counters, WorkerCounters};
 use super::draws::Draws;
+use super::transfer::Sender;
 use crate::clock;
 use crate::snapshot::Snapshot;
 
@@ -35,8 +35,6 @@ const BACKLOG: i32 = 1024;
 const KERNEL_BUFFER: usize = 128 << 10;
 /// Octets of replies that all connections together may have waiting.
 const PENDING_MAX: usize = 32 << 20;
-/// Transfers under way at a time; others wait, as long as their clients do.
-const TRANSFERS_MAX: usize = 16;
 /// Rest when there are no file descriptors left: accepting at once would fail again.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Connections that still write this long after the start of a shutdown are cut.
@@ -78,8 +76,8 @@ struct Shared {
     idle: Duration,
     /// Octets of replies that wait to be written.
     pending: AtomicUsize,
-    /// Turns for transfers.
-    transfers: Semaphore,
+    /// Zone transfers.
+    sender: Sender,
 }
 
 impl TcpSockets {
@@ -122,7 +120,7 @@ impl TcpSockets {
             clients: Arc::new(Clients::new(limits.clients)),
             idle: limits.idle,
             pending: AtomicUsize::new(0),
-            transfers: Semaphore::new(TRANSFERS_MAX),
+            sender: Sender::new(counters.clone()),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let listeners: Vec<TcpListener> =

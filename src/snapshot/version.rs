@@ -51,6 +51,11 @@ struct SavedSerial {
 }
 
 impl Versions {
+    /// These versions, the newest last.
+    pub fn of(versions: Vec<Arc<Version>>) -> Self {
+        Self(versions)
+    }
+
     /// The current version.
     pub fn current(&self) -> Option<&Arc<Version>> {
         self.0.last()

@@ -18,7 +18,7 @@ pub struct Record<'a> {
 }
 
 /// The records of one zone, class IN, in the order of the file until [`Records::sort`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Records {
     /// Each record: length of the owner (1 octet), owner, then [`FIXED`] octets, then RDATA. A
     /// record with the owner of the one before has [`SAME`] and the offset of the first such
@@ -34,6 +34,15 @@ const SAME: u8 = 0;
 
 /// Octets between owner and RDATA: type 2, TTL 4, file 2, line 4, RDATA length 2.
 const FIXED: usize = 14;
+
+impl PartialEq for Records {
+    /// Whether both hold the same records in the same order, however they are packed.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Records {}
 
 impl Records {
     /// Adds a record; `false` when the records together exceed 4 GiB (32-bit offsets keep the

@@ -34,7 +34,8 @@ impl Peer {
     /// A folder of its own for a program.
     fn own(&self, program: &str) -> PathBuf {
         let own = self.folder.join(format!("{program}-{}", self.address.port()));
-        fs::create_dir_all(&own).expect("a folder");
+        // Knot DNS does not make the folder of its database.
+        fs::create_dir_all(own.join("db")).expect("a folder");
         own
     }
 
@@ -153,7 +154,7 @@ impl Peer {
         self.named(&format!(
             "type primary; file \"zone\"; allow-transfer {{ {who}; }}; notify explicit;\n\
              also-notify {{ {} port {} {sign}; }}; notify-source {};\n\
-             allow-update {{ key \"{KEY}\"; }}; notify-delay 0; ixfr-from-differences yes;",
+             notify-delay 0; ixfr-from-differences yes;",
             to.ip(),
             to.port(),
             self.address.ip(),

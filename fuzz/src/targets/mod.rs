@@ -16,6 +16,8 @@ pub mod mmdb;
 pub mod rdata_text;
 pub mod saved_health;
 mod site;
+pub mod transfer_apply;
+pub mod tsig;
 pub mod zone_text;
 
 /// A target: its name, which is that of its folder of seeds, and what it does with an input.
@@ -29,5 +31,7 @@ pub const ALL: &[Target] = &[
     ("mmdb", mmdb::run),
     ("rdata_text", rdata_text::run),
     ("saved_health", saved_health::run),
+    ("transfer_apply", transfer_apply::run),
+    ("tsig", tsig::run),
     ("zone_text", zone_text::run),
 ];

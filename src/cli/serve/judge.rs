@@ -106,9 +106,13 @@ impl Judge {
                 }
                 Some(fetched) = inbox.fetched.recv() => {
                     self.spared(|judge| {
+                        let before = judge.publisher.model_generation();
                         judge.publisher.apply(Event::Fetched(fetched), clock::now());
                         judge.publish();
-                        judge.announce();
+                        // Probes go on as they were, unless the contests were planned anew.
+                        if judge.publisher.model_generation() != before {
+                            judge.announce();
+                        }
                     });
                     self.advance().await;
                 }

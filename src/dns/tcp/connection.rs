@@ -20,15 +20,11 @@ use super::{PENDING_MAX, Shared};
 use crate::clock;
 use crate::dns::draws::Random;
 use crate::dns::engine::{self, MESSAGE_MAX, Peer, Reply, Transport};
-use crate::dns::transfer::Outgoing;
 
 /// Longest until the first octet of the first query, from the first octet of a message to its
 /// last, and for one write to a client, where the idle time is not shorter. RFC 7766 section 6.2.3
 /// speaks of a few seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Longest time for one transfer: a client that takes a large zone at the pace of each write's
-/// limit would hold it for days.
-const TRANSFER_TIME: Duration = Duration::from_secs(900);
 /// Replies are collected up to this size before they are written.
 const WRITE_SIZE: usize = 4096;
 /// At a shutdown, reads of a client that goes on sending.
@@ -170,42 +166,14 @@ impl Connection {
 
     /// Sends the zone, or its changes, that a query asks for.
     async fn send_zone(&mut self, query: Vec<u8>) -> Result<(), End> {
-        let shared = self.shared.clone();
-        let counters = &shared.totals.transfers;
-        let turn = timeout(PATIENCE, shared.transfers.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            counters.failed.fetch_add(1, Ordering::Relaxed);
-            return Err(End::Late);
-        };
         let snapshot = self.shared.snapshot.load_full();
-        // Working out what changed in a large zone takes long enough to hold up others.
-        let begin = move || Outgoing::new(&snapshot, &query, clock::unix_seconds());
-        let begun = tokio::task::spawn_blocking(begin).await;
-        let mut outgoing = begun.ok().flatten().ok_or_else(|| {
-            counters.failed.fetch_add(1, Ordering::Relaxed);
-            End::Closed
-        })?;
-        let started = clock::now();
-        loop {
-            let message = outgoing.next(clock::unix_seconds());
-            let late = clock::now().since(started) > TRANSFER_TIME;
-            let message = match message {
-                Ok(Some(message)) if !late => message,
-                Ok(None) => break,
-                _ => {
-                    counters.failed.fetch_add(1, Ordering::Relaxed);
-                    return Err(if late { End::Late } else { End::Closed });
-                }
-            };
+        let mut sending = self.shared.sender.begin(snapshot, query).await;
+        while let Some(message) = sending.next() {
             self.replies.extend_from_slice(&(message.len() as u16).to_be_bytes());
             self.replies.extend_from_slice(&message);
-            self.write().await.inspect_err(|_| {
-                counters.failed.fetch_add(1, Ordering::Relaxed);
-            })?;
+            self.write().await?;
         }
-        let kind = if outgoing.is_incremental() { &counters.ixfr } else { &counters.axfr };
-        kind.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        if sending.is_whole() { Ok(()) } else { Err(End::Closed) }
     }
 
     /// Writes the replies.

@@ -8,8 +8,9 @@ mod incoming;
 mod notify;
 mod outgoing;
 mod reader;
+mod sending;
 
 pub use fetcher::{Assignment, Surroundings, run as keep_fresh};
 pub use incoming::{Broken, Incoming, Outcome};
 pub use notify::Notifier;
-pub(super) use outgoing::Outgoing;
+pub(super) use sending::Sender;

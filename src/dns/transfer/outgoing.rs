@@ -16,7 +16,7 @@ const CHANGES_LEAST: usize = 1_000;
 
 /// A transfer under way; it holds the version it sends, whatever is published meanwhile.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(super) struct Outgoing {
     query: Vec<u8>,
     question_end: usize,
     with_opt: bool,
@@ -44,7 +44,7 @@ enum Part {
 impl Outgoing {
     /// The transfer that a query asks for, once the engine has said that it may; `None`: there is
     /// no such zone any more, or the query cannot be read. May take a second for a large zone.
-    pub(crate) fn new(snapshot: &Snapshot, query: &[u8], unix_seconds: u64) -> Option<Self> {
+    pub(super) fn new(snapshot: &Snapshot, query: &[u8], unix_seconds: u64) -> Option<Self> {
         let mut parsed = Parsed::default();
         parsed.parse(query);
         let chain = match parsed.tsig {
@@ -76,7 +76,7 @@ impl Outgoing {
     }
 
     /// Whether changes are sent, not all of the zone.
-    pub(crate) fn is_incremental(&self) -> bool {
+    pub(super) fn is_incremental(&self) -> bool {
         self.incremental
     }
 
@@ -84,7 +84,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// When a record fits into no message: the transfer cannot be completed.
-    pub(crate) fn next(&mut self, unix_seconds: u64) -> Result<Option<Vec<u8>>, Oversize> {
+    pub(super) fn next(&mut self, unix_seconds: u64) -> Result<Option<Vec<u8>>, Oversize> {
         if self.parts.is_empty() {
             return Ok(None);
         }
@@ -110,7 +110,7 @@ impl Outgoing {
 
 /// A record or RRset is longer than a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Oversize;
+pub(super) struct Oversize;
 
 /// All of a zone, between its SOA and its SOA (RFC 5936 section 2.2).
 fn whole(version: &Arc<Version>) -> VecDeque<Part> {
@@ -228,3 +228,6 @@ fn put_records(
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,28 @@ fn transfers_become_zones_however_they_are_cut() {
 }
 
 #[test]
+fn changed_octets_make_a_zone_or_none() {
+    let stream = [soa(3), soa(1), A, soa(2), C, soa(2), C, soa(3), A, soa(3)];
+    let mut random = fastrand::Rng::with_seed(20_261_121);
+    for _ in 0..20_000 {
+        let mut message = message(&stream);
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..message.len());
+            message[at] = random.u8(..);
+        }
+        message.truncate(random.usize(message.len() / 2..=message.len()));
+        let copy = Some((1, Arc::new(records(&[soa(1), NS, A, B]))));
+        let mut incoming = Incoming::new(Name::parse(APEX, &Name::root()).unwrap(), copy);
+        if incoming.take(&message) == Ok(true)
+            && let Ok(Outcome::Zone(zone)) = incoming.finish()
+        {
+            let soas = zone.iter().filter(|record| record.rtype == rtype::SOA).count();
+            assert_eq!(soas, 1);
+        }
+    }
+}
+
+#[test]
 fn what_is_no_zone_is_refused() {
     let outside: Short = ("a.other.", 1, &[192, 0, 2, 1]);
     let deep_soa: Short = ("a.example.", 6, &[1]);
