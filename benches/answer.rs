@@ -93,7 +93,7 @@ fn answer_limited(
             let ruling = limiter.rule(rates, *client, kind, Tick(1), 7);
             match answer.reply {
                 Reply::Length(length) if ruling.limited.is_none() => octets += length,
-                Reply::Length(_) | Reply::Drop => {}
+                Reply::Length(_) | Reply::Drop | Reply::Transfer => {}
             }
         }
     }

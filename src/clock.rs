@@ -55,6 +55,12 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
+/// Wall-clock time since 1970-01-01 UTC, for entries of logs.
+#[allow(clippy::disallowed_methods)] // This is the clock.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages, logs, and random
 /// numbers that the nodes of a fleet draw alike use it.
 #[allow(clippy::disallowed_methods)] // This is the clock.

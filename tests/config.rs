@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meridian::config::{self, Loaded};
-use meridian::model::{CookiePolicy, Method, Service};
+use meridian::model::{CookiePolicy, Https, Method, Service};
 
 /// Separates the files of a case: `--- config/node.toml`, `--- absent: PATH`, `--- expected`.
 const MARK: &str = "--- ";
@@ -178,8 +178,13 @@ fn the_model_of_the_full_example_means_what_is_written() {
             "app.example.com. line 27 [\"weighted\"] Some(1) NoData",
             "www.app.example.com. line 3 [\"network\", \"proximity\", \"weighted\"] Some(1) \
              LastGood",
+            "us-east._region.app.example.com. line 27 [\"rotate\"] None All",
         ]
     );
+    let https: Vec<&Https> = zone.services.iter().filter_map(|s| s.https.as_ref()).collect();
+    let alpn = vec!["h2".to_owned(), "h3".to_owned()];
+    let written = Https { alpn, port: Some(8443) };
+    assert_eq!(https, [&written, &written], "the apex and its direct name");
 }
 
 #[test]

@@ -44,9 +44,9 @@ fn no_answer_allocates() {
     let address = "192.0.2.0".parse().unwrap();
     let mut out = vec![0; 65535];
     let draws = Draws::default();
-    let names = "www no no.no.no x.w one a x.d q.grow x.sub big geo apart near";
+    let names = "www no no.no.no x.w one a x.d q.grow x.sub big geo apart near _s bound";
     for name in names.split(' ') {
-        for qtype in [1, 28, 16, 43, 255] {
+        for qtype in [1, 28, 16, 33, 43, 65, 255] {
             let name = format!("{name}.example.com.");
             let plain = Query::new(&name, qtype);
             for query in [plain.clone(), plain.subnet(address, 24)] {

@@ -5,13 +5,15 @@
 
 mod dns_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dns_support::{Query, decode, folder, loaded};
-use hickory_proto::rr::RData;
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::svcb::SvcParamValue;
+use hickory_proto::rr::{RData, Record};
 use meridian::clock;
 use meridian::dns::{Counters, Transport, UdpServer, UdpSockets};
 use meridian::health::HealthTable;
@@ -60,6 +62,13 @@ policy = ["affinity"]
 [service.near]
 pool = "web"
 policy = ["proximity", { method = "nearest", n = 2 }, "weighted"]
+[service.hinted]
+pool = "web"
+https = { alpn = ["h2", "h3"] }
+[service.several]
+pool = "web"
+answers = 2
+https = { alpn = ["h3"], port = 8443 }
 "#;
 
 fn serve() -> (UdpServer, Arc<Counters>) {
@@ -78,8 +87,35 @@ fn serve() -> (UdpServer, Arc<Counters>) {
     (sockets.serve(&snapshot, &counters).unwrap(), counters)
 }
 
-/// The region of the first address that a client is answered, asked from a new port each time.
+/// The region of the first address that a client is answered.
 fn region(server: SocketAddr, service: &str, qtype: u16, client: Option<Ipv4Addr>) -> u8 {
+    match ask(server, service, qtype, client).answers.first().unwrap().data {
+        RData::A(a) => a.0.octets()[3],
+        RData::AAAA(aaaa) => aaaa.0.octets()[15],
+        ref other => panic!("{other}"),
+    }
+}
+
+/// The addresses of a reply with A, AAAA or HTTPS records.
+fn addresses(reply: &Message) -> Vec<IpAddr> {
+    let of = |record: &Record| match &record.data {
+        RData::A(a) => vec![IpAddr::V4(a.0)],
+        RData::AAAA(aaaa) => vec![IpAddr::V6(aaaa.0)],
+        RData::HTTPS(https) => {
+            let hints = https.0.svc_params.iter().flat_map(|(_, value)| match value {
+                SvcParamValue::Ipv4Hint(list) => list.0.iter().map(|a| IpAddr::V4(a.0)).collect(),
+                SvcParamValue::Ipv6Hint(list) => list.0.iter().map(|a| IpAddr::V6(a.0)).collect(),
+                _ => Vec::new(),
+            });
+            hints.collect()
+        }
+        other => panic!("{other}"),
+    };
+    reply.answers.iter().flat_map(of).collect()
+}
+
+/// The reply to a client, asked from a new port each time.
+fn ask(server: SocketAddr, service: &str, qtype: u16, client: Option<Ipv4Addr>) -> Message {
     let query = Query::new(&format!("{service}.a.test."), qtype);
     let query = client.into_iter().fold(query, |query, ip| query.subnet(IpAddr::V4(ip), 24));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -87,11 +123,27 @@ fn region(server: SocketAddr, service: &str, qtype: u16, client: Option<Ipv4Addr
     socket.send_to(&query.wire(), server).unwrap();
     let mut reply = [0; 1232];
     let length = socket.recv(&mut reply).unwrap();
-    match &decode(&reply[..length]).answers.first().unwrap().data {
-        RData::A(a) => a.0.octets()[3],
-        RData::AAAA(aaaa) => aaaa.0.octets()[15],
-        other => panic!("{other}"),
+    decode(&reply[..length])
+}
+
+#[test]
+fn the_hints_of_https_records_are_the_addresses_of_both_families() {
+    let (server, _) = serve();
+    let mut seen = BTreeSet::new();
+    for number in 0..200u32 {
+        let client = (number % 2 == 1).then(|| Ipv4Addr::from(0x5000_0000 + number * 0x0040_0500));
+        for service in ["hinted", "several"] {
+            let [a, aaaa, https] =
+                [1, 28, 65].map(|qtype| ask(server.addresses()[0], service, qtype, client));
+            let both = [addresses(&a), addresses(&aaaa)].concat();
+            assert_eq!(addresses(&https), both, "{service} for {client:?}");
+            assert_eq!(https.answers.len(), 1);
+            assert_eq!(https.answers[0].ttl, a.answers[0].ttl);
+            seen.insert(both);
+        }
     }
+    assert!(seen.len() > 6, "chance plays no part: {seen:?}");
+    server.shutdown();
 }
 
 #[test]

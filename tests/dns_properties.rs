@@ -25,7 +25,7 @@ fn names() -> impl Strategy<Value = String> {
     let known = [
         "", "ns1.", "www.", "w.", "host.w.", "x.loop.", "sub.", "ns.sub.", "one.", "a.", "d.",
         "x.d.", "x.e.", "grow.", "q.grow.", "big.", "geo.", "apart.", "x.geo.", "six.", "near.",
-        "ill.", "dead.", "no.",
+        "ill.", "dead.", "no.", "bound.", "_s.",
     ];
     let zones = ["example.com.", "example.com.", "example.com.", "broken.test.", "org.", ""];
     let more = prop_oneof![4 => Just(String::new()), 1 => "[a-zA-Z0-9*_-]{1,63}\\.",
@@ -49,7 +49,7 @@ fn names() -> impl Strategy<Value = String> {
 
 fn queries() -> impl Strategy<Value = Vec<u8>> {
     let types = prop_oneof![
-        prop::sample::select(&[1u16, 1, 28, 2, 5, 6, 16, 39, 43, 255, 252, 65280][..]),
+        prop::sample::select(&[1u16, 1, 28, 2, 5, 6, 16, 33, 39, 43, 65, 65, 255, 252, 65280][..]),
         any::<u16>(),
     ];
     let edns = prop::option::of((0..5000u16, any::<bool>(), 0..=32u8, any::<u32>(), 0..4u8));

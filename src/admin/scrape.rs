@@ -9,7 +9,8 @@ use super::Admin;
 use super::families::{counters, gauges};
 use super::readiness::is_stale;
 use crate::clock;
-use crate::dns::{Counters, Totals};
+use crate::dns::engine::rcode;
+use crate::dns::{Counters, LogTotals, QueryLog, Totals};
 use crate::health::Level;
 use crate::snapshot::{Snapshot, State, ZoneEntry};
 
@@ -22,6 +23,7 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
     let snapshot = admin.snapshot.load();
     if let Some(counters) = &admin.counters {
         families.extend(dns(counters)?);
+        families.extend(query_log(counters)?);
     }
     families.extend(zones(&snapshot)?);
     if let Some(state) = &snapshot.state {
@@ -43,7 +45,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let tcp = &workers.tcp;
     let mut families = Vec::new();
     let queries = totals.queries.iter().map(|(t, n)| (vec![t.name().to_owned()], *n));
-    let replies = totals.replies.iter().map(|(rcode, n)| (vec![rcode_name(*rcode)], *n));
+    let replies = totals.replies.iter().map(|(rcode, n)| (vec![rcode::mnemonic(*rcode)], *n));
     let named = |samples: &[(String, u64)]| -> Vec<(Vec<String>, u64)> {
         samples.iter().map(|(name, n)| (vec![name.clone()], *n)).collect()
     };
@@ -165,21 +167,19 @@ fn guards(totals: &Totals) -> Result<Vec<MetricFamily>, prometheus::Error> {
     Ok(families)
 }
 
-/// The mnemonic of a response code (RFC 6895 section 2.3), or its number.
-fn rcode_name(rcode: u16) -> String {
-    match rcode {
-        0 => "NOERROR".to_owned(),
-        1 => "FORMERR".to_owned(),
-        2 => "SERVFAIL".to_owned(),
-        3 => "NXDOMAIN".to_owned(),
-        4 => "NOTIMP".to_owned(),
-        5 => "REFUSED".to_owned(),
-        6 => "YXDOMAIN".to_owned(),
-        9 => "NOTAUTH".to_owned(),
-        16 => "BADVERS".to_owned(),
-        23 => "BADCOOKIE".to_owned(),
-        other => other.to_string(),
-    }
+/// Entries of the query log; zero without one.
+fn query_log(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let log = workers.log.as_ref().map(QueryLog::totals);
+    let count = |read: fn(&LogTotals) -> &AtomicU64| {
+        log.map_or(0, |totals| read(totals).load(Ordering::Relaxed))
+    };
+    let results = [("written", count(|log| &log.written)), ("dropped", count(|log| &log.dropped))];
+    counters(
+        "meridian_dns_query_log_entries_total",
+        "Sampled queries by what became of their entry in the query log.",
+        &["result"],
+        results.map(|(word, n)| (vec![word.to_owned()], n)),
+    )
 }
 
 /// Whether each zone serves, serves old data, or fails.

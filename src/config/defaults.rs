@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{AllDown, CookiePolicy, Flattened, LogFormat, Scheme, Vantage};
+use crate::model::{AllDown, CookiePolicy, Flattened, LogFormat, QueryLogFormat, Scheme, Vantage};
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -97,6 +97,11 @@ pub(super) const TCP_IDLE: Preset<Duration> = seconds(10, "\"10s\"");
 pub(super) const TCP_IDLE_RANGE: RangeInclusive<Duration> = span(100, HOUR);
 /// `dns.client_subnet.policy`
 pub(super) const CLIENT_SUBNET: &str = "\"on\"";
+/// `dns.query_log.sample`: enough to see what is asked, too little to fill a disk.
+pub(super) const SAMPLE: Preset<f64> = preset(0.001, "0.001");
+/// `dns.query_log.format`
+pub(super) const QUERY_LOG_FORMAT: Preset<QueryLogFormat> =
+    preset(QueryLogFormat::Json, "\"json\"");
 /// `probe.max_in_flight`: well below the usual 1024 file descriptors.
 pub(super) const MAX_IN_FLIGHT: Preset<usize> = preset(512, "512");
 /// Range of `probe.max_in_flight`: ports of one source address.

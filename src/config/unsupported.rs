@@ -48,7 +48,6 @@ pub(super) const NODE: &[Rule] = &[
     key(&["dns", "quic"], "`listen` serves UDP and TCP"),
     key(&["dns", "https"], "`listen` serves UDP and TCP"),
     key(&["dns", "certificate"], "no transport that needs one is supported yet"),
-    key(&["dns", "query_log"], "`/metrics` of the admin listener counts queries"),
     key(&["proxy"], ""),
     word(&["cluster", "engine"], When::Is("nats"), "write `engine = \"embedded\"`", 0),
     key(&["cluster", "nats"], "write `engine = \"embedded\"`"),
@@ -85,8 +84,6 @@ pub(super) const ZONE: &[Rule] = &[
     word(&["service", "*", "policy", "*"], When::Is("spill"), SPILL, 0),
     word(&["service", "*", "policy", "*", "method"], When::Is("spill"), SPILL, 1),
     word(&["service", "*", "failback"], When::IsNot("auto"), "only \"auto\" is", 0),
-    key(&["service", "*", "https"], ""),
-    key(&["service", "*", "direct"], ""),
 ];
 
 /// Cuts out all that `rules` refuse, and gives back where it was and what to say.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::cookie::Standing;
 use super::engine::{Answer, Reply, Transport};
 use super::limit::{Kind, Limited};
+use super::query_log::QueryLog;
 use crate::snapshot::Labels;
 
 /// Response codes that are counted apart: those of RFC 6895 section 2.3 up to BADCOOKIE.
@@ -22,6 +23,8 @@ pub struct Counters {
     pub tcp: TcpCounters,
     /// Zone transfers.
     pub transfers: TransferCounters,
+    /// Where queries are logged that a worker counts; `None`: nowhere.
+    pub log: Option<QueryLog>,
 }
 
 /// What concerns zone transfers.
@@ -123,7 +126,13 @@ impl Counters {
     pub fn new(services: Arc<Labels>, regions: Arc<Labels>) -> Self {
         let workers = Mutex::new(Vec::new());
         let (tcp, transfers) = (TcpCounters::default(), TransferCounters::default());
-        Self { services, regions, workers, tcp, transfers }
+        Self { services, regions, workers, tcp, transfers, log: None }
+    }
+
+    /// The same, with a log of the queries.
+    #[must_use]
+    pub fn with_log(self, log: Option<QueryLog>) -> Self {
+        Self { log, ..self }
     }
 
     /// The counters of a new worker; `shared`: several threads will write them.

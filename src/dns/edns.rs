@@ -1,5 +1,6 @@
 //! EDNS (RFC 6891): the OPT record of queries and replies, and the client subnet (RFC 7871).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{self, Cookie};
@@ -161,6 +162,17 @@ impl ClientSubnet {
             _ => octets.last_chunk::<16>().map(|v6| IpAddr::V6(Ipv6Addr::from(*v6))),
         };
         Some(Self { octets, length: data.len() as u8, address })
+    }
+}
+
+impl fmt::Display for ClientSubnet {
+    /// A prefix; `0/0` for a client that keeps its place to itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [_, _, source, ..] = self.octets;
+        match self.address {
+            Some(address) => write!(f, "{address}/{source}"),
+            None => f.write_str("0/0"),
+        }
     }
 }
 

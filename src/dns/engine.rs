@@ -44,6 +44,23 @@ pub mod rcode {
     pub const BADVERS: u16 = 16;
     /// The client is to come again with the cookie of the reply (RFC 7873 section 8).
     pub const BADCOOKIE: u16 = 23;
+
+    /// The mnemonic of a response code (RFC 6895 section 2.3), or its number.
+    pub fn mnemonic(rcode: u16) -> String {
+        match rcode {
+            0 => "NOERROR".to_owned(),
+            1 => "FORMERR".to_owned(),
+            2 => "SERVFAIL".to_owned(),
+            3 => "NXDOMAIN".to_owned(),
+            4 => "NOTIMP".to_owned(),
+            5 => "REFUSED".to_owned(),
+            6 => "YXDOMAIN".to_owned(),
+            9 => "NOTAUTH".to_owned(),
+            16 => "BADVERS".to_owned(),
+            23 => "BADCOOKIE".to_owned(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Longest message over TCP (RFC 1035 section 4.2.2).
@@ -192,6 +209,8 @@ pub fn respond<'r>(
     random: impl Into<Random<'r>>,
     out: &mut [u8],
 ) -> Answer {
+    #[cfg(feature = "failpoints")]
+    super::failpoint::reach(query);
     // Nobody can hear a reply to port 0; such queries have a forged source.
     if parsed.intent == Intent::Ignore || peer.address.port() == 0 {
         let facts = Facts { malformed: true, ..Facts::default() };

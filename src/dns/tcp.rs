@@ -25,6 +25,7 @@ use self::clients::Clients;
 use self::connection::Connection;
 use super::counters::{Counters, WorkerCounters};
 use super::draws::Draws;
+use super::query_log::QueryLog;
 use super::transfer::Sender;
 use crate::clock;
 use crate::snapshot::Snapshot;
@@ -71,6 +72,7 @@ struct Shared {
     snapshot: Arc<ArcSwap<Snapshot>>,
     totals: Arc<Counters>,
     counters: Arc<WorkerCounters>,
+    log: Option<QueryLog>,
     draws: Draws,
     clients: Arc<Clients>,
     idle: Duration,
@@ -116,6 +118,7 @@ impl TcpSockets {
             snapshot: snapshot.clone(),
             totals: counters.clone(),
             counters: counters.worker(true),
+            log: counters.log.clone(),
             draws: Draws::default(),
             clients: Arc::new(Clients::new(limits.clients)),
             idle: limits.idle,

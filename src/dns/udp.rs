@@ -20,7 +20,8 @@ use super::counters::{Counters, WorkerCounters};
 use super::draws::{Draws, Random};
 use super::engine::{self, Answer, Peer, Reply, Transport};
 use super::limit::{Client, Limiter};
-use super::socket::{Batch, UdpSocket, WIDTH};
+use super::query_log::{QueryLog, Sampler};
+use super::socket::{Batch, Exchange, UdpSocket, WIDTH};
 use super::wire::Parsed;
 use crate::clock::{self, Tick};
 use crate::snapshot::Snapshot;
@@ -99,6 +100,7 @@ impl UdpSockets {
                 snapshot: snapshot.clone(),
                 counters: counters.worker(false),
                 limiter: limiter.clone(),
+                log: counters.log.clone(),
                 draws: draws.clone(),
                 stop: stop.clone(),
             };
@@ -137,6 +139,7 @@ struct Worker {
     snapshot: Arc<ArcSwap<Snapshot>>,
     counters: Arc<WorkerCounters>,
     limiter: Arc<Limiter>,
+    log: Option<QueryLog>,
     /// One for all workers: the kernel hands a client's queries to any of them.
     draws: Arc<Draws>,
     stop: Arc<AtomicBool>,
@@ -152,6 +155,7 @@ struct Desk {
     /// Prefixes that the limiter forgot in this batch.
     forgotten: u64,
     draws: Arc<Draws>,
+    sampler: Option<Sampler>,
 }
 
 /// What all queries of a batch share.
@@ -172,12 +176,14 @@ impl Worker {
     }
 
     fn work(&self) {
+        let mut random = fastrand::Rng::new();
         let mut desk = Desk {
             batch: Batch::new(),
             parsed: vec![Parsed::default(); WIDTH],
             answers: [None; WIDTH],
             clients: [None; WIDTH],
-            random: fastrand::Rng::new(),
+            sampler: self.log.as_ref().map(|log| log.sampler(&mut random)),
+            random,
             forgotten: 0,
             draws: self.draws.clone(),
         };
@@ -224,10 +230,31 @@ impl Worker {
         if failed > 0 {
             self.counters.sends_failed(failed);
         }
+        // After the replies are gone, so that no client waits for it.
+        if let Some(log) = &self.log {
+            desk.log(log, count);
+        }
     }
 }
 
 impl Desk {
+    /// Hands the sampled queries of a batch to the log.
+    fn log(&mut self, log: &QueryLog, count: usize) {
+        let Some(sampler) = &mut self.sampler else { return };
+        if sampler.passes(count) {
+            return;
+        }
+        for (index, answer) in self.answers.iter().enumerate().take(count) {
+            if !sampler.takes(&mut self.random) {
+                continue;
+            }
+            if let (Some(answer), Some(exchange)) = (answer, self.batch.exchange(index)) {
+                let Exchange { query, peer, reply, .. } = exchange;
+                log.offer(peer, Transport::Udp, query, reply, answer);
+            }
+        }
+    }
+
     /// Answers a batch without its lost queries. Each step runs over the whole batch, so that the
     /// queries wait for memory together; `at` tells which query is under work.
     fn answer(

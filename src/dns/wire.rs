@@ -86,6 +86,11 @@ impl Parsed {
         self.intent = self.examine(query);
     }
 
+    /// Whether it has a whole question.
+    pub(super) fn has_question(&self) -> bool {
+        self.question_end > HEADER
+    }
+
     fn examine(&mut self, query: &[u8]) -> Intent {
         let Some((header, body)) = query.split_first_chunk::<HEADER>() else {
             return Intent::Ignore;

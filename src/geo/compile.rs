@@ -1,9 +1,10 @@
 //! The ground: what is known of every address, ready to be compiled for any policy.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::address::{Address, Kind, looked_up};
 use super::database::{Database, Databases, Survey, completed, first_of};

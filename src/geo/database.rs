@@ -1,12 +1,15 @@
 //! Geo databases in MaxMind's file format (mmdb), verified when opened.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use ipnetwork::IpNetwork;
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
@@ -34,6 +37,17 @@ const VALUES_PER_OCTET_MAX: u64 = 8;
 
 /// Values allowed beyond that, so that small files that share much pass.
 const VALUES_EXTRA: u64 = 1 << 20;
+
+const TOO_MANY_VALUES: &str = "its records hold more values than its size allows";
+
+/// Most cores that decode records; more would help little, and others want some.
+const CORES_MAX: usize = 4;
+
+/// Fewest records that are worth a thread.
+const PART_MIN: usize = 4096;
+
+/// A network of the tree, and where its record is.
+type Found<'r> = LookupResult<'r, Image>;
 
 /// One database.
 #[derive(Debug)]
@@ -121,49 +135,96 @@ impl Survey {
         let mut walk = Walk {
             networks_left: NETWORKS_PER_NODE_MAX * u64::from(reader.metadata().node_count)
                 + NETWORKS_EXTRA,
-            values_left: VALUES_PER_OCTET_MAX * octets + VALUES_EXTRA,
             indexes: HashMap::new(),
-            places: vec![Place::default()],
+            records: Vec::new(),
         };
         let (mut v4, mut v6) = (Ranges::whole(0), Ranges::whole(0));
         leaves(reader, |first, found| walk.index(found).map(|index| v4.push(first, index)))?;
         leaves(reader, |first, found| walk.index(found).map(|index| v6.push(first, index)))?;
-        Ok(Self { places: walk.places, v4, v6 })
+        let places = decoded(&walk.records, VALUES_PER_OCTET_MAX * octets + VALUES_EXTRA)?;
+        Ok(Self { places, v4, v6 })
     }
 }
 
-/// The bounds of a walk and what it has found so far.
-struct Walk {
+/// The bound of a walk and what it has found so far.
+struct Walk<'r> {
     networks_left: u64,
-    values_left: u64,
-    /// Index into `places` by the offset of the record in the file.
+    /// Index of a record by its offset in the file; 0 is for networks without one.
     indexes: HashMap<usize, u32>,
-    places: Vec<Place>,
+    /// The distinct records, from index 1 on.
+    records: Vec<Found<'r>>,
 }
 
-impl Walk {
-    /// The index of the record of a network, decoded when seen first.
-    fn index(&mut self, found: Option<&LookupResult<'_, Image>>) -> Result<u32, String> {
+impl<'r> Walk<'r> {
+    /// The index of the record of a network.
+    fn index(&mut self, found: Option<Found<'r>>) -> Result<u32, String> {
         self.networks_left = self
             .networks_left
             .checked_sub(1)
             .ok_or("its tree holds more networks than its number of nodes allows")?;
-        let Some((found, offset)) = found.and_then(|found| Some((found, found.offset()?))) else {
-            return Ok(0);
+        let Some(found) = found else { return Ok(0) };
+        let Some(offset) = found.offset() else { return Ok(0) };
+        Ok(*self.indexes.entry(offset).or_insert_with(|| {
+            self.records.push(found);
+            self.records.len() as u32
+        }))
+    }
+}
+
+/// What the records say, behind a place for networks without a record. They are decoded on several
+/// cores, since that is most of the time that a city database takes.
+fn decoded(records: &[Found<'_>], values_max: u64) -> Result<Vec<Place>, String> {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(CORES_MAX);
+    let part = records.len().div_ceil(cores).max(PART_MIN);
+    let parts: Vec<Result<Part, String>> = thread::scope(|scope| {
+        let start = |records| {
+            let decode = move || Part::decode(records, values_max);
+            thread::Builder::new().spawn_scoped(scope, decode).map_err(|_| records)
         };
-        if let Some(index) = self.indexes.get(&offset) {
-            return Ok(*index);
+        // The last part is done here.
+        let last = records.len().saturating_sub(1) / part * part;
+        let (others, own) = records.split_at(last);
+        let started: Vec<_> = others.chunks(part).map(start).collect();
+        let own = Part::decode(own, values_max);
+        let finish = |started| match started {
+            Ok(thread) => {
+                ScopedJoinHandle::join(thread).unwrap_or_else(|panic| resume_unwind(panic))
+            }
+            // No thread was to be had.
+            Err(records) => Part::decode(records, values_max),
+        };
+        started.into_iter().map(finish).chain([own]).collect()
+    });
+    let mut places = Vec::with_capacity(records.len() + 1);
+    places.push(Place::default());
+    let mut values_left = values_max;
+    for part in parts {
+        let part = part?;
+        values_left = values_left.checked_sub(part.values).ok_or(TOO_MANY_VALUES)?;
+        places.extend(part.places);
+    }
+    Ok(places)
+}
+
+/// Some of the records, decoded.
+struct Part {
+    places: Vec<Place>,
+    values: u64,
+}
+
+impl Part {
+    fn decode(records: &[Found<'_>], values_max: u64) -> Result<Self, String> {
+        let mut part = Self { places: Vec::with_capacity(records.len()), values: 0 };
+        for found in records {
+            let record: Option<Record> = found.decode().map_err(|error| reason(&error))?;
+            let Record { place, cost } = record.unwrap_or_default();
+            part.values += cost;
+            if part.values > values_max {
+                return Err(TOO_MANY_VALUES.to_owned());
+            }
+            part.places.push(place);
         }
-        let record: Option<Record> = found.decode().map_err(|error| reason(&error))?;
-        let Record { place, cost } = record.unwrap_or_default();
-        self.values_left = self
-            .values_left
-            .checked_sub(cost)
-            .ok_or("its records hold more values than its size allows")?;
-        let index = self.places.len() as u32;
-        self.indexes.insert(offset, index);
-        self.places.push(place);
-        Ok(index)
+        Ok(part)
     }
 }
 
@@ -171,9 +232,9 @@ impl Walk {
 ///
 /// The library walks aliases and empty networks silently when not asked to show them, and a
 /// hostile tree can have 2^96 of those; shown, `each` can count them and stop.
-fn leaves<A: Address>(
-    reader: &Reader<Image>,
-    mut each: impl FnMut(A, Option<&LookupResult<'_, Image>>) -> Result<(), String>,
+fn leaves<'r, A: Address>(
+    reader: &'r Reader<Image>,
+    mut each: impl FnMut(A, Option<Found<'r>>) -> Result<(), String>,
 ) -> Result<(), String> {
     let options =
         WithinOptions::default().include_aliased_networks().include_networks_without_data();
@@ -192,7 +253,7 @@ fn leaves<A: Address>(
             let network = found.network().map_err(|error| reason(&error))?;
             // A network wider than the block, perhaps even of IPv6 around the IPv4 space.
             let first = A::of(network.network()).unwrap_or(block.first).max(block.first);
-            each(first, Some(&found))?;
+            each(first, Some(found))?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ mod monitor;
 mod node;
 mod policy;
 mod pool;
+mod query_log;
 mod response_rates;
 mod service;
 mod transfer;
@@ -20,8 +21,9 @@ pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantag
 pub use node::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
+pub use query_log::{LogTarget, QueryLog, QueryLogFormat};
 pub use response_rates::ResponseRates;
-pub use service::{AllDown, Service, TtlRange, ZoneFiles};
+pub use service::{AllDown, Https, Service, TtlRange, ZoneFiles};
 pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 
 /// The whole configuration of one process.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cookies, Key, RegionId, ResponseRates, Secondary};
+use super::{Cookies, Key, QueryLog, RegionId, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 
 /// Who this process is and what it does.
@@ -67,6 +67,8 @@ pub struct Dns {
     pub tcp_clients: usize,
     /// A TCP connection without a query for this long is closed.
     pub tcp_idle: Duration,
+    /// Where queries are logged; `None`: nowhere.
+    pub query_log: Option<QueryLog>,
 }
 
 /// Whose EDNS client subnet is believed (RFC 7871 section 11.1).

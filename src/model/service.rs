@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Flattened, Method, PoolId, Primary};
+use super::{Flattened, Method, PoolId, Primary, RegionId};
 use crate::diagnostic::Location;
 use crate::name::Name;
 
@@ -43,6 +43,20 @@ pub struct Service {
     pub ttl: TtlRange,
     /// What is answered while nothing is up.
     pub all_down: AllDown,
+    /// What its HTTPS records say; `None`: it answers none.
+    pub https: Option<Https>,
+    /// A direct name: it answers all endpoints that the first of its pools has in this region,
+    /// whatever their health.
+    pub only: Option<RegionId>,
+}
+
+/// What the HTTPS records of a service say beside its addresses (RFC 9460 section 9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// The protocols that its servers speak, by their ALPN identifiers; never empty.
+    pub alpn: Vec<String>,
+    /// Where they listen; `None`: at the port of the URL.
+    pub port: Option<u16>,
 }
 
 /// Bounds of a steered answer's TTL, whole seconds, `min` at most `max`.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::https::Binding;
 use super::plan::Steering;
+use crate::model::Https;
 use crate::name::Name;
 use crate::steering::{
     Candidate, Class, Contenders, Contest, Decision, Eligible, Family, Local, NoData, Outcome,
@@ -85,6 +87,8 @@ pub struct ServiceAnswers {
     name: Arc<str>,
     steering: Arc<Steering>,
     prepared: Arc<Prepared>,
+    /// What its HTTPS records begin with; `None`: it has none.
+    pub(super) binding: Option<Arc<Binding>>,
 }
 
 /// The answers of a contest under one state of health; services with equal contests share them.
@@ -104,14 +108,14 @@ struct Sets {
 
 /// One outcome, ready to be written.
 #[derive(Debug)]
-struct AnswerSet {
-    kind: SetKind,
-    ttl: u32,
-    ede: Option<u16>,
+pub(super) struct AnswerSet {
+    pub(super) kind: SetKind,
+    pub(super) ttl: u32,
+    pub(super) ede: Option<u16>,
 }
 
 #[derive(Debug)]
-enum SetKind {
+pub(super) enum SetKind {
     Records(RecordSet),
     Aliases { contenders: Contenders, pick: Pick, targets: Vec<(Name, u16)> },
     Cname(Name),
@@ -121,7 +125,7 @@ enum SetKind {
 
 /// Address records in wire form, all of one size, with the owner 0xC00C.
 #[derive(Debug)]
-struct RecordSet {
+pub(super) struct RecordSet {
     contenders: Contenders,
     pick: Pick,
     want: usize,
@@ -131,13 +135,22 @@ struct RecordSet {
     regions: Vec<u16>,
 }
 
+/// Owner, type, class, TTL and RDATA length of a record.
+const RECORD_FIXED: usize = 12;
 /// Region of an address that stands for no endpoint.
-const NO_REGION: u16 = u16::MAX;
+pub(super) const NO_REGION: u16 = u16::MAX;
 
 impl ServiceAnswers {
     /// The answers of the service of this owner name.
     pub fn new(name: Arc<str>, steering: Arc<Steering>, prepared: Arc<Prepared>) -> Self {
-        Self { name, steering, prepared }
+        Self { name, steering, prepared, binding: None }
+    }
+
+    /// The same with HTTPS records.
+    #[must_use]
+    pub fn with_https(mut self, https: Option<&Https>) -> Self {
+        self.binding = https.map(|https| Arc::new(Binding::new(https)));
+        self
     }
 
     /// The owner name as text, for metrics and logs.
@@ -165,10 +178,11 @@ impl ServiceAnswers {
         Located { class, scope: scope.max(picked), matched }
     }
 
-    /// Whether a random number decides between regions for a client of class `at`: then one number
-    /// should serve the A and AAAA queries of a client.
-    pub fn parts_regions(&self, family: Family, at: Located) -> bool {
-        self.set(family, at).is_some_and(AnswerSet::parts_regions)
+    /// Whether one random number should serve all queries of a client of class `at`: it decides
+    /// between regions, or the hints of HTTPS records repeat what it picks.
+    pub fn shares_draw(&self, family: Family, at: Located) -> bool {
+        let https = self.binding.is_some();
+        self.set(family, at).is_some_and(|set| set.parts_regions() || https && set.is_picked())
     }
 
     /// What a client of unknown place is answered from: all that it might get, since nothing
@@ -189,7 +203,7 @@ impl ServiceAnswers {
         }
     }
 
-    fn set(&self, family: Family, at: Located) -> Option<&AnswerSet> {
+    pub(super) fn set(&self, family: Family, at: Located) -> Option<&AnswerSet> {
         let sets = self.prepared.family(family);
         let index = sets.by_class.get(at.class as usize).copied().unwrap_or(0);
         sets.sets.get(index as usize)
@@ -339,6 +353,12 @@ impl AnswerSet {
         Self { kind, ttl, ede }
     }
 
+    /// Whether a random number picks from several.
+    fn is_picked(&self) -> bool {
+        let picks = |pick: Pick| !matches!(pick, Pick::Affinity { .. });
+        matches!(&self.kind, SetKind::Records(set) if picks(set.pick) && set.contenders.len() > 1)
+    }
+
     /// Whether a random number decides between regions.
     fn parts_regions(&self) -> bool {
         match &self.kind {
@@ -413,6 +433,19 @@ impl RecordSet {
         let records = self.wire.chunks(self.size.max(1)).enumerate();
         let picked = records.filter(|(index, _)| self.contenders.may_be_picked(*index, self.pick));
         picked.filter_map(|(_, record)| record.get(12..)).take(PICKS_MAX).collect()
+    }
+
+    /// The addresses of the records picked for a client, in the order of its answer.
+    pub(super) fn addresses(&self, client: IpAddr, random: u64) -> impl Iterator<Item = &[u8]> {
+        let chosen = self.pick.choose(&self.contenders, client, random, self.want);
+        let records = (0..chosen.len()).filter_map(move |at| chosen.at(at));
+        records.filter_map(|at| self.wire.get(at * self.size + RECORD_FIXED..(at + 1) * self.size))
+    }
+
+    /// The region of the first record picked for a client.
+    pub(super) fn first_region(&self, client: IpAddr, random: u64) -> Option<u16> {
+        let chosen = self.pick.choose(&self.contenders, client, random, self.want);
+        chosen.at(0).and_then(|at| self.regions.get(at)).copied()
     }
 
     fn write(

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::load::{Loaded, LoadedZone, shown};
+use super::load::{Loaded, LoadedZone, shown, steered};
 use crate::clock;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location};
 use crate::model::{Primary, ZoneFiles};
 use crate::name::Name;
 use crate::zone::schedule::Schedule;
-use crate::zone::{Records, SteeredOwner, Zone, kept};
+use crate::zone::{Records, Steered, SteeredOwner, Zone, kept};
 
 /// What came from a primary.
 #[derive(Clone, Debug)]
@@ -64,29 +64,31 @@ impl LoadedZone {
     /// A zone of these records beside the services of `files`; `None`: the records are no zone that
     /// can be served.
     pub fn fetched(files: &ZoneFiles, fetched: Option<Fetched>) -> Option<Self> {
-        let owners: Vec<Name> = files.services.iter().map(|s| s.owner.clone()).collect();
+        let steered = steered(files);
         let zone = match &fetched {
             Some(Fetched { records, .. }) => {
-                let steered = (0..).zip(&owners);
-                let steered: Vec<SteeredOwner<'_>> =
-                    steered.map(|(service, owner)| SteeredOwner { owner, service }).collect();
-                Some(Arc::new(Zone::build(&files.origin, records, &steered).ok()?))
+                let owners: Vec<SteeredOwner<'_>> = (0..)
+                    .zip(&steered)
+                    .map(|(service, steered)| SteeredOwner { owner: &steered.owner, service })
+                    .collect();
+                Some(Arc::new(Zone::build(&files.origin, records, &owners).ok()?))
             }
             None => None,
         };
-        let stands_alone = |owner: &Name| {
+        let stands_alone = |steered: &Steered| {
             let records = fetched.as_ref().map(|fetched| &fetched.records);
-            records.is_some_and(|records| records.at_owner(owner.as_wire()).next().is_none())
+            records
+                .is_some_and(|records| records.at_owner(steered.owner.as_wire()).next().is_none())
         };
         Some(Self {
             origin: files.origin.clone(),
-            lone: owners.iter().map(stands_alone).collect(),
+            lone: steered.iter().map(stands_alone).collect(),
             zone,
             stale: false,
             expired: false,
             primary: files.primary.clone(),
             fetched,
-            owners,
+            steered,
             stamps: Vec::new(),
         })
     }
@@ -111,12 +113,13 @@ impl LoadedZone {
 
     /// The same records beside the services of `files`.
     fn beside(&self, files: &ZoneFiles) -> Option<Self> {
-        let same = files.services.iter().map(|service| &service.owner).eq(&self.owners);
-        if same || self.fetched.is_none() {
-            let owners = files.services.iter().map(|service| service.owner.clone());
-            let (owners, lone) = (owners.collect(), vec![false; files.services.len()]);
-            let lone = if same { self.lone.clone() } else { lone };
-            return Some(Self { lone, owners, ..self.clone() });
+        let steered = steered(files);
+        if steered == self.steered {
+            return Some(self.clone());
+        }
+        if self.fetched.is_none() {
+            let lone = vec![false; steered.len()];
+            return Some(Self { lone, steered, ..self.clone() });
         }
         Self::fetched(files, self.fetched.clone())
     }

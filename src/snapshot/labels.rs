@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// Gives names small numbers that never change while the process runs, so that counters survive
 /// a reload that renumbers everything else.
 ///
-/// The lock is held for one map look-up and taken by the publisher and by scrapes alone.
+/// The lock is held for one map look-up and taken by the publisher, by scrapes and by
+/// the thread of the query log alone.
 #[derive(Debug)]
 pub struct Labels {
     limit: u32,
@@ -47,6 +48,12 @@ impl Labels {
         known.names.push(name.to_owned());
         known.numbers.insert(name.to_owned(), number);
         number
+    }
+
+    /// The name of a number.
+    pub fn name(&self, number: u32) -> Option<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.names.get(number as usize).cloned()
     }
 
     /// The names in the order of their numbers.

@@ -10,9 +10,9 @@ use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, GeoError, Ground};
-use crate::model::{CookieSecret, Model, Primary, ZoneFiles};
+use crate::model::{CookieSecret, Model, Primary, Service, ZoneFiles};
 use crate::name::Name;
-use crate::zone::{self, SteeredOwner, Zone};
+use crate::zone::{self, Steered, SteeredOwner, Zone};
 
 /// Everything that the files say, checked and compiled; independent of health.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ pub struct LoadedZone {
     pub(super) fetched: Option<Fetched>,
     /// Per service, whether its owner has no static records.
     pub(super) lone: Vec<bool>,
-    /// The owners of the services, as `zone` numbers them.
-    pub(super) owners: Vec<Name>,
+    /// What the services answer, as `zone` numbers them.
+    pub(super) steered: Vec<Steered>,
     /// The files of the zone with their stamps; empty when they have errors, and when it is
     /// fetched.
     pub(super) stamps: Vec<(PathBuf, Option<Stamp>)>,
@@ -145,7 +145,8 @@ impl Loaded {
         let services = model.zones.iter().map(|zone| zone.services.as_slice());
         Plan::new(services, &model.fleet, ground, |zone, service| {
             let zone = zones.get(zone);
-            let at = zone.and_then(|zone| zone.owners.iter().position(|o| *o == service.owner));
+            let at =
+                zone.and_then(|zone| zone.steered.iter().position(|s| s.owner == service.owner));
             let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
             lone.copied().unwrap_or(false)
         })
@@ -250,6 +251,15 @@ fn warn_of_old_databases(model: &Model, databases: &Databases, diagnostics: &mut
     }
 }
 
+/// What the services of a zone answer.
+pub(super) fn steered(files: &ZoneFiles) -> Vec<Steered> {
+    let steered = |service: &Service| {
+        let (owner, https) = (service.owner.clone(), service.https.is_some());
+        Steered { owner, https }
+    };
+    files.services.iter().map(steered).collect()
+}
+
 /// Reads a zone; `None` when its services changed while its master file cannot be used: then
 /// nothing of the load may be used.
 fn load_zone(
@@ -257,50 +267,52 @@ fn load_zone(
     previous: Option<&Loaded>,
     diagnostics: &mut Diagnostics,
 ) -> Option<LoadedZone> {
-    let owners: Vec<Name> = files.services.iter().map(|service| service.owner.clone()).collect();
+    let steered = steered(files);
     let before = previous.and_then(|p| p.zones.iter().find(|zone| zone.origin == files.origin));
     if files.primary.is_some() {
         return fetched::load(files, before, diagnostics);
     }
     let before = before.filter(|before| before.primary.is_none());
-    if let Some(before) = before.filter(|before| before.is_unchanged(&owners)) {
+    if let Some(before) = before.filter(|before| before.is_unchanged(&steered)) {
         return Some(before.clone());
     }
     let shown = shown(&files.master);
-    let (records, read, found) = zone::load(&files.origin, &files.master, &shown, &owners);
+    let (records, read, found) = zone::load(&files.origin, &files.master, &shown, &steered);
     let stamps: Vec<_> = read.paths().map(|path| (path.to_owned(), Stamp::of(path))).collect();
     let broken = found.has_errors();
     diagnostics.extend(found);
     if broken {
-        return broken_zone(files, owners, before, stamps, diagnostics);
+        return broken_zone(files, steered, before, stamps, diagnostics);
     }
     let stands_alone = |owner: &Name| records.at_owner(owner.as_wire()).next().is_none();
-    let lone = owners.iter().map(stands_alone).collect();
-    let steered: Vec<SteeredOwner<'_>> =
-        (0..).zip(&owners).map(|(service, owner)| SteeredOwner { owner, service }).collect();
-    let zone = match Zone::build(&files.origin, &records, &steered) {
+    let lone = steered.iter().map(|steered| stands_alone(&steered.owner)).collect();
+    let owners: Vec<SteeredOwner<'_>> = (0..)
+        .zip(&steered)
+        .map(|(service, steered)| SteeredOwner { owner: &steered.owner, service })
+        .collect();
+    let zone = match Zone::build(&files.origin, &records, &owners) {
         Ok(zone) => Arc::new(zone),
         Err(error) => {
             diagnostics.push(Diagnostic::error(Location::file(&shown), error.to_string()));
-            return broken_zone(files, owners, before, stamps, diagnostics);
+            return broken_zone(files, steered, before, stamps, diagnostics);
         }
     };
     let origin = files.origin.clone();
-    let loaded = LoadedZone::of(origin, owners, stamps);
+    let loaded = LoadedZone::of(origin, steered, stamps);
     Some(LoadedZone { zone: Some(zone), lone, ..loaded })
 }
 
 /// A zone whose master file has errors: its last good data, or nothing.
 fn broken_zone(
     files: &ZoneFiles,
-    owners: Vec<Name>,
+    steered: Vec<Steered>,
     before: Option<&LoadedZone>,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     diagnostics: &mut Diagnostics,
 ) -> Option<LoadedZone> {
     let stamps = stamps.into_iter().map(|(path, _)| (path, None)).collect();
     match before {
-        Some(before) if before.zone.is_some() && before.owners != owners => {
+        Some(before) if before.zone.is_some() && before.steered != steered => {
             let at = Location::file(&shown(&files.master));
             let what = "the steered names of a zone changed while its master file has errors";
             diagnostics.push(Diagnostic::error(at, what).hint("correct the master file first"));
@@ -309,23 +321,23 @@ fn broken_zone(
         Some(before) if before.zone.is_some() => {
             Some(LoadedZone { stale: true, stamps, ..before.clone() })
         }
-        _ => Some(LoadedZone::of(files.origin.clone(), owners, stamps)),
+        _ => Some(LoadedZone::of(files.origin.clone(), steered, stamps)),
     }
 }
 
 impl LoadedZone {
     /// A zone that has a master file and could not be read yet.
-    fn of(origin: Name, owners: Vec<Name>, stamps: Vec<(PathBuf, Option<Stamp>)>) -> Self {
-        let (lone, zone, primary, fetched) = (vec![false; owners.len()], None, None, None);
+    fn of(origin: Name, steered: Vec<Steered>, stamps: Vec<(PathBuf, Option<Stamp>)>) -> Self {
+        let (lone, zone, primary, fetched) = (vec![false; steered.len()], None, None, None);
         let (stale, expired) = (false, false);
-        Self { origin, zone, stale, expired, primary, fetched, lone, owners, stamps }
+        Self { origin, zone, stale, expired, primary, fetched, lone, steered, stamps }
     }
 
-    fn is_unchanged(&self, owners: &[Name]) -> bool {
+    fn is_unchanged(&self, steered: &[Steered]) -> bool {
         let settled =
             |(path, stamp): &(PathBuf, Option<Stamp>)| stamp.is_some() && *stamp == Stamp::of(path);
         self.zone.is_some()
-            && self.owners == owners
+            && self.steered == steered
             && !self.stamps.is_empty()
             && self.stamps.iter().all(settled)
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod fetched;
+mod https;
 mod labels;
 mod load;
 mod matches;

@@ -370,7 +370,8 @@ impl Publisher {
             let prepared = self.prepared.get(*number)?.clone();
             let name = service.owner.to_string();
             let label = self.services.number(&name);
-            Some((Arc::new(ServiceAnswers::new(name.into(), steering, prepared)), label))
+            let answers = ServiceAnswers::new(name.into(), steering, prepared);
+            Some((Arc::new(answers.with_https(service.https.as_ref())), label))
         });
         answers.unzip()
     }

@@ -9,7 +9,8 @@ use super::relevance::relevant;
 use super::{Class, Decision, Family, Local, Opinion, Outcome, Pick, View, decision};
 use crate::model::TtlRange;
 use crate::model::{
-    Address, AllDown, EndpointId, Fence, Fleet, Method, NetworkId, PoolId, RegionId, Service,
+    Address, AllDown, Endpoint, EndpointId, Fence, Fleet, Method, NetworkId, PoolId, RegionId,
+    Service,
 };
 use crate::place::Place;
 
@@ -26,6 +27,7 @@ pub struct Contest {
     ttl: TtlRange,
     all_down: AllDown,
     alias: bool,
+    direct: bool,
 }
 
 impl Contest {
@@ -36,17 +38,19 @@ impl Contest {
     /// that holds a CNAME uses it for every type, so that an answer of another endpoint's address
     /// for AAAA would never be asked for.
     pub fn new(service: &Service, fleet: &Fleet, lone: bool) -> Self {
-        let endpoints =
-            || service.pools.iter().flat_map(|pool| fleet.endpoints_of(fleet.pool(*pool)));
+        let competes =
+            |endpoint: &Endpoint| service.only.is_none_or(|only| endpoint.region == only);
+        let of = |pool: PoolId| {
+            fleet.endpoints_of(fleet.pool(pool)).filter(move |(_, endpoint)| competes(endpoint))
+        };
+        let endpoints = || service.pools.iter().flat_map(|pool| of(*pool));
         let mut regions: Vec<RegionId> = endpoints().map(|(_, endpoint)| endpoint.region).collect();
         regions.sort_unstable();
         regions.dedup();
         let local = |region: RegionId| regions.binary_search(&region).unwrap_or(0) as Local;
         let members = |pool: PoolId| {
-            let mut members: Vec<(Local, EndpointId)> = fleet
-                .endpoints_of(fleet.pool(pool))
-                .map(|(id, endpoint)| (local(endpoint.region), id))
-                .collect();
+            let mut members: Vec<(Local, EndpointId)> =
+                of(pool).map(|(id, endpoint)| (local(endpoint.region), id)).collect();
             members.sort_unstable();
             (pool, members)
         };
@@ -59,6 +63,7 @@ impl Contest {
             answers: service.answers.unwrap_or(super::PICKS_MAX as u16),
             ttl: service.ttl,
             all_down: service.all_down.clone(),
+            direct: service.only.is_some(),
             alias: lone && hosts_only && service.answers == Some(1) && !regions.is_empty(),
             regions,
         }
@@ -83,6 +88,11 @@ impl Contest {
     /// Whether the service is answered with CNAMEs, for every query type.
     pub fn is_alias(&self) -> bool {
         self.alias
+    }
+
+    /// Whether it is of a direct name, which answers one region whatever its health.
+    pub fn is_direct(&self) -> bool {
+        self.direct
     }
 
     /// How one or several of the tied candidates are picked.
@@ -170,7 +180,8 @@ impl Contest {
     /// The shortest time in which an endpoint could change an answer: by its health, or by what its
     /// hostname resolves to, where that is answered. `None`: it cannot.
     pub fn earliest_change(&self, id: EndpointId, view: &View<'_>) -> Option<Duration> {
-        let health = view.health.get(id.0 as usize).and_then(|health| health.earliest_change);
+        let health = view.health.get(id.0 as usize).filter(|_| !self.direct);
+        let health = health.and_then(|health| health.earliest_change);
         let resolved = match &view.fleet.endpoint(id).address {
             Address::Host(name) if !self.alias => view.hosts.get(name),
             _ => None,

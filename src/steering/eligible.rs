@@ -22,6 +22,8 @@ pub enum Grade {
     WeakUp,
     /// Something may be up, but less than `min_up`.
     WeakUnknown,
+    /// A direct name: the region was asked for, and its health does not matter.
+    Direct,
 }
 
 impl Grade {
@@ -34,6 +36,7 @@ impl Grade {
             Self::StandbyUnknown => "standby, not judged yet",
             Self::WeakUp => "below min_up, partly up",
             Self::WeakUnknown => "below min_up, not judged yet",
+            Self::Direct => "asked for by name, whatever their health",
         }
     }
 }
@@ -100,6 +103,9 @@ pub(super) fn eligible(
     view: &View<'_>,
     allowed: impl Fn(Local) -> bool,
 ) -> Option<Eligible> {
+    if contest.is_direct() {
+        return whole(contest, family, view);
+    }
     let graded: Vec<(PoolId, Vec<Graded>)> = contest
         .pools()
         .map(|pool| (pool, grade_regions(contest, pool, family, view, &allowed)))
@@ -120,6 +126,16 @@ pub(super) fn eligible(
         .flat_map(|(_, candidates)| candidates)
         .collect();
     Some(Eligible { pool, grade, candidates })
+}
+
+/// All endpoints of a direct name that have addresses of a family: who tests a region wants those
+/// that are down, or of weight 0, too.
+fn whole(contest: &Contest, family: Family, view: &View<'_>) -> Option<Eligible> {
+    let pool = contest.pools().next()?;
+    let members = contest.members(pool).iter();
+    let candidates: Vec<Candidate> =
+        members.flat_map(|(region, id)| candidates(contest, *region, *id, family, view)).collect();
+    (!candidates.is_empty()).then_some(Eligible { pool, grade: Grade::Direct, candidates })
 }
 
 /// The grade of each allowed region of a pool, with the candidates that earn it.
@@ -180,7 +196,8 @@ fn grade(members: Vec<(Level, Candidate)>, min_up: f64) -> Option<Graded> {
         Grade::Unknown | Grade::WeakUnknown if up > 0 => (Level::Up, false),
         Grade::Unknown | Grade::WeakUnknown => (Level::Unknown, false),
         Grade::StandbyUp => (Level::Up, true),
-        Grade::StandbyUnknown => (Level::Unknown, true),
+        // Direct names are not graded.
+        Grade::StandbyUnknown | Grade::Direct => (Level::Unknown, true),
     };
     let chosen = members
         .into_iter()

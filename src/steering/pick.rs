@@ -187,6 +187,12 @@ impl Chosen {
         self.indexes.iter().take(self.count).map(|index| usize::from(*index))
     }
 
+    /// The index at this place in the order of the answer.
+    pub fn at(&self, place: usize) -> Option<usize> {
+        let index = self.indexes.get(place).filter(|_| place < self.count);
+        index.map(|index| usize::from(*index))
+    }
+
     /// Number of candidates picked.
     pub fn len(&self) -> usize {
         self.count

@@ -159,6 +159,8 @@ fn service(pools: u16, policy: Vec<Method>) -> Service {
         answers: Some(1),
         ttl: TtlRange { min: Duration::from_secs(5), max: Duration::from_secs(30) },
         all_down: AllDown::All,
+        https: None,
+        only: None,
     }
 }
 

@@ -27,6 +27,7 @@ const DNAME: u16 = 39;
 const DS: u16 = 43;
 const RRSIG: u16 = 46;
 const NSEC: u16 = 47;
+const HTTPS: u16 = 65;
 
 /// The wildcard label, with its length (RFC 4592 section 2.1.1).
 const WILDCARD: &[u8] = b"\x01*";
@@ -38,8 +39,8 @@ pub struct Content<'a> {
     pub origin: &'a Name,
     /// All records, sorted.
     pub records: &'a Records,
-    /// Names whose addresses a service answers.
-    pub steered: &'a [Name],
+    /// What services answer.
+    pub steered: &'a [Steered],
     /// The files the records are from.
     pub files: &'a Files,
     /// Whether the files were read without a mistake. If not, nothing is said about what is
@@ -47,9 +48,19 @@ pub struct Content<'a> {
     pub complete: bool,
 }
 
+/// A name that a service answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steered {
+    /// The owner name, whose A, AAAA and CNAME records it answers.
+    pub owner: Name,
+    /// Whether it answers HTTPS too.
+    pub https: bool,
+}
+
 /// Checks a zone's content; `open` gives the files again for the lines that are shown.
 pub fn check(content: &Content<'_>, open: &mut Open<'_>) -> Diagnostics {
-    let mut steered: Vec<&[u8]> = content.steered.iter().map(Name::as_wire).collect();
+    let mut steered: Vec<(&[u8], bool)> =
+        content.steered.iter().map(|steered| (steered.owner.as_wire(), steered.https)).collect();
     steered.sort_unstable();
     let mut check = Check {
         origin: content.origin.as_wire(),
@@ -79,8 +90,8 @@ struct Check<'a> {
     origin: &'a [u8],
     records: &'a Records,
     files: &'a Files,
-    /// Owners of services, sorted.
-    steered: Vec<&'a [u8]>,
+    /// Owners of services, sorted, and whether HTTPS is answered there too.
+    steered: Vec<(&'a [u8], bool)>,
     complete: bool,
     findings: Findings,
     /// Owners of NS records below the apex, sorted.
@@ -211,7 +222,12 @@ impl<'a> Check<'a> {
             }
             _ => {}
         }
-        if matches!(record.rtype, A | AAAA | CNAME) && self.is_steered(record.owner) {
+        let answered = match record.rtype {
+            A | AAAA | CNAME => self.is_steered(record.owner),
+            HTTPS => self.steered.binary_search(&(record.owner, true)).is_ok(),
+            _ => false,
+        };
+        if answered {
             let (owner, rtype) = (shown(record.owner), TypeName(record.rtype));
             let what = || format!("a service answers for {owner}, which has `{rtype}` records too");
             let master = self.files.shown(0).map_or(Path::new(""), |file| Path::new(&**file));
@@ -257,7 +273,7 @@ impl<'a> Check<'a> {
     }
 
     fn is_steered(&self, owner: &[u8]) -> bool {
-        self.steered.binary_search(&owner).is_ok()
+        self.steered.binary_search_by_key(&owner, |(owner, _)| owner).is_ok()
     }
 
     fn error(&mut self, record: &Record<'_>, what: impl FnOnce() -> String, hint: &str) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::{Content, check};
+use super::check::{Content, Steered, check};
 use super::files::{Files, Open, open};
 use super::reader::{read, read_from, with_master};
 use super::records::Records;
@@ -10,13 +10,13 @@ use crate::diagnostic::Diagnostics;
 use crate::name::Name;
 
 /// Reads the master file at `path`, named `shown` in diagnostics, and checks the zone; `steered`
-/// are the names whose addresses services answer. The records can be served unless a diagnostic
+/// is what services answer. The records can be served unless a diagnostic
 /// is an error.
 pub fn load(
     origin: &Name,
     path: &Path,
     shown: &str,
-    steered: &[Name],
+    steered: &[Steered],
 ) -> (Records, Files, Diagnostics) {
     let (records, files, mut diagnostics) = read(origin, path, shown);
     let complete = !diagnostics.has_errors();
@@ -30,7 +30,7 @@ pub fn load_from(
     origin: &Name,
     shown: &str,
     text: &[u8],
-    steered: &[Name],
+    steered: &[Steered],
     open: &mut Open<'_>,
 ) -> (Records, Files, Diagnostics) {
     let (records, files, mut diagnostics) = read_from(origin, shown, text, open);

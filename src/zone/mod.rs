@@ -18,7 +18,7 @@ mod token;
 mod tree;
 mod ttl;
 
-pub use check::{Content, check};
+pub use check::{Content, Steered, check};
 pub use files::{Files, Open};
 pub use load::{load, load_from};
 pub use mistake::Mistake;

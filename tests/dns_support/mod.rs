@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hickory_proto::op::Message;
 use meridian::dns::{Facts, Peer, Reply, Transport, answer};
-use meridian::model::{AllDown, ClientSubnet, CookiePolicy};
+use meridian::model::{AllDown, ClientSubnet, CookiePolicy, Https};
 use meridian::name::{self, Name};
 use meridian::snapshot::{
     AnswerOptions, Loaded, ServedZone, ServiceAnswers, Snapshot, ZoneEntry, ZoneSet, load,
@@ -61,6 +61,23 @@ fn rdata(rtype: &str, text: &str, origin: &Name) -> Vec<u8> {
         ("MX", [preference, target]) => {
             wire.extend_from_slice(&preference.parse::<u16>().unwrap().to_be_bytes());
             name(target, &mut wire);
+        }
+        ("SRV", [priority, weight, port, target]) => {
+            for number in [priority, weight, port] {
+                wire.extend_from_slice(&number.parse::<u16>().unwrap().to_be_bytes());
+            }
+            name(target, &mut wire);
+        }
+        ("SVCB" | "HTTPS", [priority, target, params @ ..]) => {
+            wire.extend_from_slice(&priority.parse::<u16>().unwrap().to_be_bytes());
+            name(target, &mut wire);
+            // The one parameter that the tests write: one protocol.
+            for param in params {
+                let protocol = param.strip_prefix("alpn=").unwrap();
+                let length = protocol.len() as u8;
+                wire.extend_from_slice(&[0, 1, 0, length + 1, length]);
+                wire.extend_from_slice(protocol.as_bytes());
+            }
         }
         ("SOA", [mname, rname, numbers @ ..]) => {
             name(mname, &mut wire);
@@ -120,9 +137,9 @@ impl Builder {
         assert!(records.as_mut().unwrap().push(record));
     }
 
-    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [apart] [down] [servfail]`:
-    /// `apart` puts the addresses into two regions; `down` answers all the same, `servfail` does
-    /// not.
+    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [apart] [down] [servfail]
+    /// [https]`: `apart` puts the addresses into two regions; `down` answers all the same,
+    /// `servfail` does not; `https` answers HTTPS with h2 and port 8443.
     pub fn service(&mut self, line: &str) {
         let (origin, _, services) = self.zones.last_mut().unwrap();
         let mut words = line.split_whitespace();
@@ -140,7 +157,9 @@ impl Builder {
             apart: value("apart").is_some(),
             all_down: value("down").map(|_| AllDown::All).or(down),
         };
-        let answers = fixed.answers(&owner);
+        let https = Https { alpn: vec!["h2".to_owned()], port: Some(8443) };
+        let https = value("https").map(|_| https);
+        let answers = fixed.answers(&owner).with_https(https.as_ref());
         services.push((owner, answers));
     }
 

@@ -54,6 +54,8 @@ impl Fixed {
             answers: (self.apart || self.cname.is_some()).then_some(1),
             ttl: TtlRange { min: ttl, max: ttl },
             all_down: self.all_down.clone().unwrap_or(AllDown::All),
+            https: None,
+            only: None,
         };
         let level = if self.all_down.is_some() { Level::Down } else { Level::Up };
         let health = EndpointHealth {

@@ -62,7 +62,7 @@ fn known_bad_files_are_refused_or_safe() {
     let cases = [
         ("GeoIP2-City-Test-Broken-Double-Format", Some("double of size 5")),
         ("GeoIP2-City-Test-Invalid-Node-Count", Some("search tree extends beyond")),
-        ("MaxMind-DB-test-broken-pointers-24", end),
+        ("MaxMind-DB-test-broken-pointers-24", pointer),
         ("MaxMind-DB-test-broken-search-tree-24", Some("a cycle or invalid structure")),
         ("MaxMind-DB-test-decode-path-shared-budget", payload),
         ("MaxMind-DB-test-decoder-payload-limit-over", payload),

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod config_toml;
+pub mod cookies;
 mod diagnostics;
 pub mod dns_answer;
 #[path = "../../../tests/dns_support/mod.rs"]
@@ -18,6 +19,7 @@ pub mod saved_health;
 mod site;
 pub mod transfer_apply;
 pub mod tsig;
+pub mod wire;
 pub mod zone_text;
 
 /// A target: its name, which is that of its folder of seeds, and what it does with an input.
@@ -26,6 +28,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const ALL: &[Target] = &[
     ("config_toml", config_toml::run),
+    ("cookies", cookies::run),
     ("dns_answer", dns_answer::run),
     ("edns_ecs", edns_ecs::run),
     ("mmdb", mmdb::run),
@@ -33,5 +36,6 @@ pub const ALL: &[Target] = &[
     ("saved_health", saved_health::run),
     ("transfer_apply", transfer_apply::run),
     ("tsig", tsig::run),
+    ("wire", wire::run),
     ("zone_text", zone_text::run),
 ];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use meridian::name::Name;
 use meridian::snapshot::{ServedZone, Snapshot, ZoneEntry, ZoneSet};
-use meridian::zone::{self, Records, Zone};
+use meridian::zone::{self, Records, Steered, Zone};
 
 use super::diagnostics::{self, Lines};
 use super::dns_support::sound;
@@ -30,7 +30,10 @@ pub fn run(input: &[u8]) {
         part.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     let origin = Name::parse("example.com.", &Name::root()).unwrap();
-    let steered = ["www", "*.geo", "@"].map(|owner| Name::parse(owner, &origin).unwrap());
+    let steered = ["www", "*.geo", "@"].map(|owner| {
+        let https = owner == "www";
+        Steered { owner: Name::parse(owner, &origin).unwrap(), https }
+    });
     let text = parts[0];
     let (records, files, found) = zone::load_from(&origin, MASTER, text, &steered, &mut open);
     diagnostics::check(&found, Lines::FeedsAndReturns, part);

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::node::cannot;
-use crate::dns::{Counters, TcpLimits, TcpServer, TcpSockets, UdpServer, UdpSockets};
-use crate::model::Dns;
-use crate::snapshot::Snapshot;
+use crate::dns::{
+    Counters, LogNames, LogWriter, QueryLog, TcpLimits, TcpServer, TcpSockets, UdpServer,
+    UdpSockets,
+};
+use crate::model::{Dns, LogTarget, Node};
+use crate::snapshot::{Labels, Snapshot};
 
 /// Open listeners that nobody answers yet.
 pub(super) struct Listeners {
@@ -22,6 +25,7 @@ pub(super) struct Listeners {
 pub(super) struct Servers {
     udp: UdpServer,
     tcp: TcpServer,
+    log: Option<LogWriter>,
 }
 
 impl Listeners {
@@ -45,12 +49,13 @@ impl Listeners {
         self,
         snapshot: &Arc<ArcSwap<Snapshot>>,
         counters: &Arc<Counters>,
+        log: Option<LogWriter>,
     ) -> Result<Servers, String> {
         let tcp = self.tcp.serve(self.limits, snapshot, counters);
         let tcp = tcp.map_err(|error| cannot("answer over TCP", &error))?;
         let udp = self.udp.serve(snapshot, counters);
         let udp = udp.map_err(|error| cannot("answer over UDP", &error))?;
-        Ok(Servers { udp, tcp })
+        Ok(Servers { udp, tcp, log })
     }
 }
 
@@ -62,13 +67,37 @@ impl Servers {
 
     /// Answers what has arrived, then stops.
     pub(super) async fn shutdown(self) {
-        let Self { udp, tcp } = self;
+        let Self { udp, tcp, log } = self;
         // The workers end within 100 ms; waiting for them must not hold up TCP.
         let udp = tokio::task::spawn_blocking(move || udp.shutdown());
         tcp.shutdown().await;
         // A panic of the worker threads was caught and counted where it happened.
         let _ = udp.await;
+        if let Some(log) = log {
+            // A panic of its thread was reported where it happened.
+            let _ = tokio::task::spawn_blocking(move || log.shutdown()).await;
+        }
     }
+}
+
+/// Opens the query log of a node that has one.
+///
+/// # Errors
+/// Why it cannot be written.
+pub(super) fn query_log(
+    node: &Node,
+    services: &Arc<Labels>,
+    regions: &Arc<Labels>,
+) -> Result<Option<(QueryLog, LogWriter)>, String> {
+    let Some(settings) = node.dns.as_ref().and_then(|dns| dns.query_log.as_ref()) else {
+        return Ok(None);
+    };
+    let (services, regions) = (services.clone(), regions.clone());
+    let names = LogNames { node: node.name.clone(), services, regions };
+    let started = QueryLog::start(settings, names);
+    let (LogTarget::File(path) | LogTarget::Socket(path)) = &settings.target;
+    let what = format!("write the query log `{}`", path.display());
+    started.map(Some).map_err(|error| cannot(&what, &error))
 }
 
 /// `what` for a failure to listen of this kind, with what can be done about it.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::judge::Reload;
-use super::listeners::{Listeners, Servers, not_bound};
+use super::listeners::{Listeners, Servers, not_bound, query_log};
 use super::serials::Serials;
 use super::state::Saver;
 use super::tasks::Tasks;
@@ -63,7 +63,8 @@ pub(super) async fn serve(
     }
     let snapshot = publisher.shared();
     let (services, regions) = publisher.labels();
-    let counters = Arc::new(Counters::new(services, regions));
+    let (log, log_writer) = query_log(&model.node, &services, &regions)?.unzip();
+    let counters = Arc::new(Counters::new(services, regions).with_log(log));
     let (phase, told) = watch::channel(Phase::Starting);
     let stop = CancellationToken::new();
     let admin = Admin {
@@ -79,7 +80,7 @@ pub(super) async fn serve(
     let current = publisher.loaded().clone();
     let mut tasks = Tasks::start(publisher, saver, serials, &metrics, reload_inbox, &model, &stop)?;
     let stopped = model.node.probe.is_some() && !first_round(&mut tasks, &mut signals).await;
-    let servers = listeners.map(|l| l.serve(&snapshot, &counters)).transpose()?;
+    let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
     if let Some(servers) = &servers {
         let listen = servers.addresses().to_vec();
         tasks.keep_fresh(&snapshot, &metrics, listen.clone(), &stop);
@@ -245,10 +246,12 @@ fn warn_of_restart(old: &Node, new: &Node) {
             .as_ref()
             .map(|dns| (dns.listen.clone(), dns.workers, dns.tcp_clients, dns.tcp_idle))
     };
+    let query_log = |node: &Node| node.dns.as_ref().and_then(|dns| dns.query_log.clone());
     let admin = |node: &Node| node.admin.as_ref().map(|admin| admin.listen);
     let log = |node: &Node| (node.log.format, node.log.level.clone());
     for (changed, what) in [
         (listen(old) != listen(new), "listeners, workers or TCP limits of [dns]"),
+        (query_log(old) != query_log(new), "dns.query_log"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
         (old.state != new.state, "node.state"),

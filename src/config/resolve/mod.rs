@@ -1,13 +1,16 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
 mod cookies;
+mod direct;
 mod endpoint;
 mod fleet;
+mod https;
 mod keys;
 mod method;
 mod monitor;
 mod network;
 mod node;
+mod query_log;
 mod response_rates;
 mod service;
 mod zones;

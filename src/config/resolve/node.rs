@@ -195,6 +195,7 @@ fn dns(
     let transfer = secondaries(&mut section, &table.transfer, keys);
     let client_subnet = client_subnet(&mut section, table.client_subnet.as_ref());
     let cookies = super::cookies::resolve(&mut section, table.cookies.as_ref(), folder, files);
+    let query_log = super::query_log::resolve(&mut section, table.query_log.as_ref(), folder);
     let mut section = section.inside("limits", header(table.limits.as_ref()));
     let empty = LimitsTable::default();
     let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
@@ -216,6 +217,7 @@ fn dns(
         transfer,
         tcp_clients,
         tcp_idle,
+        query_log,
     }
 }
 

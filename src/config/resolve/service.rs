@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::fleet::{FleetDraft, FleetNames};
-use super::method;
+use super::{https, method};
 use crate::config::defaults as d;
 use crate::config::sheet::Section;
 use crate::config::spec::{AllDownTable, DurationText, ServiceTable, TextOr, TtlTable};
@@ -56,8 +56,12 @@ pub(super) fn resolve(
     let ttl = ttl(section, table, &pools, fleet);
     let all_down = all_down(section, table, &identity);
     section.value("failback", &table.failback, d::FAILBACK, word("failback", &[("auto", ())]));
-    let Identity { name, owner, at, .. } = identity;
-    Service { name, owner, at, pools, policy, answers, ttl, all_down }
+    let https = https::resolve(section, table.https.as_ref());
+    let Identity { name, owner, origin, at } = identity;
+    let service =
+        Service { name, owner, at, pools, policy, answers, ttl, all_down, https, only: None };
+    https::idle(section, table.https.as_ref(), &service, &origin, fleet);
+    service
 }
 
 /// `pool = "web"` or `pools = ["web", "dr"]`.

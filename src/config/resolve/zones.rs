@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
+use super::direct;
 use super::fleet::{FleetDraft, FleetNames};
 use super::keys::Keys;
 use super::service::{self, Identity};
@@ -269,7 +270,7 @@ fn services(
     let mut ordered: Vec<_> = spec.service.iter().collect();
     ordered.sort_by_key(|(name, _)| name.span().start);
     let mut owners: HashMap<Name, Range<usize>> = HashMap::new();
-    let mut services = Vec::new();
+    let (mut services, mut direct) = (Vec::new(), Vec::new());
     for (key, table) in ordered {
         if top.sheet.is_full() {
             break;
@@ -288,7 +289,17 @@ fn services(
         let mut section = top.named("service", key.get_ref(), table.span());
         let identity = Identity { name: key.get_ref().clone(), owner, origin: origin.clone(), at };
         let table: &ServiceTable = &table.get_ref().0;
-        services.push(service::resolve(&mut section, identity, table, known.names, known.fleet));
+        let service = service::resolve(&mut section, identity, table, known.names, known.fleet);
+        let read = direct::read(&mut section, table, &service);
+        direct.extend(read.map(|read| (services.len(), read)));
+        services.push(service);
+    }
+    for (at, read) in direct {
+        let Some(service) = services.get(at) else { continue };
+        let names = direct::names(top, &read, service, &owners, known.fleet);
+        // Two services of one file may not meet in a direct name either.
+        owners.extend(names.iter().map(|service| (service.owner.clone(), read.place())));
+        services.extend(names);
     }
     services.sort_by(|a, b| a.owner.cmp(&b.owner));
     services

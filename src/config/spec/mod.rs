@@ -24,10 +24,10 @@ pub(super) use fleet::{
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
     AdminTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable,
-    NodeFile, ProbeTable, ResponseRateTable, SecondaryTable,
+    NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, SecondaryTable,
 };
 pub(super) use zone::{
-    AllDownTable, FenceTable, MethodTable, ServiceTable, TtlTable, ZoneFile, ZoneTable,
+    AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TtlTable, ZoneFile, ZoneTable,
 };
 
 /// A key that may be left out.

@@ -80,6 +80,22 @@ pub(in crate::config) struct DnsTable {
     pub client_subnet: Field<Table<ClientSubnetTable>>,
     /// `[dns.limits]`
     pub limits: Field<Table<LimitsTable>>,
+    /// The query log.
+    pub query_log: Field<Table<QueryLogTable>>,
+}
+
+/// `{ sample = 0.001, file = "queries.log" }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct QueryLogTable {
+    /// Share of the queries.
+    pub sample: Field<f64>,
+    /// File or named pipe.
+    pub file: Field<String>,
+    /// Unix socket.
+    pub socket: Field<String>,
+    /// json or dnstap.
+    pub format: Field<String>,
 }
 
 /// One item of `dns.transfer`.

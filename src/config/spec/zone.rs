@@ -65,6 +65,20 @@ pub(in crate::config) struct ServiceTable {
     pub all_down: Field<TextOr<AllDownTable>>,
     /// How clients return.
     pub failback: Field<String>,
+    /// HTTPS records.
+    pub https: Field<Table<HttpsTable>>,
+    /// The label between a region and this name.
+    pub direct: Field<String>,
+}
+
+/// `{ alpn = ["h2", "h3"] }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct HttpsTable {
+    /// Protocols.
+    pub alpn: List<String>,
+    /// Destination port.
+    pub port: Field<i64>,
 }
 
 /// A method with its keys; those of all methods.

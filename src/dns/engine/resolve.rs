@@ -1,14 +1,17 @@
 //! Resolves a question in a zone, and writes the sections of the reply.
 
+mod additional;
+
 use std::net::IpAddr;
 
+use self::additional::Pointing;
 use super::rcode;
-use crate::dns::draws::Random;
+use crate::dns::draws::{Random, Shared};
 use crate::dns::edns::ede;
 use crate::dns::wire::{Parsed, QUESTION_AT};
 use crate::dns::writer::{Full, Writer};
 use crate::name::NAME_MAX;
-use crate::snapshot::{EDE_OTHER, Family, ServedZone, SteeredKind};
+use crate::snapshot::{EDE_OTHER, Family, Located, ServedZone, ServiceAnswers, SteeredKind};
 use crate::zone::{Found, Node, QueryName, Rrset, Zone, rtype};
 
 /// Most names of a chain of CNAME and DNAME, the question's among them; beyond it the resolver
@@ -66,6 +69,8 @@ pub(super) struct Resolver<'a, 'w, 'o> {
     random: Random<'a>,
     writer: &'w mut Writer<'o>,
     outcome: Outcome,
+    /// Records of the answer section that point to names.
+    pointing: Option<Pointing>,
 }
 
 impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
@@ -77,7 +82,8 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         writer: &'w mut Writer<'o>,
     ) -> Self {
         let outcome = Outcome { authoritative: true, ..Outcome::default() };
-        Self { zone: &served.zone, served, parsed, client, random, writer, outcome }
+        let zone = &served.zone;
+        Self { zone, served, parsed, client, random, writer, outcome, pointing: None }
     }
 
     /// Writes answer, authority and additional section.
@@ -88,6 +94,9 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             first => first.map(|_| ()),
         };
         self.outcome.truncated = all.is_err();
+        if let Some(pointing) = self.pointing.filter(|_| !self.outcome.truncated) {
+            self.add_addresses(pointing);
+        }
         self.outcome
     }
 
@@ -142,15 +151,19 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             return self.any(node, at);
         }
         if let Some(service) = node.service() {
-            let alias = self.served.services.get(service as usize).is_some_and(|s| s.is_alias());
-            let family = match qtype {
-                rtype::A => Some(Family::V4),
-                rtype::AAAA => Some(Family::V6),
+            let answers = self.served.services.get(service as usize);
+            let alias = answers.is_some_and(|answers| answers.is_alias());
+            let https = answers.is_some_and(|answers| answers.answers_https());
+            let wanted = match qtype {
+                rtype::A => Some(Wanted::Address(Family::V4)),
+                rtype::AAAA => Some(Wanted::Address(Family::V6)),
                 // An alias stands for all types of its name (RFC 1034 section 3.6.2).
-                _ => alias.then_some(Family::V4),
+                _ if alias => Some(Wanted::Address(Family::V4)),
+                rtype::HTTPS if https => Some(Wanted::Https),
+                _ => None,
             };
-            if let Some(family) = family {
-                return match self.steered(service, &[family], at)? {
+            if let Some(wanted) = wanted {
+                return match self.steered(service, &[wanted], at)? {
                     Steering::Alias(target) if qtype != rtype::CNAME => Ok(Some(target)),
                     Steering::Alias(_) | Steering::Done => Ok(None),
                     Steering::Empty(ttl_max) => self.negative(ttl_max).map(|()| None),
@@ -175,7 +188,8 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
     fn any(&mut self, node: Node<'a>, at: usize) -> Result<Option<usize>, Full> {
         let mut ttl_max = u32::MAX;
         if let Some(service) = node.service() {
-            match self.steered(service, &[Family::V4, Family::V6], at)? {
+            let both = [Family::V4, Family::V6].map(Wanted::Address);
+            match self.steered(service, &both, at)? {
                 // An alias answers ANY as it is (RFC 1034 section 3.6.2).
                 Steering::Done | Steering::Alias(_) => return Ok(None),
                 Steering::Empty(bound) => ttl_max = bound,
@@ -187,8 +201,8 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         }
     }
 
-    /// Lets a service answer for the first of `families` it has something for.
-    fn steered(&mut self, service: u32, families: &[Family], at: usize) -> Result<Steering, Full> {
+    /// Lets a service answer for the first of `wanted` it has something for.
+    fn steered(&mut self, service: u32, wanted: &[Wanted], at: usize) -> Result<Steering, Full> {
         let served = self.served;
         let Some(answers) = served.services.get(service as usize) else {
             self.fail();
@@ -199,15 +213,15 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         self.outcome.service = Some(service);
         self.outcome.matched = located.matched.or(self.outcome.matched);
         let mut ttl_max = u32::MAX;
-        for family in families {
-            let random = match self.parsed.qtype {
-                rtype::A | rtype::AAAA if answers.parts_regions(*family, located) => {
-                    self.random.paired(self.client, self.parsed.hash, *family)
+        for wanted in wanted {
+            let random = self.random_for(answers, located);
+            let (client, owner, rest) = (self.client, pointer(at), self.writer.rest());
+            let steered = match wanted {
+                Wanted::Address(family) => {
+                    answers.answer(*family, located, client, random, owner, rest)
                 }
-                _ => self.random.number(),
+                Wanted::Https => answers.answer_https(located, client, random, owner, rest),
             };
-            let (client, rest) = (self.client, self.writer.rest());
-            let steered = answers.answer(*family, located, client, random, pointer(at), rest);
             self.outcome.ede = steered.ede.or(self.outcome.ede);
             // A service has no other extended error to tell.
             self.outcome.all_down |= steered.ede == Some(EDE_OTHER);
@@ -231,6 +245,19 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             }
         }
         Ok(Steering::Empty(ttl_max))
+    }
+
+    /// The random number for the question's type, shared with the client's queries of other types
+    /// where those must meet the same chance.
+    fn random_for(&self, answers: &ServiceAnswers, located: Located) -> u64 {
+        let shares = |family| answers.shares_draw(family, located);
+        let shared = match self.parsed.qtype {
+            rtype::A if shares(Family::V4) => Shared::A,
+            rtype::AAAA if shares(Family::V6) => Shared::Aaaa,
+            rtype::HTTPS if shares(Family::V4) || shares(Family::V6) => Shared::Https,
+            _ => return self.random.number(),
+        };
+        self.random.paired(self.client, self.parsed.hash, shared)
     }
 
     /// Redirects a name below a DNAME (RFC 6672 section 3.2 step 3c).
@@ -378,6 +405,10 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             self.serial();
         }
         self.outcome.answers += rrset.count;
+        // RFC 8482 section 4.1: an answer to ANY is as small as it can be.
+        if self.parsed.qtype != rtype::ANY {
+            self.pointing = Pointing::new(rrset, start);
+        }
         Ok(start)
     }
 
@@ -397,6 +428,15 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         }
         Ok(start)
     }
+}
+
+/// What a service is asked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Addresses.
+    Address(Family),
+    /// HTTPS records.
+    Https,
 }
 
 /// What a service made of a question.

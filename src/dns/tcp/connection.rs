@@ -141,6 +141,7 @@ impl Connection {
         let draws = &self.shared.draws;
         let random = Random::shared(fastrand::u64(..), draws, unix_seconds);
         let (replies, transfer) = (&mut self.replies, &mut self.transfer);
+        let start = replies.len();
         let answered = catch_unwind(AssertUnwindSafe(|| {
             REPLY.with_borrow_mut(|out| {
                 let answer = engine::answer(&snapshot, query, peer, random, out);
@@ -161,6 +162,11 @@ impl Connection {
         };
         self.shared.counters.answered(Transport::Tcp, &answer);
         snapshot.notified(&answer.facts.notified);
+        if let Some(log) = self.shared.log.as_ref().filter(|log| log.takes(fastrand::f64())) {
+            // Behind its length.
+            let reply = self.replies.get(start + 2..).unwrap_or_default();
+            log.offer(self.peer, Transport::Tcp, query, reply, &answer);
+        }
         Ok(true)
     }
 

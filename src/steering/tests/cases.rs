@@ -282,6 +282,31 @@ fn all_down_follows_the_rule_of_the_service() {
 }
 
 #[test]
+fn a_direct_name_answers_all_of_one_region_whatever_its_health() {
+    let pools = [&["eu 192.0.2.1", "eu 192.0.2.2 0", "eu 2001:db8::1", "us 192.0.2.3"][..]];
+    let mut world = World::new(&pools);
+    world.health[0] = healthy(Level::Down, Some(7));
+    let rotate = service(1, vec![Method::Rotate]);
+    let direct = |name| Service { answers: None, only: Some(region(name)), ..rotate.clone() };
+    let max = Duration::from_secs(30);
+    for (only, family, expected) in [
+        ("eu", Family::V4, &["192.0.2.1", "192.0.2.2"][..]),
+        ("eu", Family::V6, &["2001:db8::1"]),
+        ("us", Family::V4, &["192.0.2.3"]),
+    ] {
+        let decision = world.decide(&direct(only), family, &berlin());
+        assert_eq!(addresses(&decision), expected, "{only}");
+        assert_eq!(decision.eligible, Some((PoolId(0), Grade::Direct)), "{only}");
+        assert_eq!(decision.ttl, max, "health changes nothing");
+    }
+    let decision = world.decide(&direct("us"), Family::V6, &berlin());
+    assert_eq!(decision.outcome, Outcome::NoData(NoData::Family));
+    let none = World::new(&[&["us lb.example.net"]]);
+    let decision = none.decide(&direct("us"), Family::V4, &berlin());
+    assert_eq!(decision.outcome, Outcome::ServFail, "what was never looked up is not denied");
+}
+
+#[test]
 fn a_family_without_endpoints_is_nodata_and_never_the_other_family() {
     let world = World::new(&[&["eu 192.0.2.1", "us 2001:db8::1"]]);
     let service = service(1, vec![proximity()]);

@@ -30,7 +30,7 @@ impl<'a> Check<'a> {
                 None => {}
             }
         }
-        for owner in self.steered.clone() {
+        for (owner, _) in self.steered.clone() {
             let (above, what) = match self.above(owner) {
                 Some(Above::Dname(above)) => (above, "below the DNAME record of"),
                 Some(Above::Cut(above)) => (above, "in the zone delegated at"),

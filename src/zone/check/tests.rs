@@ -15,8 +15,11 @@ fn said(text: &str, steered: &[&str]) -> Vec<String> {
     let mut open = |_: &Path| Ok(text.clone().into_bytes());
     let (records, files, read) = read_from(&origin, "z", text.as_bytes(), &mut open);
     assert!(!read.has_errors(), "{read}");
-    let steered: Vec<Name> =
-        steered.iter().map(|name| Name::parse(name, &origin).unwrap()).collect();
+    let steered = steered.iter().map(|text| {
+        let (name, https) = text.strip_suffix("+https").map_or((*text, false), |name| (name, true));
+        Steered { owner: Name::parse(name, &origin).unwrap(), https }
+    });
+    let steered: Vec<Steered> = steered.collect();
     let (records, steered, files) = (&records, &steered[..], &files);
     let content = Content { origin: &origin, records, steered, files, complete: true };
     let diagnostics = check(&content, &mut open);
@@ -125,6 +128,13 @@ fn knows_the_names_services_answer() {
             "www A 192.0.2.1\n",
             &["www"],
             &["1 error: a service answers for `www.example.com.`, which has `A` records too"],
+        ),
+        ("HTTPS beside a service", "www HTTPS 1 . alpn=h2\n", &["www"], &[]),
+        (
+            "HTTPS beside a service that answers it",
+            "www HTTPS 1 . alpn=h2\n",
+            &["www+https"],
+            &["1 error: a service answers for `www.example.com.`, which has `HTTPS` records too"],
         ),
         (
             "an alias does not",

@@ -20,16 +20,24 @@ pub mod rtype {
     pub const CNAME: u16 = 5;
     /// Start of a zone of authority.
     pub const SOA: u16 = 6;
+    /// Mail exchange.
+    pub const MX: u16 = 15;
     /// Text.
     pub const TXT: u16 = 16;
     /// IPv6 address.
     pub const AAAA: u16 = 28;
+    /// Where a service is (RFC 2782).
+    pub const SRV: u16 = 33;
     /// Alias of a whole subtree.
     pub const DNAME: u16 = 39;
     /// EDNS pseudo-record.
     pub const OPT: u16 = 41;
     /// Delegation signer: the one type that the parent answers at a zone cut.
     pub const DS: u16 = 43;
+    /// How to reach a service (RFC 9460).
+    pub const SVCB: u16 = 64;
+    /// How to reach an HTTPS server (RFC 9460).
+    pub const HTTPS: u16 = 65;
     /// Transaction signature.
     pub const TSIG: u16 = 250;
     /// Incremental transfer.
