@@ -58,7 +58,7 @@ fn answer_all(
             let random = Random::shared(7, draws, 1_800_000_000);
             match engine::respond(snapshot, query, parsed, peer, random, out).reply {
                 Reply::Length(length) => octets += length,
-                Reply::Drop => {}
+                Reply::Drop | Reply::Transfer => {}
             }
         }
     }
@@ -93,7 +93,7 @@ fn answer_limited(
             let ruling = limiter.rule(rates, *client, kind, Tick(1), 7);
             match answer.reply {
                 Reply::Length(length) if ruling.limited.is_none() => octets += length,
-                Reply::Length(_) | Reply::Drop => {}
+                Reply::Length(_) | Reply::Drop | Reply::Transfer => {}
             }
         }
     }

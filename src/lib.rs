@@ -6,6 +6,7 @@
 // Layers, lowest first; a module imports from lower layers only (tests/tidy.rs).
 pub mod clock;
 pub mod diagnostic;
+pub mod durable;
 pub mod metrics;
 pub mod name;
 pub mod place;

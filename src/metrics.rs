@@ -23,6 +23,8 @@ pub struct Metrics {
     pub flips: IntCounterVec,
     /// Reloads, by outcome: all taken over, all but zones with errors, nothing.
     pub reloads: IntCounterVec,
+    /// Visits at the primaries of zones, by outcome.
+    pub zone_fetches: IntCounterVec,
     /// Failed writes to the state folder.
     pub state_failures: IntCounter,
     /// Generation of the published snapshot.
@@ -62,6 +64,11 @@ impl Metrics {
                 &["pool", "to"],
             )?,
             reloads: counters("meridian_reloads_total", "Reloads by outcome.", &["outcome"])?,
+            zone_fetches: counters(
+                "meridian_zone_fetches_total",
+                "Visits at the primaries of zones, by what came of them.",
+                &["outcome"],
+            )?,
             state_failures: IntCounter::new(
                 "meridian_state_write_failures_total",
                 "Failed writes to the state folder; serving goes on without.",
@@ -74,6 +81,9 @@ impl Metrics {
         for result in ["ok", "partial", "refused"] {
             metrics.reloads.with_label_values(&[result]);
         }
+        for outcome in ["fetched", "unchanged", "failed"] {
+            metrics.zone_fetches.with_label_values(&[outcome]);
+        }
         metrics.register()?;
         Ok(metrics)
     }
@@ -84,6 +94,7 @@ impl Metrics {
         self.registry.register(Box::new(self.probe_late.clone()))?;
         self.registry.register(Box::new(self.flips.clone()))?;
         self.registry.register(Box::new(self.reloads.clone()))?;
+        self.registry.register(Box::new(self.zone_fetches.clone()))?;
         self.registry.register(Box::new(self.state_failures.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))
     }

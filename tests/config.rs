@@ -215,6 +215,7 @@ fn every_file_that_matters_is_named_for_watching() {
             below("../zones/app.example.com.zone"),
             below("cookies.key"),
             below("fleet.toml"),
+            below("keys.toml"),
             below("networks/office.txt"),
             below("node.toml"),
         ]

@@ -40,6 +40,9 @@ pub(super) fn readiness(phase: Phase, snapshot: &Snapshot) -> (bool, String) {
     let troubled: Vec<String> = zones()
         .filter_map(|(apex, entry)| match entry {
             ZoneEntry::Failed => Some(format!("zone {apex} was never loaded: SERVFAIL\n")),
+            ZoneEntry::Expired => {
+                Some(format!("zone {apex} has expired, its primary does not answer: SERVFAIL\n"))
+            }
             ZoneEntry::Serving(_) if is_stale(snapshot, apex) => {
                 Some(format!("zone {apex} has errors: its last good data are served\n"))
             }

@@ -111,6 +111,7 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     ] {
         families.extend(counters(name, help, labels, samples)?);
     }
+    families.extend(transfers(workers)?);
     families.extend(guards(&totals)?);
     let refused = totals.connections.iter().filter(|(t, _)| t.is_http());
     let refused = refused.map(|(t, c)| (vec![t.name().to_owned()], c.refused_requests));
@@ -126,6 +127,28 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
         "Connections open now.",
         &["transport"],
         open,
+    )?);
+    Ok(families)
+}
+
+/// Zone transfers to secondaries.
+fn transfers(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let counts = &workers.transfers;
+    let labelled =
+        |(word, n): (&str, &AtomicU64)| (vec![word.to_owned()], n.load(Ordering::Relaxed));
+    let sent = [("axfr", &counts.axfr), ("ixfr", &counts.ixfr), ("failed", &counts.failed)];
+    let told = [("heard", &counts.notified), ("unheard", &counts.unheard)];
+    let mut families = counters(
+        "meridian_transfers_total",
+        "Zone transfers to secondaries: whole zones, changes, and those that were cut off.",
+        &["kind"],
+        sent.map(labelled),
+    )?;
+    families.extend(counters(
+        "meridian_notifies_total",
+        "Secondaries told of a change, by whether they replied.",
+        &["result"],
+        told.map(labelled),
     )?);
     Ok(families)
 }
@@ -177,16 +200,17 @@ fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let states = snapshot.zones.iter().flat_map(|(apex, entry)| {
         let state = match entry {
             ZoneEntry::Failed => "failed",
+            ZoneEntry::Expired => "expired",
             ZoneEntry::Serving(_) if is_stale(snapshot, apex) => "stale",
             ZoneEntry::Serving(_) => "ok",
         };
-        ["ok", "stale", "failed"].map(|word| {
+        ["ok", "stale", "failed", "expired"].map(|word| {
             (vec![apex.to_string(), word.to_owned()], f64::from(u8::from(word == state)))
         })
     });
     gauges(
         "meridian_zone_state",
-        "1 for the state a zone is in: ok, stale (last good data) or failed (SERVFAIL).",
+        "1 for the state a zone is in: ok, stale (last good data), failed or expired (SERVFAIL).",
         &["zone", "state"],
         states,
     )

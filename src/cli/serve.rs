@@ -4,6 +4,7 @@ mod judge;
 mod listeners;
 mod node;
 mod probes;
+mod serials;
 mod state;
 mod tasks;
 

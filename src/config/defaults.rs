@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::model::{AllDown, CookiePolicy, Io, LogFormat, QueryLogFormat, Scheme, Vantage};
+use crate::model::{
+    AllDown, CookiePolicy, Flattened, Io, LogFormat, QueryLogFormat, Scheme, Vantage,
+};
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -171,6 +173,8 @@ pub(super) const ASN_RANGE: RangeInclusive<u32> = 1..=u32::MAX;
 
 // zones/NAME.toml
 
+/// `zone.transfer.steered`
+pub(super) const STEERED: Preset<Flattened> = preset(Flattened::Default, "\"default\"");
 /// `policy`
 pub(super) const POLICY: &str = "[\"weighted\"]";
 /// `answers`, but for policies that end in `rotate`

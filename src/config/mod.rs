@@ -25,10 +25,13 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, reason};
 use crate::model::{Model, PoolId};
 use files::{Files, Place};
-use resolve::{FleetDraft, FleetNames, NodeDraft, resolve_fleet, resolve_node, resolve_zones};
+use resolve::{
+    FleetDraft, FleetNames, Keys, Known, NodeDraft, resolve_fleet, resolve_keys, resolve_node,
+    resolve_zones,
+};
 use serde::de::DeserializeOwned;
 use sheet::Sheet;
-use spec::{FleetFile, NodeFile};
+use spec::{FleetFile, KeysFile, NodeFile};
 use unsupported::Rule;
 use value::Fault;
 
@@ -77,10 +80,13 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         node_sheet.effective.as_ref().map(|_| Vec::new()),
     );
     let names = FleetNames::of(&fleet_spec, &mut fleet_sheet);
-    let node = resolve_node(&node_spec, &mut node_sheet, &folder, &names.regions, &mut files);
+    let (keys, keys_sheet) = keys(&folder, &mut files, node_sheet.effective.is_some());
+    let regions = &names.regions;
+    let node = resolve_node(&node_spec, &mut node_sheet, &folder, regions, &keys, &mut files);
     let probe = node.probe.as_ref();
     let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, probe, &folder, &mut files);
-    let zones = zones(&node, &mut node_sheet, &names, &fleet, &mut files);
+    let known = Known { names: &names, fleet: &fleet, keys: &keys, state: &node.state };
+    let zones = zones(&node, &mut node_sheet, known, &mut files);
     let sound = !zones.findings.has_errors() && !fleet_sheet.findings.has_errors();
     if node.dns && sound && !zones.zones.is_empty() {
         unused_pools(&fleet_spec, &mut fleet_sheet, &zones);
@@ -88,7 +94,7 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     unjudged(&node, &mut node_sheet, &fleet);
     let mut diagnostics = Diagnostics::default();
     let mut effective = Vec::new();
-    for sheet in [node_sheet, fleet_sheet] {
+    for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet) {
         diagnostics.extend(sheet.findings);
         effective.extend(sheet.effective.unwrap_or_default());
     }
@@ -137,17 +143,32 @@ fn document<T: DeserializeOwned + Default>(
     }
 }
 
+/// The keys of keys.toml, which need not be there.
+fn keys(folder: &Place, files: &mut Files, effective: bool) -> (Keys, Option<Sheet>) {
+    let place = folder.join("keys.toml");
+    let absent = std::fs::symlink_metadata(&place.real)
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if absent {
+        // One that is written later must be noticed.
+        files.note(&place);
+        return (Keys::default(), None);
+    }
+    let effective = effective.then(Vec::new);
+    let (spec, mut sheet) = document::<KeysFile>(files, &place, &[], effective);
+    let keys = resolve_keys(&spec, &mut sheet, folder, files);
+    (keys, Some(sheet))
+}
+
 /// The zones of the node's folder.
 fn zones(
     node: &NodeDraft,
     sheet: &mut Sheet,
-    names: &FleetNames,
-    fleet: &FleetDraft,
+    known: Known<'_>,
     files: &mut Files,
 ) -> resolve::ZonesDraft {
     let (folder, written) = &node.zones;
     let effective = sheet.effective.as_ref().map(|_| Vec::new());
-    let read = resolve_zones(folder, names, fleet, files, effective);
+    let read = resolve_zones(folder, known, files, effective);
     let fault = match &read {
         Ok(draft) if draft.zones.is_empty() && draft.findings.counts().0 == 0 => {
             Some(resolve::unusable(folder, None))

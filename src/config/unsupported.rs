@@ -44,7 +44,6 @@ const fn word(
 
 /// The refusals of node.toml.
 pub(super) const NODE: &[Rule] = &[
-    key(&["dns", "transfer"], "give every node the zone files"),
     key(&["proxy"], ""),
     word(&["cluster", "engine"], When::Is("nats"), "write `engine = \"embedded\"`", 0),
     key(&["cluster", "nats"], "write `engine = \"embedded\"`"),

@@ -21,8 +21,25 @@ pub struct Counters {
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
     /// By transport, for those that have connections; grows likewise.
     connections: Mutex<Vec<(Transport, Arc<ConnectionCounters>)>>,
+    /// Zone transfers.
+    pub transfers: TransferCounters,
     /// Where queries are logged that a worker counts; `None`: nowhere.
     pub log: Option<QueryLog>,
+}
+
+/// What concerns zone transfers.
+#[derive(Debug, Default)]
+pub struct TransferCounters {
+    /// Zones sent whole.
+    pub axfr: AtomicU64,
+    /// Changes sent.
+    pub ixfr: AtomicU64,
+    /// Transfers that were permitted and did not come to their end.
+    pub failed: AtomicU64,
+    /// Secondaries that took note of a change.
+    pub notified: AtomicU64,
+    /// Secondaries that were told of a change and never replied.
+    pub unheard: AtomicU64,
 }
 
 /// What concerns the connections of one transport.
@@ -128,7 +145,8 @@ impl Counters {
     /// Counters whose services and regions are numbered by these labels.
     pub fn new(services: Arc<Labels>, regions: Arc<Labels>) -> Self {
         let (workers, connections) = (Mutex::default(), Mutex::default());
-        Self { services, regions, workers, connections, log: None }
+        let transfers = TransferCounters::default();
+        Self { services, regions, workers, connections, transfers, log: None }
     }
 
     /// The same, with a log of the queries.
@@ -241,6 +259,8 @@ impl WorkerCounters {
         match answer.reply {
             Reply::Length(_) => self.add(self.rcodes.get(usize::from(facts.rcode)), 1),
             Reply::Drop => self.add(Some(&self.dropped), 1),
+            // Counted with what became of it.
+            Reply::Transfer => {}
         }
         if facts.malformed {
             self.add(Some(&self.malformed), 1);

@@ -162,6 +162,7 @@ impl Work {
             let number = self.random.u64(..);
             let random = Random::shared(number, draws, unix_seconds);
             let mut given = engine::respond(snapshot, query, parsed, peer, random, reply);
+            snapshot.notified(&given.facts.notified);
             if let (Some(client), Reply::Length(_)) = (client, given.reply) {
                 let kind = (given.facts.kind, given.facts.standing);
                 let ruling = limiter.rule(rates, *client, kind, now, number);

@@ -151,7 +151,7 @@ async fn send(
     });
     let reply = answered.map_err(|_| Fault::Reset(INTERNAL_ERROR))?;
     // What has no reply is no query.
-    let reply = reply.ok_or(Fault::Reset(UNSPECIFIED_ERROR))?;
+    let reply = reply.reply().ok_or(Fault::Reset(UNSPECIFIED_ERROR))?;
     stream.write_chunk(reply).await.map_err(|_| Fault::Gone)?;
     stream.finish().map_err(|_| Fault::Gone)?;
     stream.stopped().await.map_err(|_| Fault::Gone)?;

@@ -37,6 +37,12 @@ pub(super) mod ede {
     pub(in crate::dns) const NOT_READY: u16 = 14;
     /// Stale NXDOMAIN Answer: likewise.
     pub(in crate::dns) const STALE_NXDOMAIN: u16 = 19;
+    /// Prohibited: not from this address, or not with this key.
+    pub(in crate::dns) const PROHIBITED: u16 = 18;
+    /// Not Supported: not over this transport.
+    pub(in crate::dns) const NOT_SUPPORTED: u16 = 21;
+    /// Invalid Data: the zone has expired.
+    pub(in crate::dns) const INVALID_DATA: u16 = 24;
     /// Not Authoritative: no zone here holds the name.
     pub(in crate::dns) const NOT_AUTHORITATIVE: u16 = 20;
 

@@ -5,7 +5,10 @@
 //! call it alike.
 
 mod chaos;
+mod permit;
+pub mod rcode;
 mod resolve;
+mod signed;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,47 +20,9 @@ use super::limit::{Kind, Limited};
 pub use super::transport::Transport;
 use super::wire::{AA, CD, CLASS_CHAOS, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
-use crate::model::{self, CookiePolicy};
+use crate::model::{self, CookiePolicy, Key};
 use crate::snapshot::{AnswerOptions, ServedZone, Snapshot, ZoneEntry};
 use crate::zone::rtype;
-
-/// Response codes (RFC 1035 section 4.1.1, RFC 6672 section 2.2, RFC 6891 section 9).
-pub mod rcode {
-    /// All well.
-    pub const NOERROR: u16 = 0;
-    /// The query is malformed.
-    pub const FORMERR: u16 = 1;
-    /// The server cannot answer now.
-    pub const SERVFAIL: u16 = 2;
-    /// There is no such name.
-    pub const NXDOMAIN: u16 = 3;
-    /// The opcode is not implemented.
-    pub const NOTIMP: u16 = 4;
-    /// The server will not answer.
-    pub const REFUSED: u16 = 5;
-    /// A DNAME leads to a name that is too long.
-    pub const YXDOMAIN: u16 = 6;
-    /// The EDNS version is not implemented.
-    pub const BADVERS: u16 = 16;
-    /// The client is to come again with the cookie of the reply (RFC 7873 section 8).
-    pub const BADCOOKIE: u16 = 23;
-
-    /// The mnemonic of a response code (RFC 6895 section 2.3), or its number.
-    pub fn mnemonic(rcode: u16) -> String {
-        match rcode {
-            0 => "NOERROR".to_owned(),
-            1 => "FORMERR".to_owned(),
-            2 => "SERVFAIL".to_owned(),
-            3 => "NXDOMAIN".to_owned(),
-            4 => "NOTIMP".to_owned(),
-            5 => "REFUSED".to_owned(),
-            6 => "YXDOMAIN".to_owned(),
-            16 => "BADVERS".to_owned(),
-            23 => "BADCOOKIE".to_owned(),
-            other => other.to_string(),
-        }
-    }
-}
 
 /// Longest message over TCP (RFC 1035 section 4.2.2).
 pub const MESSAGE_MAX: usize = 65535;
@@ -80,6 +45,8 @@ pub enum Reply {
     Length(usize),
     /// There is no reply.
     Drop,
+    /// A zone transfer, which the transport carries out.
+    Transfer,
 }
 
 /// A reply, and what is counted of it.
@@ -117,6 +84,8 @@ pub struct Facts {
     pub standing: Standing,
     /// What the limiter made of it; `None`: it was within the rate.
     pub limited: Option<Limited>,
+    /// The zone that its primary says has changed, by its number in the snapshot.
+    pub notified: Option<u32>,
 }
 
 /// Answers one query into `out`; `random` decides what a service leaves to chance.
@@ -138,7 +107,7 @@ pub fn answer<'r>(
 
 /// Finds the zone of a parsed query.
 pub fn locate(snapshot: &Snapshot, parsed: &mut Parsed) {
-    if parsed.intent != Intent::Answer {
+    if !matches!(parsed.intent, Intent::Answer | Intent::Notify) {
         return;
     }
     let zones = &snapshot.zones;
@@ -182,9 +151,34 @@ pub fn respond<'r>(
         let facts = Facts { malformed: true, ..Facts::default() };
         return Answer { reply: Reply::Drop, facts };
     }
+    let subnet = believed_subnet(&snapshot.options, parsed, peer.address.ip());
+    let (standing, cookie) = cookie(&snapshot.options, parsed, peer);
+    let case = Case { snapshot, query, parsed, peer, subnet, standing, cookie };
+    if parsed.tsig != 0 {
+        return signed::respond(&case, random.into(), out);
+    }
+    let verdict = decide(&case, None);
+    write(&case, verdict, random.into(), out)
+}
+
+/// A query with all that decides its answer, but for chance.
+struct Case<'s> {
+    snapshot: &'s Snapshot,
+    query: &'s [u8],
+    parsed: &'s Parsed,
+    peer: Peer,
+    /// The client subnet, if it is believed; `Err`: malformed.
+    subnet: Result<Option<ClientSubnet>, ()>,
+    /// What the client's cookie is worth.
+    standing: Standing,
+    /// The cookie of the reply.
+    cookie: Option<[u8; cookie::LENGTH]>,
+}
+
+/// Writes the reply that a verdict asks for.
+fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u8]) -> Answer {
+    let Case { snapshot, query, parsed, peer, subnet, standing, cookie } = *case;
     let options = &snapshot.options;
-    let subnet = believed_subnet(options, parsed, peer.address.ip());
-    let (standing, cookie) = cookie(options, parsed, peer);
     let opt = parsed.edns.map(|edns| ReplyOpt {
         size: options.udp_payload,
         dnssec_ok: edns.dnssec_ok,
@@ -203,15 +197,23 @@ pub fn respond<'r>(
         // A buffer too short for the question: no transport of ours has one.
         return Answer { reply: Reply::Drop, facts: Facts::default() };
     }
-    let mut outcome = match decide(snapshot, parsed, subnet.is_err(), standing, peer.transport) {
+    let mut outcome = match verdict {
         Verdict::Code(rcode, ede) => Outcome { rcode, ede, ..Outcome::default() },
         Verdict::Chaos(text) => chaos::answer(parsed, text, &mut writer),
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
             let client = client.unwrap_or(peer.address.ip());
-            let outcome = Resolver::new(served, parsed, client, random.into(), &mut writer).run();
+            let outcome = Resolver::new(served, parsed, client, random, &mut writer).run();
             if served.stale { outcome.or_stale() } else { outcome }
         }
+        Verdict::Soa(served) => {
+            let soa = Parsed { qtype: rtype::SOA, ..parsed.clone() };
+            Resolver::new(served, &soa, peer.address.ip(), random, &mut writer).run()
+        }
+        Verdict::Notified(zone) => {
+            Outcome { authoritative: true, notified: Some(zone), ..Outcome::default() }
+        }
+        Verdict::Transfer => return Answer { reply: Reply::Transfer, facts: Facts::default() },
     };
     if outcome.truncated {
         outcome.clear_sections();
@@ -257,6 +259,7 @@ pub fn curb(
 }
 
 /// What is to be done about a well-formed or malformed query.
+#[derive(Clone, Copy)]
 enum Verdict<'s> {
     /// Only a response code and perhaps an extended error.
     Code(u16, Option<u16>),
@@ -264,19 +267,21 @@ enum Verdict<'s> {
     Chaos(&'s str),
     /// An answer from this zone.
     Resolve(&'s ServedZone),
+    /// The SOA of this zone.
+    Soa(&'s ServedZone),
+    /// The primary of this zone says that it has changed.
+    Notified(u32),
+    /// A transfer.
+    Transfer,
 }
 
-fn decide<'s>(
-    snapshot: &'s Snapshot,
-    parsed: &Parsed,
-    bad_subnet: bool,
-    standing: Standing,
-    transport: Transport,
-) -> Verdict<'s> {
+/// Decides what is done about a query; `signed` is the key whose signature holds.
+fn decide<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s> {
+    let Case { snapshot, parsed, standing, .. } = *case;
     let options = &snapshot.options;
     match parsed.intent {
         Intent::NotImp => return Verdict::Code(rcode::NOTIMP, None),
-        Intent::Answer | Intent::Cookie => {}
+        Intent::Answer | Intent::Notify | Intent::Cookie => {}
         Intent::FormErr | Intent::Ignore => return Verdict::Code(rcode::FORMERR, None),
     }
     // RFC 6891 section 6.1.3: told even if the rest were refused.
@@ -289,7 +294,7 @@ fn decide<'s>(
     let malformed = |edns: &Edns| matches!(edns.cookie, CookieOption::Malformed);
     let bad_cookie = cookies && parsed.edns.as_ref().is_some_and(malformed);
     let lone = parsed.intent == Intent::Cookie;
-    if bad_subnet || bad_cookie || (lone && !cookies) {
+    if case.subnet.is_err() || bad_cookie || (lone && !cookies) {
         return Verdict::Code(rcode::FORMERR, None);
     }
     // RFC 7873 section 5.4: a query for a cookie alone is told whether it brought a bad one;
@@ -299,7 +304,8 @@ fn decide<'s>(
         Standing::Invalid if lone => true,
         Standing::New if lone => false,
         Standing::New | Standing::Invalid => {
-            options.cookies.policy == CookiePolicy::Required && !transport.proves_address()
+            options.cookies.policy == CookiePolicy::Required
+                && !case.peer.transport.proves_address()
         }
     };
     if again || lone {
@@ -313,13 +319,18 @@ fn decide<'s>(
     }
     // RFC 1034 section 4.2: zones are of one class, and we have none of another. For class ANY an
     // authoritative answer would have to cover all classes (RFC 1035 section 3.2.5).
-    // RFC 5936 section 2.2.1: a transfer that is not offered to the client is refused.
-    if parsed.qclass != CLASS_IN || matches!(parsed.qtype, rtype::AXFR | rtype::IXFR) {
+    if parsed.qclass != CLASS_IN {
         return Verdict::Code(rcode::REFUSED, None);
+    }
+    if parsed.intent == Intent::Notify {
+        return permit::notify(case, signed);
+    }
+    if matches!(parsed.qtype, rtype::AXFR | rtype::IXFR) {
+        return permit::transfer(case, signed);
     }
     match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
         Some(ZoneEntry::Serving(served)) => Verdict::Resolve(served),
-        Some(ZoneEntry::Failed) => Verdict::Code(rcode::SERVFAIL, Some(ede::NOT_READY)),
+        Some(entry) => permit::unserved(entry),
         None => Verdict::Code(rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE)),
     }
 }
@@ -431,6 +442,7 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         matched: outcome.matched,
         all_down: outcome.all_down,
         scope: outcome.scope,
+        notified: outcome.notified,
         kind: kind(outcome),
         ..Facts::default()
     }

@@ -178,7 +178,8 @@ async fn answer(
             (doh::head(reply, facts), doh::body(reply, client.seat.wait(reply.len())))
         });
         // No message that has an answer is answered with no reply.
-        answered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.ok_or(StatusCode::BAD_REQUEST)
+        let answered = answered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        answered.reply().ok_or(StatusCode::BAD_REQUEST)
     });
     // It fails when the client has gone or does not want the response any more.
     let _ = match answered {

@@ -145,7 +145,8 @@ async fn send(client: &Client, query: Result<Vec<u8>, StatusCode>, exchange: &mu
             (doh::head(reply, facts), doh::body(reply, client.seat.wait(reply.len())))
         });
         // What has no reply is no query.
-        answered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.ok_or(StatusCode::BAD_REQUEST)
+        let answered = answered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        answered.reply().ok_or(StatusCode::BAD_REQUEST)
     });
     let (head, body) = match answered {
         Ok((head, body)) => (head, Some(body)),

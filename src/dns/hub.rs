@@ -19,6 +19,7 @@ use super::counters::{ConnectionCounters, Counters, WorkerCounters};
 use super::draws::{Draws, Random};
 use super::engine::{self, Facts, MESSAGE_MAX, Peer, Reply, Transport};
 use super::query_log::QueryLog;
+use super::transfer::Sender;
 use crate::clock;
 use crate::snapshot::Snapshot;
 
@@ -63,6 +64,8 @@ pub(super) struct Hub {
     pub connections: Arc<ConnectionCounters>,
     pub counters: Arc<WorkerCounters>,
     log: Option<QueryLog>,
+    /// Zone transfers.
+    pub sender: Sender,
     draws: Draws,
     pub clients: Arc<Clients>,
     pub life: Duration,
@@ -84,12 +87,33 @@ pub(super) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Panicked;
 
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered<T> {
+    /// This was made of its reply.
+    Reply(T),
+    /// It has none.
+    Nothing,
+    /// It is to be answered with a zone.
+    Transfer,
+}
+
+impl<T> Answered<T> {
+    /// What was made of the one reply, where there is one.
+    pub(super) fn reply(self) -> Option<T> {
+        match self {
+            Self::Reply(reply) => Some(reply),
+            Self::Nothing | Self::Transfer => None,
+        }
+    }
+}
+
 impl Hub {
     pub(super) fn new(
         transport: Transport,
         limits: Limits,
         snapshot: &Arc<ArcSwap<Snapshot>>,
-        counters: &Counters,
+        counters: &Arc<Counters>,
     ) -> Arc<Self> {
         let connections = counters.connections(transport);
         Arc::new(Self {
@@ -98,6 +122,7 @@ impl Hub {
             connections: connections.clone(),
             counters: counters.worker(true),
             log: counters.log.clone(),
+            sender: Sender::new(counters.clone()),
             draws: Draws::default(),
             clients: Arc::new(Clients::new(limits.clients, connections)),
             life: limits.life,
@@ -134,7 +159,7 @@ impl Hub {
         query: &[u8],
         client: SocketAddr,
         take: impl FnOnce(&[u8], &Facts) -> T,
-    ) -> Result<Option<T>, Panicked> {
+    ) -> Result<Answered<T>, Panicked> {
         let unix_seconds = clock::unix_seconds() as u32;
         let peer = Peer { address: client, transport: self.transport, unix_seconds };
         let snapshot = self.snapshot.load();
@@ -145,7 +170,7 @@ impl Hub {
                 let answer = engine::answer(&snapshot, query, peer, random, out);
                 let reply = match answer.reply {
                     Reply::Length(length) => out.get(..length),
-                    Reply::Drop => None,
+                    Reply::Drop | Reply::Transfer => None,
                 };
                 if let Some(log) = log {
                     log.offer(client, self.transport, query, reply.unwrap_or_default(), &answer);
@@ -158,7 +183,12 @@ impl Hub {
             return Err(Panicked);
         };
         self.counters.answered(self.transport, &answer);
-        Ok(taken)
+        snapshot.notified(&answer.facts.notified);
+        Ok(match taken {
+            Some(taken) => Answered::Reply(taken),
+            None if answer.reply == Reply::Transfer => Answered::Transfer,
+            None => Answered::Nothing,
+        })
     }
 
     /// Answers what has been received, closes all connections and ends all tasks.

@@ -22,7 +22,9 @@ mod query_log;
 mod quic;
 mod socket;
 mod stream;
+pub mod transfer;
 mod transport;
+pub mod tsig;
 mod udp;
 mod wire;
 mod writer;
@@ -30,7 +32,7 @@ mod writer;
 mod xdp;
 
 pub use cookie::Standing;
-pub use counters::{Connections, Counters, Totals};
+pub use counters::{Connections, Counters, Totals, TransferCounters};
 pub use draws::{Draws, Random};
 pub use engine::{Answer, Facts, Peer, Reply, Transport, answer};
 pub use hub::Limits;

@@ -129,7 +129,7 @@ impl QueryLog {
         let kept = |octets: &[u8]| Box::from(if octets.len() > OCTETS_MAX { &[] } else { octets });
         let length = match answer.reply {
             Reply::Length(length) => length,
-            Reply::Drop => 0,
+            Reply::Drop | Reply::Transfer => 0,
         };
         let entry = Entry {
             time: clock::unix_time(),

@@ -108,7 +108,7 @@ impl QuicSockets {
         self,
         limits: Limits,
         snapshot: &Arc<ArcSwap<Snapshot>>,
-        counters: &Counters,
+        counters: &Arc<Counters>,
     ) -> io::Result<QuicServer> {
         let hub = Hub::new(self.transport, limits, snapshot, counters);
         let config = config(hub.transport, snapshot)?;

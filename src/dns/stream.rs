@@ -112,7 +112,7 @@ impl StreamSockets {
         self,
         limits: Limits,
         snapshot: &Arc<ArcSwap<Snapshot>>,
-        counters: &Counters,
+        counters: &Arc<Counters>,
     ) -> io::Result<StreamServer> {
         let hub = Hub::new(self.transport, limits, snapshot, counters);
         let tls = match self.transport {

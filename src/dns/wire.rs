@@ -15,6 +15,8 @@ pub(super) const CLASS_CHAOS: u16 = 3;
 /// Bits of the third octet of the header.
 pub(super) const QR: u8 = 0x80;
 const OPCODE: u8 = 0x78;
+/// The opcode of RFC 1996, as it stands in that octet.
+pub(super) const NOTIFY: u8 = 4 << 3;
 pub(super) const AA: u8 = 0x04;
 pub(super) const TC: u8 = 0x02;
 /// Bit of the fourth octet of the header.
@@ -33,6 +35,8 @@ pub(super) enum Intent {
     Cookie,
     /// Answer it.
     Answer,
+    /// Take note that a zone has changed (RFC 1996).
+    Notify,
 }
 
 /// A query as read, and what was looked up for it. One value serves many queries in turn.
@@ -47,6 +51,8 @@ pub struct Parsed {
     /// Where the question ends; [`HEADER`] without a whole one.
     pub(super) question_end: usize,
     pub(super) edns: Option<Edns>,
+    /// Where the signature begins (RFC 8945); 0: there is none.
+    pub(super) tsig: usize,
     /// Index of the zone that holds the name.
     pub(super) zone: Option<u32>,
     /// Hash of the name in that zone.
@@ -63,6 +69,7 @@ impl Default for Parsed {
             qclass: 0,
             question_end: HEADER,
             edns: None,
+            tsig: 0,
             zone: None,
             hash: 0,
         }
@@ -74,6 +81,7 @@ impl Parsed {
     pub fn parse(&mut self, query: &[u8]) {
         self.question_end = HEADER;
         self.edns = None;
+        self.tsig = 0;
         self.zone = None;
         self.intent = self.examine(query);
     }
@@ -104,18 +112,20 @@ impl Parsed {
         };
         // Read for messages of any kind, as a reply has OPT if the query had (RFC 6891 section 7).
         let end = framed.then(|| self.records(query, others, additional)).flatten();
-        if high & OPCODE != 0 {
-            return Intent::NotImp;
-        }
+        let intent = match high & OPCODE {
+            0 => Intent::Answer,
+            NOTIFY => Intent::Notify,
+            _ => return Intent::NotImp,
+        };
         // What follows the last record was not meant by anyone.
         if end != Some(query.len()) {
             return Intent::FormErr;
         }
         let cookie = self.edns.as_ref().map(|edns| &edns.cookie);
         // RFC 9619 section 4: QDCOUNT is 1, or 0 with a cookie, or the message is malformed.
-        match (questions, cookie) {
-            (1, _) => Intent::Answer,
-            (0, Some(CookieOption::Given(_))) => Intent::Cookie,
+        match (questions, intent, cookie) {
+            (1, intent, _) => intent,
+            (0, Intent::Answer, Some(CookieOption::Given(_))) => Intent::Cookie,
             _ => Intent::FormErr,
         }
     }
@@ -135,14 +145,21 @@ impl Parsed {
         // Each record takes octets of the query, so its length bounds both loops.
         for _ in 0..others {
             let record = Frame::read(query, at)?;
-            // RFC 6891 section 6.1.1: OPT stands in the additional section alone.
-            if record.rtype == rtype::OPT {
+            // RFC 6891 section 6.1.1, RFC 8945 section 5.1: only the additional section has them.
+            if matches!(record.rtype, rtype::OPT | rtype::TSIG) {
                 return None;
             }
             at = record.end;
         }
-        for _ in 0..additional {
+        for left in (0..additional).rev() {
             let record = Frame::read(query, at)?;
+            if record.rtype == rtype::TSIG {
+                // RFC 8945 section 5.1: it is the last record, or the query is malformed.
+                if left > 0 {
+                    return None;
+                }
+                self.tsig = at;
+            }
             at = record.end;
             if record.rtype == rtype::OPT {
                 // RFC 6891 sections 6.1.1 and 6.1.2: one OPT, owned by the root.
@@ -183,18 +200,20 @@ pub(super) fn lifetime(reply: &[u8]) -> Option<u32> {
     Frame::read(reply, at).filter(|record| record.rtype == rtype::SOA).map(|soa| soa.ttl)
 }
 
-/// A record in a query.
-struct Frame<'q> {
+/// A record in a message.
+pub(super) struct Frame<'q> {
     root: bool,
-    rtype: u16,
-    class: u16,
-    ttl: u32,
-    rdata: &'q [u8],
-    end: usize,
+    pub rtype: u16,
+    pub class: u16,
+    pub ttl: u32,
+    pub rdata: &'q [u8],
+    /// Where the next record begins.
+    pub end: usize,
 }
 
 impl<'q> Frame<'q> {
-    fn read(query: &'q [u8], at: usize) -> Option<Self> {
+    /// Reads the record at an offset.
+    pub(super) fn read(query: &'q [u8], at: usize) -> Option<Self> {
         let name_end = skip_name(query, at)?;
         let fixed: &[u8; 10] = query.get(name_end..)?.first_chunk()?;
         let [t0, t1, c0, c1, l0, l1, l2, l3, d0, d1] = *fixed;
@@ -212,7 +231,7 @@ impl<'q> Frame<'q> {
 }
 
 /// The end of the name at `at`; pointers (RFC 1035 section 4.1.4) end a name and are not followed.
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *message.get(at)? {
             0 => return Some(at + 1),

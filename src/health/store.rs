@@ -1,11 +1,11 @@
 //! The file that keeps the last health over a restart.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::SavedHealth;
+use crate::durable;
 
 /// Larger files are not ours: 100,000 verdicts take about 20 MiB.
 const SIZE_MAX: u64 = 64 << 20;
@@ -51,49 +51,32 @@ impl HealthStore {
     pub fn load(&self) -> Result<Option<SavedHealth>, StoreError> {
         let folder = |error| StoreError::Folder(self.path.clone(), error);
         let content = |what| StoreError::Content(self.path.clone(), what);
-        match fs::metadata(&self.path) {
-            // Opening a pipe would wait for its other end.
-            Ok(data) if !data.is_file() => return Err(content("not a regular file".to_owned())),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let json = match durable::read(&self.path, SIZE_MAX) {
+            Ok(Some(json)) => json,
+            Ok(None) => return Ok(None),
+            // What is no file of ours, or too long for one.
+            Err(error) if error.kind() == io::ErrorKind::Other => {
+                return Err(content(error.to_string()));
+            }
             Err(error) => return Err(folder(error)),
-        }
-        let mut json = Vec::new();
-        let file = File::open(&self.path).map_err(folder)?;
-        file.take(SIZE_MAX + 1).read_to_end(&mut json).map_err(folder)?;
-        if json.len() as u64 > SIZE_MAX {
-            return Err(content(format!("larger than {} MiB", SIZE_MAX >> 20)));
-        }
+        };
         SavedHealth::from_json(&json).map(Some).map_err(content)
     }
 
-    /// Replaces what was saved before. After a crash at any point the file holds either the old or
-    /// the new state, whole: it is written aside, flushed to disk and then renamed.
+    /// Replaces what was saved before, whole or not at all.
     ///
     /// Blocks on the disk; call it where that delays no answer.
     pub fn save(&self, health: &SavedHealth) -> Result<(), StoreError> {
         let json = health.to_json().map_err(|what| StoreError::Content(self.path.clone(), what))?;
-        let folder = |error| StoreError::Folder(self.path.clone(), error);
-        let parent = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(folder)?;
-        let aside = self.path.with_extension("json.new");
-        let written = write_whole(&aside, &json).and_then(|()| fs::rename(&aside, &self.path));
-        if written.is_err() {
-            // A half-written file would keep a full disk full; that it stays is no further harm.
-            let _ = fs::remove_file(&aside);
-        }
-        written.and_then(|()| File::open(parent)?.sync_all()).map_err(folder)
+        durable::replace(&self.path, &json)
+            .map_err(|error| StoreError::Folder(self.path.clone(), error))
     }
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -13,6 +13,7 @@ mod pool;
 mod query_log;
 mod response_rates;
 mod service;
+mod transfer;
 
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
@@ -23,6 +24,7 @@ pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
 pub use query_log::{LogTarget, QueryLog, QueryLogFormat};
 pub use response_rates::ResponseRates;
 pub use service::{AllDown, Https, Service, TtlRange, ZoneFiles};
+pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 
 /// The whole configuration of one process.
 #[derive(Clone, Debug)]

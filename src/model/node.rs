@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cookies, QueryLog, RegionId, ResponseRates};
+use super::{Cookies, Key, QueryLog, RegionId, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -17,6 +18,8 @@ pub struct Node {
     pub region: RegionId,
     /// Folder of what must survive a restart.
     pub state: PathBuf,
+    /// The keys that transfers and queries may be signed with, by name.
+    pub keys: Vec<Arc<Key>>,
     /// Folder of the zone files.
     pub zones: PathBuf,
     /// The geo databases.
@@ -63,6 +66,8 @@ pub struct Dns {
     pub cookies: Cookies,
     /// Bounds of the rate of answers.
     pub response_rates: ResponseRates,
+    /// Who may transfer the zones; none: nobody.
+    pub transfer: Vec<Secondary>,
     /// Most connections at a time, of each transport that has connections.
     pub tcp_clients: usize,
     /// A connection without a query for this long is closed.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Method, PoolId, RegionId};
+use super::{Flattened, Method, PoolId, Primary, RegionId};
 use crate::diagnostic::Location;
 use crate::name::Name;
 
@@ -14,8 +14,12 @@ use crate::name::Name;
 pub struct ZoneFiles {
     /// The apex.
     pub origin: Name,
-    /// The master file.
+    /// The master file; that of a zone with a primary is in the state folder, as last fetched.
     pub master: PathBuf,
+    /// Where the zone is fetched from; `None`: the master file is the operator's.
+    pub primary: Option<Primary>,
+    /// What transfers to others hold for the steered names.
+    pub flattened: Flattened,
     /// The steered names, by owner.
     pub services: Vec<Service>,
 }

@@ -70,6 +70,17 @@ pub enum SteeredKind<'a> {
     NoSpace,
 }
 
+/// What stands for a service where nothing can be steered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsteered<'a> {
+    /// These addresses, as RDATA.
+    Addresses(Vec<&'a [u8]>),
+    /// An alias.
+    Alias(&'a Name),
+    /// No records.
+    Nothing,
+}
+
 /// The prepared answers of one service for all client classes.
 #[derive(Clone, Debug)]
 pub struct ServiceAnswers {
@@ -172,6 +183,24 @@ impl ServiceAnswers {
     pub fn shares_draw(&self, family: Family, at: Located) -> bool {
         let https = self.binding.is_some();
         self.set(family, at).is_some_and(|set| set.parts_regions() || https && set.is_picked())
+    }
+
+    /// What a client of unknown place is answered from: all that it might get, since nothing
+    /// weighs or rotates for whoever is answered from a transferred zone.
+    pub fn unsteered(&self, family: Family) -> Unsteered<'_> {
+        // Addresses of this block are nobody's (RFC 1122 section 3.2.1.3), so no database has them.
+        let nowhere = IpAddr::from([0, 0, 0, 0]);
+        let Some(set) = self.set(family, self.locate(nowhere)) else { return Unsteered::Nothing };
+        match &set.kind {
+            SetKind::Records(records) => Unsteered::Addresses(records.all()),
+            SetKind::Cname(target) => Unsteered::Alias(target),
+            SetKind::Aliases { contenders, pick, targets } => {
+                let chosen = pick.choose(contenders, nowhere, 0, 1);
+                let target = chosen.iter().next().and_then(|index| targets.get(index));
+                target.map_or(Unsteered::Nothing, |(target, _)| Unsteered::Alias(target))
+            }
+            SetKind::NoData | SetKind::ServFail => Unsteered::Nothing,
+        }
     }
 
     pub(super) fn set(&self, family: Family, at: Located) -> Option<&AnswerSet> {
@@ -399,6 +428,13 @@ fn encode(address: IpAddr, ttl: u32, wire: &mut Vec<u8>) {
 }
 
 impl RecordSet {
+    /// The addresses that may be picked, as RDATA.
+    fn all(&self) -> Vec<&[u8]> {
+        let records = self.wire.chunks(self.size.max(1)).enumerate();
+        let picked = records.filter(|(index, _)| self.contenders.may_be_picked(*index, self.pick));
+        picked.filter_map(|(_, record)| record.get(12..)).take(PICKS_MAX).collect()
+    }
+
     /// The addresses of the records picked for a client, in the order of its answer.
     pub(super) fn addresses(&self, client: IpAddr, random: u64) -> impl Iterator<Item = &[u8]> {
         let chosen = self.pick.choose(&self.contenders, client, random, self.want);

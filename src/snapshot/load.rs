@@ -5,16 +5,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::fetched::{self, Fetched};
 use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, GeoError, Ground};
-use crate::model::{CookieSecret, Model, ZoneFiles};
+use crate::model::{CookieSecret, Model, Primary, Service, ZoneFiles};
 use crate::name::Name;
 use crate::zone::{self, Steered, SteeredOwner, Zone};
 
 /// Everything that the files say, checked and compiled; independent of health.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub model: Arc<Model>,
@@ -35,7 +36,7 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Folders in which a new or removed file matters.
     pub folders: Vec<PathBuf>,
-    geo_stamps: Vec<Option<Stamp>>,
+    pub(super) geo_stamps: Vec<Option<Stamp>>,
 }
 
 /// One zone as far as it could be read.
@@ -47,17 +48,24 @@ pub struct LoadedZone {
     pub zone: Option<Arc<Zone>>,
     /// Whether `zone` is of an earlier load, because the files have errors now.
     pub stale: bool,
+    /// Whether its primary was not heard of for so long that it must not be served.
+    pub expired: bool,
+    /// Where it is fetched; `None`: it has a master file.
+    pub(super) primary: Option<Primary>,
+    /// What was fetched.
+    pub(super) fetched: Option<Fetched>,
     /// Per service, whether its owner has no static records.
-    lone: Vec<bool>,
+    pub(super) lone: Vec<bool>,
     /// What the services answer, as `zone` numbers them.
-    steered: Vec<Steered>,
-    /// The files of the zone with their stamps; empty when they have errors.
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    pub(super) steered: Vec<Steered>,
+    /// The files of the zone with their stamps; empty when they have errors, and when it is
+    /// fetched.
+    pub(super) stamps: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified_ns: i128,
     length: u64,
     inode: u64,
@@ -107,13 +115,7 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
         return Err(diagnostics);
     }
     warn_of_old_databases(&model, &databases, &mut diagnostics);
-    let services = model.zones.iter().map(|zone| zone.services.as_slice());
-    let plan = Plan::new(services, &model.fleet, &ground, |zone, service| {
-        let zone = zones.get(zone);
-        let at = zone.and_then(|zone| zone.steered.iter().position(|s| s.owner == service.owner));
-        let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
-        lone.copied().unwrap_or(false)
-    });
+    let plan = Loaded::plan(&model, &zones, &ground);
     files.extend(zones.iter().flat_map(|zone| zone.stamps.iter().map(|(path, _)| path.clone())));
     files.sort();
     files.dedup();
@@ -135,6 +137,20 @@ fn random_secret() -> Option<CookieSecret> {
     let mut secret = CookieSecret([0; 16]);
     let provider = rustls::crypto::ring::default_provider();
     provider.secure_random.fill(&mut secret.0).ok().map(|()| secret)
+}
+
+impl Loaded {
+    /// The contests of all services.
+    pub(super) fn plan(model: &Model, zones: &[LoadedZone], ground: &Ground) -> Plan {
+        let services = model.zones.iter().map(|zone| zone.services.as_slice());
+        Plan::new(services, &model.fleet, ground, |zone, service| {
+            let zone = zones.get(zone);
+            let at =
+                zone.and_then(|zone| zone.steered.iter().position(|s| s.owner == service.owner));
+            let lone = at.and_then(|at| zone.and_then(|zone| zone.lone.get(at)));
+            lone.copied().unwrap_or(false)
+        })
+    }
 }
 
 /// Adds the mistakes of the master files when the configuration itself has some, so that one run
@@ -172,7 +188,7 @@ fn unusable(error: &GeoError) -> Diagnostic {
 }
 
 /// A path as an operator would write it: `config/../zones` is `zones`.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let mut parts: Vec<Component<'_>> = Vec::new();
     for part in path.components() {
         match (part, parts.last()) {
@@ -235,6 +251,15 @@ fn warn_of_old_databases(model: &Model, databases: &Databases, diagnostics: &mut
     }
 }
 
+/// What the services of a zone answer.
+pub(super) fn steered(files: &ZoneFiles) -> Vec<Steered> {
+    let steered = |service: &Service| {
+        let (owner, https) = (service.owner.clone(), service.https.is_some());
+        Steered { owner, https }
+    };
+    files.services.iter().map(steered).collect()
+}
+
 /// Reads a zone; `None` when its services changed while its master file cannot be used: then
 /// nothing of the load may be used.
 fn load_zone(
@@ -242,12 +267,12 @@ fn load_zone(
     previous: Option<&Loaded>,
     diagnostics: &mut Diagnostics,
 ) -> Option<LoadedZone> {
-    let steered: Vec<Steered> = files
-        .services
-        .iter()
-        .map(|service| Steered { owner: service.owner.clone(), https: service.https.is_some() })
-        .collect();
+    let steered = steered(files);
     let before = previous.and_then(|p| p.zones.iter().find(|zone| zone.origin == files.origin));
+    if files.primary.is_some() {
+        return fetched::load(files, before, diagnostics);
+    }
+    let before = before.filter(|before| before.primary.is_none());
     if let Some(before) = before.filter(|before| before.is_unchanged(&steered)) {
         return Some(before.clone());
     }
@@ -273,7 +298,8 @@ fn load_zone(
         }
     };
     let origin = files.origin.clone();
-    Some(LoadedZone { origin, zone: Some(zone), stale: false, lone, steered, stamps })
+    let loaded = LoadedZone::of(origin, steered, stamps);
+    Some(LoadedZone { zone: Some(zone), lone, ..loaded })
 }
 
 /// A zone whose master file has errors: its last good data, or nothing.
@@ -295,15 +321,18 @@ fn broken_zone(
         Some(before) if before.zone.is_some() => {
             Some(LoadedZone { stale: true, stamps, ..before.clone() })
         }
-        _ => {
-            let lone = vec![false; steered.len()];
-            let origin = files.origin.clone();
-            Some(LoadedZone { origin, zone: None, stale: false, lone, steered, stamps })
-        }
+        _ => Some(LoadedZone::of(files.origin.clone(), steered, stamps)),
     }
 }
 
 impl LoadedZone {
+    /// A zone that has a master file and could not be read yet.
+    fn of(origin: Name, steered: Vec<Steered>, stamps: Vec<(PathBuf, Option<Stamp>)>) -> Self {
+        let (lone, zone, primary, fetched) = (vec![false; steered.len()], None, None, None);
+        let (stale, expired) = (false, false);
+        Self { origin, zone, stale, expired, primary, fetched, lone, steered, stamps }
+    }
+
     fn is_unchanged(&self, steered: &[Steered]) -> bool {
         let settled =
             |(path, stamp): &(PathBuf, Option<Stamp>)| stamp.is_some() && *stamp == Stamp::of(path);

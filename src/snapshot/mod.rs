@@ -1,29 +1,36 @@
 //! The immutable snapshot a query is answered from, and the publisher that makes it.
 
 mod answers;
+mod fetched;
 mod https;
 mod labels;
 mod load;
 mod matches;
 mod plan;
 mod publisher;
+mod version;
 mod zones;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 pub use crate::steering::Family;
 pub use answers::{
-    EDE_BLOCKED, EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, picking,
+    EDE_BLOCKED, EDE_OTHER, Located, Prepared, ServiceAnswers, Steered, SteeredKind, Unsteered,
+    picking,
 };
+pub use fetched::{Fetched, FetchedZone};
 pub use labels::{Labels, OTHER};
 pub use load::{Loaded, LoadedZone, load};
 pub use plan::{Plan, Steering};
 pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
+pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
-use crate::model::{ClientSubnet, Cookies, ResponseRates};
+use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -34,12 +41,34 @@ pub struct Snapshot {
     pub generation: u64,
     /// The zones.
     pub zones: ZoneSet,
+    /// Where zones are fetched from, in the order of the zones.
+    pub primaries: Vec<Option<PrimaryLink>>,
     /// How to answer.
     pub options: AnswerOptions,
     /// The number under which each region's answers are counted (see [`Labels`]), by region.
     pub region_labels: Vec<u32>,
     /// What the answers were made from; `None` in a snapshot that was put together by hand.
     pub state: Option<Arc<State>>,
+}
+
+impl Snapshot {
+    /// Tells whoever fetches this zone, by its number, that it has changed; `None`: none has.
+    #[inline]
+    pub fn notified(&self, zone: &Option<u32>) {
+        let link = zone.and_then(|zone| self.primaries.get(zone as usize)?.as_ref());
+        if let Some(link) = link {
+            link.told.notify_one();
+        }
+    }
+}
+
+/// The primary of a zone, and whoever fetches from it.
+#[derive(Clone, Debug)]
+pub struct PrimaryLink {
+    /// The primary.
+    pub primary: Primary,
+    /// Told when the primary says that the zone has changed.
+    pub told: Arc<Notify>,
 }
 
 /// The state of the world behind a snapshot, for metrics.
@@ -72,6 +101,10 @@ pub struct AnswerOptions {
     pub cookies: Cookies,
     /// Bounds of the rate of answers over UDP.
     pub response_rates: ResponseRates,
+    /// The keys that queries may be signed with.
+    pub keys: Arc<[Arc<Key>]>,
+    /// Who may transfer the zones.
+    pub secondaries: Arc<[Secondary]>,
 }
 
 impl AnswerOptions {
@@ -92,6 +125,8 @@ impl AnswerOptions {
             chaos: dns.chaos,
             cookies,
             response_rates: dns.response_rates.clone(),
+            keys: loaded.model.node.keys.clone().into(),
+            secondaries: dns.transfer.clone().into(),
         }
     }
 }
@@ -110,6 +145,8 @@ impl Default for AnswerOptions {
             chaos: false,
             cookies: Cookies::default(),
             response_rates: ResponseRates::default(),
+            keys: [].into(),
+            secondaries: [].into(),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Classes {
 }
 
 /// The contests of all services, equal ones only once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Each distinct contest.
     pub steerings: Vec<std::sync::Arc<Steering>>,

@@ -1,18 +1,22 @@
 //! The publisher: the only writer of snapshots.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use super::load::Loaded;
 use super::plan::Steering;
+use super::version::flatten;
 use super::{
-    AnswerOptions, Labels, Prepared, ServedZone, ServiceAnswers, Snapshot, State, ZoneEntry,
-    ZoneSet,
+    AnswerOptions, FetchedZone, Labels, Prepared, PrimaryLink, SavedSerials, ServedZone,
+    ServiceAnswers, Snapshot, State, Versions, ZoneEntry, ZoneSet,
 };
 use crate::clock::Tick;
 use crate::health::{Flip, HealthTable, HostAddresses, Level, Outcome};
-use crate::model::{EndpointId, MonitorId, PoolId};
+use crate::model::{EndpointId, MonitorId, PoolId, ZoneFiles};
+use crate::name::Name;
 use crate::steering::View;
 use crate::zone::Zone;
 
@@ -37,6 +41,8 @@ pub enum Event {
     Hosts(Arc<HostAddresses>),
     /// The files were read anew.
     Reload(Arc<Loaded>),
+    /// Something became of a zone that has a primary.
+    Fetched(FetchedZone),
 }
 
 /// A change of an endpoint's level, to be logged and counted.
@@ -65,6 +71,12 @@ pub struct Publisher {
     dirty: Vec<bool>,
     /// Whether anything changed since the last snapshot.
     behind: bool,
+    /// What transfers hold, by zone.
+    versions: HashMap<Name, Versions>,
+    /// Who is told that a zone has changed at its primary.
+    told: HashMap<Name, Arc<Notify>>,
+    /// Whether `versions` may be behind.
+    unversioned: bool,
     services: Arc<Labels>,
     regions: Arc<Labels>,
     generation: u64,
@@ -87,11 +99,15 @@ impl Publisher {
             prepared: Vec::new(),
             dirty: Vec::new(),
             behind: true,
+            versions: HashMap::new(),
+            told: HashMap::new(),
+            unversioned: true,
             services: Arc::new(Labels::new(LABELS_MAX)),
             regions: Arc::new(Labels::new(LABELS_MAX)),
             generation: 0,
             model_generation: 1,
         };
+        publisher.follow_primaries();
         publisher.prepare_all();
         publisher.publish();
         publisher
@@ -156,7 +172,18 @@ impl Publisher {
                 None
             }
             Event::Reload(loaded) => {
-                self.reload(loaded, now);
+                self.reload(loaded.keep_fetched(&self.loaded), now);
+                None
+            }
+            Event::Fetched(fetched) => {
+                if let Some((loaded, replanned)) = self.loaded.take(fetched) {
+                    if replanned {
+                        self.reload(Arc::new(loaded), now);
+                    } else {
+                        self.loaded = Arc::new(loaded);
+                    }
+                    self.behind = true;
+                }
                 None
             }
         }
@@ -175,9 +202,37 @@ impl Publisher {
             }
         }
         self.dirty.fill(false);
+        self.unversioned |= self.behind;
         self.behind = false;
         self.generation += 1;
         self.shared.store(Arc::new(self.snapshot()));
+    }
+
+    /// Gives new serials to the zones whose content changed since the last call, as far as anyone
+    /// may transfer them; `saved` is what was given out before a restart. What comes back is to be
+    /// kept on disk before [`Publisher::publish`] tells the world; `None`: nothing changed.
+    pub fn advance(&mut self, saved: &SavedSerials) -> Option<SavedSerials> {
+        let model = self.loaded.model.clone();
+        let transferred = model.node.dns.as_ref().is_some_and(|dns| !dns.transfer.is_empty());
+        if !std::mem::take(&mut self.unversioned) || !transferred {
+            return None;
+        }
+        let loaded = self.loaded.clone();
+        let mut changed = false;
+        for (at, (loaded, files)) in loaded.zones.iter().zip(&model.zones).enumerate() {
+            let Some(zone) = &loaded.zone else { continue };
+            let (answers, _) = self.services(at);
+            let steered = flatten(zone, files.flattened, &files.services, &answers);
+            let versions = self.versions.entry(loaded.origin.clone()).or_default();
+            changed |= versions.update(zone, steered, saved.of(&loaded.origin));
+        }
+        self.versions.retain(|origin, _| loaded.zones.iter().any(|zone| zone.origin == *origin));
+        self.behind |= changed;
+        let mut serials = saved.clone();
+        for (origin, versions) in &self.versions {
+            versions.current().into_iter().for_each(|version| serials.note(origin, version));
+        }
+        changed.then_some(serials)
     }
 
     fn reload(&mut self, loaded: Arc<Loaded>, now: Tick) {
@@ -197,7 +252,18 @@ impl Publisher {
         self.loaded = loaded;
         self.model_generation = self.generation + 1;
         self.behind = true;
+        self.follow_primaries();
         self.prepare_all();
+    }
+
+    /// Gives each zone that has a primary somebody to be told of changes.
+    fn follow_primaries(&mut self) {
+        let zones = self.loaded.model.zones.iter().filter(|zone| zone.primary.is_some());
+        let told = zones.map(|zone| {
+            let told = self.told.get(&zone.origin).cloned().unwrap_or_default();
+            (zone.origin.clone(), told)
+        });
+        self.told = told.collect();
     }
 
     /// The endpoints of a new contest that were last good in an old one.
@@ -251,6 +317,7 @@ impl Publisher {
         let model = &self.loaded.model;
         let entries = self.loaded.zones.iter().enumerate().map(|(at, zone)| {
             let entry = match &zone.zone {
+                None if zone.expired => ZoneEntry::Expired,
                 None => ZoneEntry::Failed,
                 Some(tree) => ZoneEntry::Serving(self.served(at, tree.clone(), zone.stale)),
             };
@@ -260,6 +327,7 @@ impl Publisher {
         Snapshot {
             generation: self.generation,
             zones: ZoneSet::new(entries),
+            primaries: self.primaries(),
             options: AnswerOptions::of(&self.loaded),
             region_labels: regions.collect(),
             state: Some(Arc::new(State {
@@ -269,8 +337,32 @@ impl Publisher {
         }
     }
 
+    /// Where the zones are fetched from, in their order, and who is told when one has changed.
+    pub fn primaries(&self) -> Vec<Option<PrimaryLink>> {
+        let link = |files: &ZoneFiles| {
+            let primary = files.primary.clone()?;
+            let told = self.told.get(&files.origin).cloned().unwrap_or_default();
+            Some(PrimaryLink { primary, told })
+        };
+        self.loaded.model.zones.iter().map(link).collect()
+    }
+
     /// A zone with its services in the order that the tree knows them by.
     fn served(&self, at: usize, zone: Arc<Zone>, stale: bool) -> ServedZone {
+        let (services, labels) = self.services(at);
+        let served = ServedZone { stale, ..ServedZone::new(zone, services, labels) };
+        match self.versions.get(served.zone.apex()) {
+            Some(versions) => ServedZone {
+                serial: versions.current().map_or(served.serial, |version| version.serial),
+                versions: versions.clone(),
+                ..served
+            },
+            None => served,
+        }
+    }
+
+    /// The answers of a zone's services with their labels.
+    fn services(&self, at: usize) -> (Vec<Arc<ServiceAnswers>>, Vec<u32>) {
         let services = self.loaded.model.zones.get(at).map_or(&[][..], |zone| &zone.services);
         let numbers = self.loaded.plan.services.get(at).map_or(&[][..], Vec::as_slice);
         let answers = services.iter().zip(numbers).filter_map(|(service, number)| {
@@ -281,8 +373,7 @@ impl Publisher {
             let answers = ServiceAnswers::new(name.into(), steering, prepared);
             Some((Arc::new(answers.with_https(service.https.as_ref())), label))
         });
-        let (services, labels) = answers.unzip();
-        ServedZone { zone, services, labels, stale }
+        answers.unzip()
     }
 
     fn level(&self, id: EndpointId) -> Level {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ServiceAnswers;
+use super::{ServiceAnswers, Versions};
 use crate::name::Name;
 use crate::zone::{NameTable, QueryName, Zone, hash};
 
@@ -18,6 +18,18 @@ pub struct ServedZone {
     pub labels: Vec<u32>,
     /// Whether this is the last good data of a zone whose file is broken now.
     pub stale: bool,
+    /// The serial of the SOA.
+    pub serial: u32,
+    /// What transfers hold; empty where nobody may transfer.
+    pub versions: Versions,
+}
+
+impl ServedZone {
+    /// A zone that nobody transfers, with the serial of its file.
+    pub fn new(zone: Arc<Zone>, services: Vec<Arc<ServiceAnswers>>, labels: Vec<u32>) -> Self {
+        let serial = zone.negative_soa().map_or(0, |soa| soa.serial);
+        Self { zone, services, labels, stale: false, serial, versions: Versions::default() }
+    }
 }
 
 /// What is served for an apex.
@@ -27,6 +39,8 @@ pub enum ZoneEntry {
     Serving(ServedZone),
     /// The zone is configured and was never loaded: SERVFAIL, since NXDOMAIN would be believed.
     Failed,
+    /// Its primary has not answered for longer than the SOA allows (RFC 1035 section 3.3.13).
+    Expired,
 }
 
 /// All zones of a snapshot.
@@ -84,6 +98,11 @@ impl ZoneSet {
     /// The entry at an index that [`ZoneSet::find`] gave.
     pub fn get(&self, index: u32) -> Option<&ZoneEntry> {
         self.entries.get(index as usize).map(|(_, entry)| entry)
+    }
+
+    /// The apex and entry at an index that [`ZoneSet::find`] gave.
+    pub fn entry(&self, index: u32) -> Option<(&Name, &ZoneEntry)> {
+        self.entries.get(index as usize).map(|(apex, entry)| (apex, entry))
     }
 
     /// Every apex with its entry, in the order given.

@@ -132,6 +132,11 @@ impl Contenders {
         }
     }
 
+    /// Whether the candidate at an index is ever picked: a weight of 0 beside others is not.
+    pub fn may_be_picked(&self, index: usize, pick: Pick) -> bool {
+        pick == Pick::Rotate || self.weights.get(index).is_some_and(|weight| *weight > 0)
+    }
+
     /// Number of candidates.
     pub fn len(&self) -> usize {
         self.weights.len()

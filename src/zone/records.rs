@@ -35,6 +35,15 @@ const SAME: u8 = 0;
 /// Octets between owner and RDATA: type 2, TTL 4, file 2, line 4, RDATA length 2.
 const FIXED: usize = 14;
 
+impl PartialEq for Records {
+    /// Whether both hold the same records in the same order, however they are packed.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Records {}
+
 impl Records {
     /// Adds a record; `false` when the records together exceed 4 GiB (32-bit offsets keep the
     /// index small), or the owner or RDATA is longer than DNS allows.

@@ -119,6 +119,23 @@ impl Zone {
         self.records
     }
 
+    /// The name at a place in the zone, and the place of the next; the first place is 1. `None`:
+    /// there are no more. What is occluded comes too, and so do the empty names.
+    pub fn walk(&self, place: usize) -> Option<(Node<'_>, usize)> {
+        let node = Node::at(self.arena.get(place..)?)?;
+        Some((node, place + node.length()))
+    }
+
+    /// The node of a name relative to the apex, however it would be answered.
+    pub fn exact(&self, relative: &[u8]) -> Option<Node<'_>> {
+        self.node(relative, hash(relative))
+    }
+
+    /// All of the zone as octets: equal ones are equal zones with equally numbered services.
+    pub fn image(&self) -> &[u8] {
+        &self.arena
+    }
+
     /// Octets held in memory.
     pub fn octets(&self) -> usize {
         self.arena.capacity() + self.table.octets()

@@ -203,12 +203,14 @@ impl Builder {
             let zone = Arc::new(Zone::build(&apex, &records, &owners).unwrap());
             let labels = (1..).take(services.len()).collect();
             let services = services.into_iter().map(|(_, answers)| Arc::new(answers)).collect();
-            (apex, ZoneEntry::Serving(ServedZone { zone, services, labels, stale }))
+            let served = ServedZone { stale, ..ServedZone::new(zone, services, labels) };
+            (apex, ZoneEntry::Serving(served))
         });
         let zones = ZoneSet::new(entries);
         Snapshot {
             generation: 1,
             zones,
+            primaries: Vec::new(),
             options: self.options,
             region_labels: vec![1, 2],
             state: None,
@@ -312,7 +314,7 @@ pub fn ask_as(snapshot: &Snapshot, query: &[u8], peer: Peer) -> (Option<Vec<u8>>
         let answer = answer(snapshot, query, peer, 7, room);
         match answer.reply {
             Reply::Length(length) => (Some(room[..length].to_vec()), answer.facts),
-            Reply::Drop => (None, answer.facts),
+            Reply::Drop | Reply::Transfer => (None, answer.facts),
         }
     })
 }

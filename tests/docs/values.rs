@@ -35,7 +35,7 @@ const FILES: [(&str, &str); 3] = [
     ),
     (
         "zones/example.com.toml",
-        "version = 1\n\
+        "version = 1\n[zone.transfer]\n\
          [service.www]\npool = \"web\"\n\
          [service.all]\npool = \"web\"\npolicy = [\"rotate\"]\n\
          [service.far]\npool = \"web\"\npolicy = [\

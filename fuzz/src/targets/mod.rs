@@ -19,6 +19,8 @@ pub mod proxy_header;
 pub mod rdata_text;
 pub mod saved_health;
 mod site;
+pub mod transfer_apply;
+pub mod tsig;
 pub mod wire;
 pub mod zone_text;
 
@@ -36,6 +38,8 @@ pub const ALL: &[Target] = &[
     ("proxy_header", proxy_header::run),
     ("rdata_text", rdata_text::run),
     ("saved_health", saved_health::run),
+    ("transfer_apply", transfer_apply::run),
+    ("tsig", tsig::run),
     ("wire", wire::run),
     ("zone_text", zone_text::run),
 ];

@@ -31,6 +31,6 @@ fn reply(parsed: &mut Parsed, packet: &[u8], room: usize) -> Option<Vec<u8>> {
     engine::locate(world, parsed);
     match engine::respond(world, packet, parsed, peer(Transport::Tcp), 7, &mut out).reply {
         Reply::Length(length) => Some(out[..length].to_vec()),
-        Reply::Drop => None,
+        Reply::Drop | Reply::Transfer => None,
     }
 }

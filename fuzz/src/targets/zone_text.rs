@@ -63,7 +63,7 @@ fn generates_much(input: &[u8]) -> bool {
 fn serve(origin: &Name, records: &Records) {
     let zone = Arc::new(Zone::build(origin, records, &[]).unwrap());
     assert!(zone.negative_soa().is_some(), "a zone without SOA was accepted");
-    let served = ServedZone { zone, services: Vec::new(), labels: Vec::new(), stale: false };
+    let served = ServedZone::new(zone, Vec::new(), Vec::new());
     let zones = ZoneSet::new([(origin.clone(), ZoneEntry::Serving(served))]);
     let snapshot = Snapshot { zones, ..Snapshot::default() };
     for record in records.iter().take(16) {

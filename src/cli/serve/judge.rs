@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::interval_at;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::serials::Serials;
 use super::state::{SAVE_EVERY, Saver};
 use crate::clock;
+use crate::dns::transfer::Assignment;
 use crate::health::{HostAddresses, Level, Outcome};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::probe::{ProbeResult, Targets, hostnames};
-use crate::snapshot::{EndpointFlip, Event, Loaded, Publisher};
+use crate::snapshot::{EndpointFlip, Event, FetchedZone, Loaded, Publisher};
 
 /// A new load of the files, and where to tell that it serves.
 pub(super) type Reload = (Arc<Loaded>, oneshot::Sender<()>);
@@ -26,6 +28,8 @@ pub(super) struct Inbox {
     pub(super) results: mpsc::Receiver<ProbeResult>,
     /// What hostnames resolve to.
     pub(super) hosts: watch::Receiver<Arc<HostAddresses>>,
+    /// What became of zones that have a primary.
+    pub(super) fetched: mpsc::Receiver<FetchedZone>,
     /// Files read anew.
     pub(super) reloads: mpsc::Receiver<Reload>,
 }
@@ -36,6 +40,10 @@ pub(super) struct Outbox {
     pub(super) targets: watch::Sender<Arc<Targets>>,
     /// What is to be resolved.
     pub(super) names: watch::Sender<BTreeSet<Name>>,
+    /// The zones that are to be kept fresh.
+    pub(super) assignments: watch::Sender<Vec<Assignment>>,
+    /// Wakes whoever tells secondaries of new serials.
+    pub(super) advanced: Arc<Notify>,
     /// Turns true when every target has been probed once.
     pub(super) judged: watch::Sender<bool>,
 }
@@ -44,6 +52,7 @@ pub(super) struct Outbox {
 pub(super) struct Judge {
     publisher: Publisher,
     saver: Saver,
+    serials: Serials,
     metrics: Arc<Metrics>,
     outbox: Outbox,
 }
@@ -53,10 +62,11 @@ impl Judge {
     pub(super) fn new(
         publisher: Publisher,
         saver: Saver,
+        serials: Serials,
         metrics: Arc<Metrics>,
         outbox: Outbox,
     ) -> Self {
-        let judge = Self { publisher, saver, metrics, outbox };
+        let judge = Self { publisher, saver, serials, metrics, outbox };
         judge.announce();
         judge
     }
@@ -84,14 +94,33 @@ impl Judge {
                         judge.publish();
                     });
                 }
-                Some((loaded, done)) = inbox.reloads.recv() => self.spared(|judge| {
-                    judge.publisher.apply(Event::Reload(loaded), clock::now());
-                    judge.publish();
-                    judge.announce();
-                    // Whoever waits may have given up.
-                    let _ = done.send(());
-                }),
-                _ = save.tick() => self.save().await,
+                Some((loaded, done)) = inbox.reloads.recv() => {
+                    self.spared(|judge| {
+                        judge.publisher.apply(Event::Reload(loaded), clock::now());
+                        judge.publish();
+                        judge.announce();
+                        // Whoever waits may have given up.
+                        let _ = done.send(());
+                    });
+                    self.advance().await;
+                }
+                Some(fetched) = inbox.fetched.recv() => {
+                    self.spared(|judge| {
+                        let before = judge.publisher.model_generation();
+                        judge.publisher.apply(Event::Fetched(fetched), clock::now());
+                        judge.publish();
+                        // Probes go on as they were, unless the contests were planned anew.
+                        if judge.publisher.model_generation() != before {
+                            judge.announce();
+                        }
+                    });
+                    self.advance().await;
+                }
+                // Transfers follow health at this pace, however fast it changes.
+                _ = save.tick() => {
+                    self.advance().await;
+                    self.save().await;
+                }
             }
         }
         self.save().await;
@@ -157,6 +186,17 @@ impl Judge {
         }
     }
 
+    /// Gives new serials to what changed, first on disk and then to the world.
+    async fn advance(&mut self) {
+        let mut serials = None;
+        self.spared(|judge| serials = judge.publisher.advance(&judge.serials.saved));
+        if let Some(serials) = serials {
+            self.serials.save(serials).await;
+            self.spared(Self::publish);
+            self.outbox.advanced.notify_one();
+        }
+    }
+
     /// Tells probes and resolver what there is.
     fn announce(&self) {
         let model = &self.publisher.loaded().model;
@@ -170,6 +210,13 @@ impl Judge {
             *known = names;
             changed
         });
+        self.outbox.assignments.send_if_modified(|known| {
+            let wanted = assignments(&self.publisher);
+            let place = |a: &Assignment| (a.zone.clone(), a.primary.clone());
+            let changed = !known.iter().map(place).eq(wanted.iter().map(place));
+            *known = wanted;
+            changed
+        });
     }
 
     async fn save(&mut self) {
@@ -180,6 +227,23 @@ impl Judge {
             self.saver.save(saved).await;
         }
     }
+}
+
+/// The zones that have a primary, as they are held now.
+fn assignments(publisher: &Publisher) -> Vec<Assignment> {
+    let loaded = publisher.loaded();
+    let zones = loaded.model.zones.iter().zip(&loaded.zones).zip(publisher.primaries());
+    let assigned = zones.filter_map(|((files, zone), link)| {
+        let link = link?;
+        Some(Assignment {
+            zone: files.origin.clone(),
+            primary: link.primary,
+            path: files.master.clone(),
+            told: link.told,
+            copy: zone.copy(),
+        })
+    });
+    assigned.collect()
 }
 
 #[cfg(test)]
@@ -203,7 +267,10 @@ mod tests {
         let saver = Saver::new(folder.path(), metrics.clone());
         let (judged, mut told) = watch::channel(false);
         let (targets, names) = (watch::Sender::default(), watch::Sender::default());
-        let mut judge = Judge::new(publisher, saver, metrics, Outbox { targets, names, judged });
+        let (assignments, advanced) = (watch::Sender::default(), Arc::default());
+        let serials = Serials::load(folder.path(), metrics.clone());
+        let outbox = Outbox { targets, names, assignments, advanced, judged };
+        let mut judge = Judge::new(publisher, saver, serials, metrics, outbox);
         judge.spared(|_| panic!("a fault"));
         assert!(!*told.borrow_and_update());
         judge.spared(Judge::publish);

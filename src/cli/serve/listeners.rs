@@ -1,6 +1,7 @@
 //! The DNS listeners: opened first, served later, drained at the end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -79,8 +80,13 @@ impl Listeners {
 }
 
 impl Servers {
-    /// The addresses that are answered, each with its true port and the transport.
-    pub(super) fn addresses(&self) -> Vec<String> {
+    /// The addresses of DNS over UDP and TCP, with their true ports.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        self.udp.addresses()
+    }
+
+    /// All addresses that are answered, each behind its transport, for people.
+    pub(super) fn described(&self) -> Vec<String> {
         let udp = self.udp.addresses().iter().map(|address| format!("udp {address}"));
         let streams = self.streams.iter().map(|server| (server.transport(), server.addresses()));
         let quic = self.quic.iter().map(|server| (server.transport(), server.addresses()));

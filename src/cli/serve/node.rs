@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::judge::Reload;
 use super::listeners::{Listeners, Servers, not_bound, query_log};
+use super::serials::Serials;
 use super::state::Saver;
 use super::tasks::Tasks;
 use crate::admin::{self, Admin, Phase};
@@ -21,6 +22,7 @@ use crate::clock;
 use crate::config;
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::dns::Counters;
+use crate::dns::transfer::Notifier;
 use crate::metrics::Metrics;
 use crate::model::Node;
 use crate::snapshot::{Loaded, Publisher, load};
@@ -53,7 +55,12 @@ pub(super) async fn serve(
     let admin_listener = open_admin(&model.node).await?;
     let saver = Saver::new(&model.node.state, metrics.clone());
     let health = saver.restore(&model.fleet, clock::now());
-    let publisher = Publisher::new(loaded, health);
+    let mut publisher = Publisher::new(loaded, health);
+    let mut serials = Serials::load(&model.node.state, metrics.clone());
+    if let Some(advanced) = publisher.advance(&serials.saved) {
+        serials.save(advanced).await;
+        publisher.publish();
+    }
     let snapshot = publisher.shared();
     let (services, regions) = publisher.labels();
     let (log, log_writer) = query_log(&model.node, &services, &regions)?.unzip();
@@ -71,9 +78,14 @@ pub(super) async fn serve(
 
     let (reloads, reload_inbox) = mpsc::channel(1);
     let current = publisher.loaded().clone();
-    let mut tasks = Tasks::start(publisher, saver, &metrics, reload_inbox, &model, &stop)?;
+    let mut tasks = Tasks::start(publisher, saver, serials, &metrics, reload_inbox, &model, &stop)?;
     let stopped = model.node.probe.is_some() && !first_round(&mut tasks, &mut signals).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
+    if let Some(servers) = &servers {
+        let listen = servers.addresses().to_vec();
+        tasks.keep_fresh(&snapshot, &metrics, listen.clone(), &stop);
+        tasks.notify(Notifier::new(snapshot.clone(), counters.clone(), listen), &stop);
+    }
     if !stopped {
         phase.send_replace(Phase::Serving);
         tell_systemd(sd_notify::NotifyState::Ready);
@@ -81,7 +93,7 @@ pub(super) async fn serve(
             node = model.node.name,
             region = model.fleet.region(model.node.region).name,
             zones = model.zones.len(),
-            dns = ?servers.as_ref().map(Servers::addresses).unwrap_or_default(),
+            dns = ?servers.as_ref().map(Servers::described).unwrap_or_default(),
             "serving"
         );
         let reloader = Reloader { dir, started: &model.node, reloads, metrics: &metrics };

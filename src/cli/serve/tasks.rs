@@ -2,22 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::judge::{Inbox, Judge, Outbox, Reload};
 use super::probes::Probes;
+use super::serials::Serials;
 use super::state::Saver;
+use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
 use crate::model::Model;
-use crate::snapshot::Publisher;
+use crate::snapshot::{FetchedZone, Publisher, Snapshot};
 
 /// Probe results waiting for the judge. A full queue slows the probes down; nothing piles up.
 const RESULTS_MAX: usize = 1024;
+/// Fetched zones waiting for the judge; more wait with their keepers.
+const FETCHED_MAX: usize = 4;
 
 /// A task's name and how it ended.
 type Ended = (&'static str, Result<(), JoinError>);
@@ -26,6 +32,9 @@ type Ended = (&'static str, Result<(), JoinError>);
 pub(super) struct Tasks {
     all: JoinSet<Ended>,
     judged: watch::Receiver<bool>,
+    advanced: Arc<Notify>,
+    /// What the keepers of fetched zones need, until they begin.
+    fetching: Option<(mpsc::Sender<FetchedZone>, watch::Receiver<Vec<Assignment>>)>,
 }
 
 impl Tasks {
@@ -36,6 +45,7 @@ impl Tasks {
     pub(super) fn start(
         publisher: Publisher,
         saver: Saver,
+        serials: Serials,
         metrics: &Arc<Metrics>,
         reloads: mpsc::Receiver<Reload>,
         model: &Model,
@@ -45,18 +55,45 @@ impl Tasks {
         let (targets, targets_out) = watch::channel(Arc::default());
         let (names, names_out) = watch::channel(BTreeSet::new());
         let (judged, judged_out) = watch::channel(false);
-        let outbox = Outbox { targets, names, judged };
-        let judge = Judge::new(publisher, saver, metrics.clone(), outbox);
+        let advanced = Arc::new(Notify::new());
+        let (assignments, assigned) = watch::channel(Vec::new());
+        let (fetched_in, fetched) = mpsc::channel(FETCHED_MAX);
+        let outbox = Outbox { targets, names, assignments, advanced: advanced.clone(), judged };
+        let judge = Judge::new(publisher, saver, serials, metrics.clone(), outbox);
         let (hosts, mut probes) = Probes::resolve(names_out, stop);
         if model.node.probe.is_some() {
             probes.probe(targets_out, results_in, hosts.clone(), stop)?;
         }
-        let judge = tokio::spawn(judge.run(Inbox { results, hosts, reloads }, stop.child_token()));
+        let judge =
+            tokio::spawn(judge.run(Inbox { results, hosts, fetched, reloads }, stop.child_token()));
         let mut all = JoinSet::new();
         for (name, task) in [("judge of health", judge)].into_iter().chain(probes.into_tasks()) {
             all.spawn(async move { (name, task.await) });
         }
-        Ok(Self { all, judged: judged_out })
+        let fetching = Some((fetched_in, assigned));
+        Ok(Self { all, judged: judged_out, advanced, fetching })
+    }
+
+    /// Begins to keep the zones fresh that have a primary.
+    pub(super) fn keep_fresh(
+        &mut self,
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+        metrics: &Arc<Metrics>,
+        listen: Vec<SocketAddr>,
+        stop: &CancellationToken,
+    ) {
+        let Some((fetched, assigned)) = self.fetching.take() else { return };
+        let (snapshot, metrics) = (snapshot.clone(), metrics.clone());
+        let surroundings = Surroundings { snapshot, metrics, fetched, listen };
+        let task = tokio::spawn(keep_fresh(surroundings, assigned, stop.child_token()));
+        self.all.spawn(async move { ("keeper of fetched zones", task.await) });
+    }
+
+    /// Begins to tell secondaries of changes, once they will be answered.
+    pub(super) fn notify(&mut self, notifier: Notifier, stop: &CancellationToken) {
+        let run = notifier.run(self.advanced.clone(), stop.child_token());
+        let task = tokio::spawn(run);
+        self.all.spawn(async move { ("notifier of secondaries", task.await) });
     }
 
     /// Waits until every target has been probed once.
@@ -98,7 +135,8 @@ mod tests {
         let faulty = tokio::spawn(async { panic!("a fault") });
         all.spawn(async move { ("faulty", faulty.await) });
         all.spawn(async { ("lasting", future::pending().await) });
-        let mut tasks = Tasks { all, judged: watch::channel(false).1 };
+        let (judged, advanced, fetching) = (watch::channel(false).1, Arc::default(), None);
+        let mut tasks = Tasks { all, judged, advanced, fetching };
         assert_eq!(tasks.ended().await, "faulty");
         let patience = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(patience, tasks.ended()).await.is_err());

@@ -6,6 +6,7 @@ mod endpoint;
 mod fleet;
 mod https;
 mod io;
+mod keys;
 mod method;
 mod monitor;
 mod network;
@@ -21,8 +22,9 @@ use super::spec::Field;
 use super::value::Fault;
 
 pub(super) use fleet::{FleetDraft, FleetNames, resolve as resolve_fleet};
+pub(super) use keys::{Keys, resolve as resolve_keys};
 pub(super) use node::{NodeDraft, resolve as resolve_node};
-pub(super) use zones::{ZonesDraft, resolve as resolve_zones, unusable};
+pub(super) use zones::{Known, ZonesDraft, resolve as resolve_zones, unusable};
 
 /// The one version of the language there is.
 const VERSION: i64 = 1;

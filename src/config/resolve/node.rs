@@ -5,20 +5,23 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::keys::Keys;
 use super::transports::transports;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
-    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, LogTable, NodeFile, ProbeTable,
-    Table,
+    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, List, LogTable, NodeFile,
+    ProbeTable, SecondaryTable, Table,
 };
 use crate::config::value::{
     Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
 };
 use crate::diagnostic::reason;
-use crate::model::{Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId};
+use crate::model::{
+    Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId, Secondary,
+};
 use crate::prefix::Prefix;
 
 /// What node.toml means.
@@ -27,6 +30,8 @@ pub(in crate::config) struct NodeDraft {
     pub node: Option<Node>,
     /// The folder of the zone files, and where it is written.
     pub zones: (Place, Option<std::ops::Range<usize>>),
+    /// The folder of what must survive a restart.
+    pub state: Place,
     /// Its `[dns]` role, also while the rest of the file is wrong.
     pub dns: bool,
     /// Its `[probe]` role, likewise.
@@ -41,6 +46,7 @@ pub(in crate::config) fn resolve(
     sheet: &mut Sheet,
     folder: &Place,
     regions: &Names<RegionId>,
+    keys: &Keys,
     files: &mut Files,
 ) -> NodeDraft {
     let mut top = sheet.top();
@@ -57,7 +63,7 @@ pub(in crate::config) fn resolve(
     let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
     let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
     let name = identity.as_ref().map(|(name, ..)| name.as_str()).unwrap_or_default();
-    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, name, folder, files));
+    let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, name, keys, folder, files));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
     if let Some(cluster) = &spec.cluster {
         let mut section = top.inside("cluster", cluster.span());
@@ -74,10 +80,13 @@ pub(in crate::config) fn resolve(
     let dns_at = header(spec.dns.as_ref());
     let role = dns.is_some();
     let shared = probe.clone();
-    let node = identity.map(|(name, region, state)| Node {
+    let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
+    let state = folder.join(state);
+    let node = identity.map(|(name, region, _)| Node {
         name,
         region,
-        state: folder.real.join(state),
+        state: state.real.clone(),
+        keys: keys.all().cloned().collect(),
         zones: zones.0.real.clone(),
         geo,
         dns,
@@ -85,7 +94,7 @@ pub(in crate::config) fn resolve(
         admin,
         log,
     });
-    NodeDraft { node, zones, dns: role, probe: shared, dns_at }
+    NodeDraft { node, zones, state, dns: role, probe: shared, dns_at }
 }
 
 fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {
@@ -160,6 +169,7 @@ fn dns(
     top: &mut Section<'_>,
     table: &Spanned<Table<DnsTable>>,
     name: &str,
+    keys: &Keys,
     folder: &Place,
     files: &mut Files,
 ) -> Dns {
@@ -185,6 +195,7 @@ fn dns(
     let nsid = section.optional("nsid", table.nsid.as_ref(), |text| nsid(text));
     let nsid = nsid.unwrap_or_else(|| name.to_owned());
     let chaos = section.value("chaos", &table.chaos, d::CHAOS, |flag| Ok(*flag));
+    let transfer = secondaries(&mut section, &table.transfer, keys);
     let client_subnet = client_subnet(&mut section, table.client_subnet.as_ref());
     let cookies = super::cookies::resolve(&mut section, table.cookies.as_ref(), folder, files);
     let query_log = super::query_log::resolve(&mut section, table.query_log.as_ref(), folder);
@@ -208,10 +219,38 @@ fn dns(
         chaos,
         cookies,
         response_rates,
+        transfer,
         tcp_clients,
         tcp_idle,
         query_log,
     }
+}
+
+/// `dns.transfer`: who may transfer the zones.
+fn secondaries(
+    dns: &mut Section<'_>,
+    list: &List<Table<SecondaryTable>>,
+    keys: &Keys,
+) -> Vec<Secondary> {
+    let Some(list) = list else { return Vec::new() };
+    dns.written("transfer", list.span());
+    let mut all: Vec<Secondary> = Vec::new();
+    for (index, item) in list.get_ref().iter().enumerate() {
+        let mut section = dns.item("transfer", index, item.span());
+        let table = &item.get_ref().0;
+        let secondary = Secondary {
+            to: section.server("to", table.to.as_ref(), 53),
+            key: section.key(&table.key, keys),
+        };
+        if table.to.is_none() && table.key.is_none() {
+            let fault = Fault::new("neither `to` nor `key` is there");
+            section.lacks("to", fault.hint("everybody could copy the zones; write one or both"));
+        } else if all.contains(&secondary) && secondary.to.is_some() {
+            section.error(item.span(), Fault::new("the same secondary is listed twice"));
+        }
+        all.push(secondary);
+    }
+    all
 }
 
 /// What the node calls itself: text that every tool shows as it is.

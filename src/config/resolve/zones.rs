@@ -6,16 +6,18 @@ use std::path::Path;
 
 use super::direct;
 use super::fleet::{FleetDraft, FleetNames};
+use super::keys::Keys;
 use super::service::{self, Identity};
+use crate::config::defaults as d;
 use crate::config::document;
 use crate::config::effective::Effective;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
-use crate::config::spec::{ServiceTable, ZoneFile};
+use crate::config::spec::{ServiceTable, ZoneFile, ZoneTable};
 use crate::config::unsupported::ZONE;
-use crate::config::value::Fault;
+use crate::config::value::{Fault, word};
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest, reason};
-use crate::model::{PoolId, Service, ZoneFiles};
+use crate::model::{Flattened, PoolId, Primary, Service, ZoneFiles};
 use crate::name::Name;
 
 /// The zones of a folder.
@@ -38,11 +40,35 @@ struct Pair {
     services: Option<String>,
 }
 
-/// Resolves all zones of `folder`. `names`: whether to collect values in force.
+/// What the zones of a folder refer to.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct Known<'a> {
+    /// The names of the fleet.
+    pub names: &'a FleetNames,
+    /// The fleet.
+    pub fleet: &'a FleetDraft,
+    /// The keys.
+    pub keys: &'a Keys,
+    /// The folder of what must survive a restart.
+    pub state: &'a Place,
+}
+
+/// What the TOML file of a zone says.
+#[derive(Default)]
+struct Said {
+    services: Vec<Service>,
+    primary: Option<Primary>,
+    /// Whether the zone has a primary, also one that could not be read.
+    fetched: bool,
+    /// Whether that may be so, as the table of the zone was lost.
+    lenient: bool,
+    flattened: Flattened,
+}
+
+/// Resolves all zones of `folder`. `effective`: where to collect values in force.
 pub(in crate::config) fn resolve(
     folder: &Place,
-    names: &FleetNames,
-    fleet: &FleetDraft,
+    known: Known<'_>,
     files: &mut Files,
     effective: Option<Vec<Effective>>,
 ) -> std::io::Result<ZonesDraft> {
@@ -50,14 +76,31 @@ pub(in crate::config) fn resolve(
     let pairs = pairs(folder, files, &mut draft.findings)?;
     let masters: Vec<String> = pairs.values().filter_map(|pair| pair.master.clone()).collect();
     for (origin, pair) in pairs {
-        let services = match &pair.services {
-            Some(file) => services(&folder.join(file), &origin, names, fleet, files, &mut draft),
-            None => Vec::new(),
+        let said = match &pair.services {
+            Some(file) => said(&folder.join(file), &origin, known, files, &mut draft),
+            None => Said::default(),
         };
-        if let Some(file) = &pair.master {
-            let place = folder.join(file);
-            files.note(&place);
-            draft.zones.push(ZoneFiles { origin, master: place.real, services });
+        let place = match &pair.master {
+            Some(file) if said.fetched => {
+                let what = "this zone has a primary, so that this file would not be read";
+                let fault = Diagnostic::error(Location::file(&folder.join(file).shown), what);
+                draft.findings.push(fault.hint("take out the file or `[zone.primary]`"));
+                None
+            }
+            Some(file) => {
+                let place = folder.join(file);
+                files.note(&place);
+                Some(place.real)
+            }
+            None => said.fetched.then(|| known.state.real.join(fetched(&origin))),
+        };
+        let Said { services, primary, flattened, lenient, .. } = said;
+        if let Some(master) = place {
+            draft.zones.push(ZoneFiles { origin, master, primary, flattened, services });
+        } else if pair.master.is_some() {
+            // Reported above.
+        } else if lenient {
+            // What was lost may have been the primary.
         } else if let Some(file) = &pair.services {
             let wanted = format!("{}.zone", file.trim_end_matches(".toml"));
             let fault = Diagnostic::error(
@@ -73,6 +116,12 @@ pub(in crate::config) fn resolve(
     }
     hidden(&draft.zones, folder, &mut draft.findings);
     Ok(draft)
+}
+
+/// Where in the state folder a zone with a primary is kept.
+fn fetched(origin: &Name) -> String {
+    // A label may hold what is no part of a file name (RFC 2181 section 11).
+    format!("zones/{}zone", origin.to_string().replace('/', "\\047"))
 }
 
 /// The files of the folder by origin.
@@ -155,25 +204,69 @@ fn hidden(zones: &[ZoneFiles], folder: &Place, findings: &mut Diagnostics) {
     }
 }
 
-/// The services of one file, by owner.
-fn services(
+/// What one file says.
+fn said(
     place: &Place,
     origin: &Name,
-    names: &FleetNames,
-    fleet: &FleetDraft,
+    known: Known<'_>,
     files: &mut Files,
     draft: &mut ZonesDraft,
-) -> Vec<Service> {
+) -> Said {
     let source = match files.read(place) {
         Ok(source) => source,
         Err(error) => {
             draft.findings.push(error);
-            return Vec::new();
+            return Said::default();
         }
     };
     let (spec, mut sheet): (ZoneFile, Sheet) = document::read(source, ZONE, draft.effective.take());
     let mut top = sheet.top();
     super::version(&mut top, &spec.version);
+    let mut said = whole(&mut top, &spec, known.keys);
+    said.lenient = top.sheet.lost_table("zone");
+    said.services = services(&mut top, &spec, origin, known);
+    draft.used.extend(said.services.iter().flat_map(|service| service.pools.iter().copied()));
+    draft.effective = sheet.effective.take();
+    draft.findings.extend(sheet.findings);
+    said
+}
+
+/// `[zone]`: where it comes from and how it goes on.
+fn whole(top: &mut Section<'_>, spec: &ZoneFile, keys: &Keys) -> Said {
+    let empty = ZoneTable::default();
+    let header = spec.zone.as_ref().map(toml::Spanned::span).unwrap_or_default();
+    let zone = spec.zone.as_ref().map_or(&empty, |table| &table.get_ref().0);
+    let mut said = Said::default();
+    let mut section = top.inside("zone", header.clone());
+    if let Some(table) = &zone.transfer {
+        let words = [("default", Flattened::Default), ("omit", Flattened::Omit)];
+        let mut section = section.inside("transfer", table.span());
+        let steered = &table.get_ref().0.steered;
+        said.flattened = section.value("steered", steered, d::STEERED, word("steered", &words));
+    } else {
+        section.inside("transfer", header).default("steered", d::STEERED.written);
+    }
+    if let Some(table) = &zone.primary {
+        let mut section = section.inside("primary", table.span());
+        let table = &table.get_ref().0;
+        if table.address.is_none() {
+            section.missing("address");
+        }
+        let address = section.server("address", table.address.as_ref(), 53);
+        let key = section.key(&table.key, keys);
+        said.primary = address.map(|address| Primary { address, key });
+        said.fetched = true;
+    }
+    said
+}
+
+/// The services of one file, by owner.
+fn services(
+    top: &mut Section<'_>,
+    spec: &ZoneFile,
+    origin: &Name,
+    known: Known<'_>,
+) -> Vec<Service> {
     let mut ordered: Vec<_> = spec.service.iter().collect();
     ordered.sort_by_key(|(name, _)| name.span().start);
     let mut owners: HashMap<Name, Range<usize>> = HashMap::new();
@@ -196,21 +289,18 @@ fn services(
         let mut section = top.named("service", key.get_ref(), table.span());
         let identity = Identity { name: key.get_ref().clone(), owner, origin: origin.clone(), at };
         let table: &ServiceTable = &table.get_ref().0;
-        let service = service::resolve(&mut section, identity, table, names, fleet);
+        let service = service::resolve(&mut section, identity, table, known.names, known.fleet);
         let read = direct::read(&mut section, table, &service);
         direct.extend(read.map(|read| (services.len(), read)));
         services.push(service);
     }
     for (at, read) in direct {
         let Some(service) = services.get(at) else { continue };
-        let names = direct::names(&mut top, &read, service, &owners, fleet);
+        let names = direct::names(top, &read, service, &owners, known.fleet);
         // Two services of one file may not meet in a direct name either.
         owners.extend(names.iter().map(|service| (service.owner.clone(), read.place())));
         services.extend(names);
     }
-    draft.used.extend(services.iter().flat_map(|service| service.pools.iter().copied()));
-    draft.effective = sheet.effective.take();
-    draft.findings.extend(sheet.findings);
     services.sort_by(|a, b| a.owner.cmp(&b.owner));
     services
 }

@@ -5,6 +5,7 @@
 //! says what is missing. Everything keeps its place in the file.
 
 mod fleet;
+mod keys;
 mod node;
 mod zone;
 
@@ -20,12 +21,13 @@ pub(super) use fleet::{
     CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PoolTable,
     RegionTable, VantageTable,
 };
+pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
     AdminTable, CertificateTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
-    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, XdpTable,
+    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
 };
 pub(super) use zone::{
-    AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TtlTable, ZoneFile,
+    AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TtlTable, ZoneFile, ZoneTable,
 };
 
 /// A key that may be left out.

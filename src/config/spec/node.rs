@@ -88,6 +88,8 @@ pub(in crate::config) struct DnsTable {
     pub xdp: Field<Table<XdpTable>>,
     /// `[dns.cookies]`
     pub cookies: Field<Table<CookiesTable>>,
+    /// Who may transfer the zones.
+    pub transfer: List<Table<SecondaryTable>>,
     /// `[dns.client_subnet]`
     pub client_subnet: Field<Table<ClientSubnetTable>>,
     /// `[dns.limits]`
@@ -126,6 +128,16 @@ pub(in crate::config) struct CertificateTable {
 pub(in crate::config) struct XdpTable {
     /// Name of the network interface.
     pub interface: Field<String>,
+}
+
+/// One item of `dns.transfer`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct SecondaryTable {
+    /// Address, with or without port.
+    pub to: Field<String>,
+    /// A key of keys.toml.
+    pub key: Field<String>,
 }
 
 /// `[dns.client_subnet]`

@@ -13,8 +13,38 @@ use super::{DurationText, Field, List, Named, Table, TextOr};
 pub(in crate::config) struct ZoneFile {
     /// Version of the language.
     pub version: Field<i64>,
+    /// The zone as a whole.
+    pub zone: Field<Table<ZoneTable>>,
     /// Services by owner.
     pub service: Named<ServiceTable>,
+}
+
+/// `[zone]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ZoneTable {
+    /// How it is transferred to others.
+    pub transfer: Field<Table<TransferTable>>,
+    /// Where it is fetched from.
+    pub primary: Field<Table<PrimaryTable>>,
+}
+
+/// `[zone.transfer]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct TransferTable {
+    /// default or omit.
+    pub steered: Field<String>,
+}
+
+/// `[zone.primary]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct PrimaryTable {
+    /// Address, with or without port.
+    pub address: Field<String>,
+    /// A key of keys.toml.
+    pub key: Field<String>,
 }
 
 /// `[service.NAME]`

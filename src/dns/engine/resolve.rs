@@ -19,6 +19,8 @@ use crate::zone::{Found, Node, QueryName, Rrset, Zone, rtype};
 const CHAIN_MAX: usize = 16;
 /// Owner, type, class, TTL and RDATA length of a record whose owner is a pointer.
 const RECORD_FIXED: usize = 12;
+/// Octets of the SOA's numbers, of which the serial is the first (RFC 1035 section 3.3.13).
+const SOA_NUMBERS: usize = 20;
 /// Highest offset a compression pointer reaches, plus one (RFC 1035 section 4.1.4).
 const POINTER_END: usize = 0x4000;
 
@@ -40,6 +42,8 @@ pub(super) struct Outcome {
     pub matched: Option<bool>,
     /// Whether everything behind a steered name was down.
     pub all_down: bool,
+    /// The zone that was said to have changed.
+    pub notified: Option<u32>,
 }
 
 impl Outcome {
@@ -367,6 +371,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             self.writer.patch(start + usize::from(*offset), &owner);
         }
         self.writer.patch(start + 6, &soa.ttl.min(ttl_max).to_be_bytes());
+        self.serial();
         self.outcome.authorities += 1;
         Ok(())
     }
@@ -396,12 +401,21 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
     /// Writes an RRset of the name at `at` to the answer section; returns where it begins.
     fn answer_rrset(&mut self, rrset: Rrset<'_>, at: usize) -> Result<usize, Full> {
         let start = self.put_rrset(rrset, at)?;
+        if rrset.rtype == rtype::SOA {
+            self.serial();
+        }
         self.outcome.answers += rrset.count;
         // RFC 8482 section 4.1: an answer to ANY is as small as it can be.
         if self.parsed.qtype != rtype::ANY {
             self.pointing = Pointing::new(rrset, start);
         }
         Ok(start)
+    }
+
+    /// Gives the SOA that was written last the serial that transfers have too.
+    fn serial(&mut self) {
+        let at = self.writer.at().saturating_sub(SOA_NUMBERS);
+        self.writer.patch(at, &self.served.serial.to_be_bytes());
     }
 
     /// Writes an RRset whose owner name is written at offset `at`; returns where it begins.

@@ -67,7 +67,8 @@ pub(super) fn write(entry: &Entry, names: &LogNames, out: &mut Vec<u8>) {
     };
     let size = match entry.answer.reply {
         Reply::Length(length) => Some(length),
-        Reply::Drop => None,
+        // The messages of a transfer are not one reply.
+        Reply::Drop | Reply::Transfer => None,
     };
     let facts = &entry.answer.facts;
     let line = Line {

@@ -12,7 +12,7 @@ use super::frames::Frames;
 use crate::clock;
 use crate::dns::clients::Seat;
 use crate::dns::engine::Transport;
-use crate::dns::hub::{DRAIN_TIME, Hub, at_once};
+use crate::dns::hub::{Answered, DRAIN_TIME, Hub, at_once};
 
 /// Replies are collected up to this size before they are written.
 const WRITE_SIZE: usize = 4096;
@@ -43,6 +43,8 @@ pub(super) struct Connection<S> {
     replies: Vec<u8>,
     /// Whether a query has come.
     asked: bool,
+    /// A query for a transfer, which is carried out before the next query is answered.
+    transfer: Option<Vec<u8>>,
     /// When it is old.
     old: Instant,
 }
@@ -51,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, client: SocketAddr, seat: Arc<Seat>, hub: Arc<Hub>) -> Self {
         let (frames, replies) = (Frames::default(), Vec::new());
         let old = tokio::time::Instant::now() + hub.life;
-        Self { stream, client, seat, hub, frames, replies, asked: false, old }
+        Self { stream, client, seat, hub, frames, replies, asked: false, transfer: None, old }
     }
 
     /// Serves the connection to its end, or until the server stops and what has come by then.
@@ -101,6 +103,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn answer(&mut self) -> Result<(), End> {
         loop {
             let more = self.answer_next()?;
+            if let Some(query) = self.transfer.take() {
+                self.write().await?;
+                self.send_zone(query).await?;
+            }
             if self.replies.len() >= WRITE_SIZE || !more {
                 self.write().await?;
             }
@@ -118,7 +124,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             replies.extend_from_slice(&(reply.len() as u16).to_be_bytes());
             replies.extend_from_slice(reply);
         });
-        answered.map(|_| true).map_err(|_| End::Closed)
+        if answered.map_err(|_| End::Closed)? == Answered::Transfer {
+            self.transfer = Some(query.to_vec());
+        }
+        Ok(true)
+    }
+
+    /// Sends the zone, or its changes, that a query asks for.
+    async fn send_zone(&mut self, query: Vec<u8>) -> Result<(), End> {
+        let snapshot = self.hub.snapshot.load_full();
+        let mut sending = self.hub.sender.begin(snapshot, query).await;
+        while let Some(message) = sending.next() {
+            self.replies.extend_from_slice(&(message.len() as u16).to_be_bytes());
+            self.replies.extend_from_slice(&message);
+            self.write().await?;
+        }
+        if sending.is_whole() { Ok(()) } else { Err(End::Closed) }
     }
 
     /// Writes the replies.

@@ -38,6 +38,8 @@ pub mod rtype {
     pub const SVCB: u16 = 64;
     /// How to reach an HTTPS server (RFC 9460).
     pub const HTTPS: u16 = 65;
+    /// Transaction signature.
+    pub const TSIG: u16 = 250;
     /// Incremental transfer.
     pub const IXFR: u16 = 251;
     /// Transfer.
@@ -111,6 +113,11 @@ impl<'a> Node<'a> {
         let service = if self.flags.has(Flags::STEERED) { 4 } else { 0 };
         let rrsets: usize = self.rrsets().map(|rrset| 6 + rrset.wire.map_or(0, <[u8]>::len)).sum();
         1 + self.name.len() + 1 + service + 2 + rrsets
+    }
+
+    /// The name relative to the apex, in lower case and without the root's zero octet.
+    pub fn name(self) -> &'a [u8] {
+        self.name
     }
 
     /// The service that answers A and AAAA, as an index into the zone's services.

@@ -1,0 +1,64 @@
+//! Files that a crash never leaves half-written.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Replaces a file and makes the folders above it. After a crash at any point it holds either the
+/// old or the new content, whole: that is written aside, flushed to disk and then renamed.
+///
+/// Blocks on the disk; call it where that delays no answer.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    let written = write_whole(Path::new(&aside), content).and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        // A half-written file would keep a full disk full; that it stays is no further harm.
+        let _ = fs::remove_file(&aside);
+    }
+    written.and_then(|()| File::open(parent)?.sync_all())
+}
+
+/// Reads a file of at most `longest` octets; `None`: there is none.
+pub fn read(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        // Opening a pipe would wait for its other end.
+        Ok(data) if !data.is_file() => return Err(io::Error::other("it is not a regular file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut content = Vec::new();
+    File::open(path)?.take(longest + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > longest {
+        return Err(io::Error::other(format!("it is longer than {} MiB", longest >> 20)));
+    }
+    Ok(Some(content))
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_back_what_was_written_and_nothing_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/file");
+        assert_eq!(read(&path, 9).unwrap(), None);
+        for content in [b"old".as_slice(), b"new"] {
+            replace(&path, content).unwrap();
+            assert_eq!(read(&path, 3).unwrap().as_deref(), Some(content));
+        }
+        assert!(read(&path, 2).is_err(), "longer than it may be");
+        assert!(read(folder.path(), 9).is_err(), "a folder");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing aside");
+    }
+}
