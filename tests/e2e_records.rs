@@ -168,12 +168,11 @@ fn direct_names_answer_their_region_whoever_asks_and_whatever_its_health() {
             lines.sort();
             assert_eq!(lines.join(" "), expected, "{name} {rtype} {subnet}");
         }
-        if rtype != "HTTPS" {
-            let mut explain = command();
-            explain.args(["explain", &name, rtype, "--client", "12.0.0.1", "--config", &config]);
-            let said = output(&mut explain);
-            assert!(said.contains("asked for by name, whatever their health"), "{said}");
-        }
+        let mut explain = command();
+        explain.args(["explain", &name, rtype, "--client", "12.0.0.1", "--config", &config]);
+        let said = output(&mut explain);
+        assert!(said.contains("asked for by name, whatever their health"), "{said}");
+        assert!(rtype != "HTTPS" || said.contains("ipv4hint=198.51.100.10"), "{said}");
     }
     for (name, rtype, rcode) in [
         ("eu._region.dead", "AAAA", "NOERROR"),

@@ -17,7 +17,7 @@ use crate::model::{EndpointId, Fleet, MonitorId, RegionId};
 use crate::name::Name;
 use crate::snapshot::{Loaded, Publisher, load};
 use crate::steering::Family;
-use question::Question;
+use question::{Asked, Question};
 use report::Report;
 
 /// Arguments of `explain`.
@@ -25,8 +25,8 @@ use report::Report;
 pub(super) struct Options {
     /// The name asked for
     name: String,
-    /// The type asked for: A or AAAA
-    #[arg(value_name = "TYPE", default_value = "A", value_parser = ["A", "AAAA"],
+    /// The type asked for: A, AAAA or HTTPS
+    #[arg(value_name = "TYPE", default_value = "A", value_parser = ["A", "AAAA", "HTTPS"],
           ignore_case = true)]
     rtype: String,
     /// The client's address
@@ -69,8 +69,12 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
     };
     let health = supposed_health(&loaded, &down);
     let publisher = Publisher::new(loaded, health);
-    let family = if options.rtype.eq_ignore_ascii_case("A") { Family::V4 } else { Family::V6 };
-    let question = Question { name, family, client: options.client, resolver: options.resolver };
+    let asked = match options.rtype.to_ascii_uppercase().as_str() {
+        "AAAA" => Asked::Addresses(Family::V6),
+        "HTTPS" => Asked::Https,
+        _ => Asked::Addresses(Family::V4),
+    };
+    let question = Question { name, asked, client: options.client, resolver: options.resolver };
     let report = match Report::new(&question, &publisher) {
         Ok(report) => report,
         Err(error) => {

@@ -14,11 +14,20 @@ use crate::steering::Family;
 const SUBNET_V4: u8 = 24;
 const SUBNET_V6: u8 = 56;
 
+/// The types that can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A or AAAA.
+    Addresses(Family),
+    /// HTTPS, whose hints are addresses of both families.
+    Https,
+}
+
 /// Who asks for what.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) name: Name,
-    pub(super) family: Family,
+    pub(super) asked: Asked,
     pub(super) client: IpAddr,
     pub(super) resolver: Option<IpAddr>,
 }
@@ -26,9 +35,10 @@ pub(super) struct Question {
 impl Question {
     /// The name of the type.
     pub(super) fn rtype(&self) -> &'static str {
-        match self.family {
-            Family::V4 => "A",
-            Family::V6 => "AAAA",
+        match self.asked {
+            Asked::Addresses(Family::V4) => "A",
+            Asked::Addresses(Family::V6) => "AAAA",
+            Asked::Https => "HTTPS",
         }
     }
 
@@ -62,7 +72,11 @@ impl Question {
     fn wire(&self) -> Vec<u8> {
         let mut wire = vec![0x4d, 0x52, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
         wire.extend_from_slice(self.name.as_wire());
-        let rtype = if self.family == Family::V4 { 1 } else { 28 };
+        let rtype = match self.asked {
+            Asked::Addresses(Family::V4) => 1,
+            Asked::Addresses(Family::V6) => 28,
+            Asked::Https => 65,
+        };
         wire.extend_from_slice(&[0, rtype, 0, 1]);
         let option = self.subnet().map_or_else(Vec::new, |subnet| {
             let (family, octets) = match subnet.address() {

@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use hickory_proto::op::ResponseCode;
 use serde::Serialize;
 
-use super::question::Question;
+use super::question::{Asked, Question};
 use crate::model::{EndpointId, Fleet};
 use crate::place::Place;
 use crate::prefix::Prefix;
 use crate::snapshot::{Publisher, ServiceAnswers, Snapshot, Steering, ZoneEntry};
-use crate::steering::{Candidate, Contest, Decision, Local, NoData, Outcome, Pick, Target};
+use crate::steering::{Candidate, Contest, Decision, Family, Local, NoData, Outcome, Pick, Target};
 
 /// The whole explanation.
 #[derive(Debug, Serialize)]
@@ -218,7 +218,13 @@ fn decide(
 ) -> Decision {
     let class = steering.classes.get(answers.locate(address).class as usize);
     match class.or(steering.classes.first()) {
-        Some(class) => steering.contest.decide(class, question.family, view),
+        Some(class) => {
+            let decide = |family| steering.contest.decide(class, family, view);
+            match question.asked {
+                Asked::Addresses(family) => decide(family),
+                Asked::Https => deciding(decide(Family::V4), decide(Family::V6)),
+            }
+        }
         // Not reached: a steering has at least one class.
         None => Decision {
             eligible: None,
@@ -228,6 +234,14 @@ fn decide(
             first_change: None,
         },
     }
+}
+
+/// The decision that an HTTPS record's TTL is of: that of the family whose addresses may change
+/// first, as far as it has any.
+fn deciding(v4: Decision, v6: Decision) -> Decision {
+    let has_none = |decision: &Decision| !matches!(decision.outcome, Outcome::Tied(_));
+    let rank = |decision: &Decision| (has_none(decision), decision.ttl);
+    if rank(&v6) < rank(&v4) { v6 } else { v4 }
 }
 
 fn endpoints(contest: &Contest, view: &crate::steering::View<'_>) -> Vec<EndpointState> {

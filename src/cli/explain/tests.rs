@@ -135,7 +135,11 @@ fn client(random: &mut fastrand::Rng) -> IpAddr {
 /// The reply and its scope, which is there when a client subnet was sent.
 fn served(snapshot: &Snapshot, question: &Question, random: u64) -> (Message, Option<u8>) {
     let mut query = Message::new(7, MessageType::Query, OpCode::Query);
-    let rtype = if question.family == Family::V4 { RecordType::A } else { RecordType::AAAA };
+    let rtype = match question.asked {
+        Asked::Addresses(Family::V4) => RecordType::A,
+        Asked::Addresses(Family::V6) => RecordType::AAAA,
+        Asked::Https => RecordType::HTTPS,
+    };
     query.add_query(Query::query(question.name.to_string().parse().unwrap(), rtype));
     let mut edns = Edns::new();
     edns.set_max_payload(4096);
@@ -223,7 +227,7 @@ fn a_thousand_clients_are_served_what_is_explained() {
             let (name, by_chance) = NAMES[random.usize(..NAMES.len())];
             let question = Question {
                 name: Name::parse(name, &Name::root()).unwrap(),
-                family: if random.bool() { Family::V4 } else { Family::V6 },
+                asked: Asked::Addresses(if random.bool() { Family::V4 } else { Family::V6 }),
                 client: client(&mut random),
                 resolver: random.bool().then(|| client(&mut random)),
             };
