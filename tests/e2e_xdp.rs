@@ -307,6 +307,53 @@ fn where_it_is_not_to_be_had_sockets_answer_and_a_warning_says_why() {
 }
 
 #[test]
+fn where_the_driver_takes_no_program_it_is_attached_behind_it() {
+    let wire = Wire::new("behind");
+    for (mode, change) in [("native", false), ("generic", true)] {
+        if change {
+            wire.lengthen();
+        }
+        let program = Program::start(&wire, INTERFACE, &[]);
+        let log = program.log();
+        assert!(log.contains(&format!("mode=\"{mode}\" queues=2")), "{log}");
+        for address in server_addresses() {
+            let before = wire.kernel_datagrams();
+            let client = client(&wire, address, XDP);
+            client.send(&Query::new("www.example.com.", 1).wire()).unwrap();
+            assert_eq!(receive(&client)[7], 1, "{mode}");
+            assert_eq!(wire.kernel_datagrams(), before, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_capabilities_are_enough() {
+    let wire = Wire::new("rights");
+    // The last stands for a limit of locked memory that is high enough.
+    let rights = "-all,+net_bind_service,+net_raw,+net_admin,+bpf,+ipc_lock";
+    let only = ["setpriv", "--bounding-set", rights, "--inh-caps", "-all"];
+    let program = Program::start(&wire, INTERFACE, &only);
+    assert!(wire.has_program(), "{}", program.log());
+}
+
+#[test]
+fn an_interface_with_a_program_of_somebody_else_is_left_alone() {
+    let wire = Wire::new("taken");
+    let first = serve(&wire, xdp(), XDP, &counters());
+    let second = serve(&wire, xdp(), SOCKETS, &counters());
+    for (port, through_kernel) in [(XDP, 0), (SOCKETS, 1)] {
+        let before = wire.kernel_datagrams();
+        let client = client(&wire, server_addresses()[0], port);
+        client.send(&Query::new("www.example.com.", 1).wire()).unwrap();
+        assert_eq!(receive(&client)[7], 1, "port {port}");
+        assert_eq!(wire.kernel_datagrams() - before, through_kernel, "port {port}");
+    }
+    second.shutdown();
+    assert!(wire.has_program());
+    first.shutdown();
+}
+
+#[test]
 fn nothing_is_left_attached_after_a_crash() {
     let wire = Wire::new("crash");
     for signal in ["KILL", "TERM"] {

@@ -41,6 +41,12 @@ impl Wire {
         wire
     }
 
+    /// Makes packets longer than a page possible, so that the driver takes no program.
+    pub(crate) fn lengthen(&self) {
+        ip(&format!("-n {} link set {INTERFACE} mtu 9000", self.server));
+        ip(&format!("-n {} link set cli0 mtu 9000", self.client));
+    }
+
     /// Runs something in the server's namespace; threads that it starts stay there.
     pub(crate) fn at_server<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         inside(&self.server, work)
