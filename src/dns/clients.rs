@@ -19,6 +19,9 @@ const PREFIX_SHARE: usize = 4;
 /// Octets of replies that all connections together may have waiting: thousands of usual ones, and
 /// little beside the memory of a server.
 const WAITING_MAX: usize = 8 << 20;
+/// Octets that a connection may have waiting however many others have: those that were closed keep
+/// theirs for a moment, and whoever asks little must not pay for them.
+const WAITING_FAIR: usize = 16 << 10;
 
 /// The connections of a transport.
 ///
@@ -155,11 +158,11 @@ impl Open {
         longest.map(|(number, _)| *number)
     }
 
-    /// The connection for which most octets wait.
+    /// The connection for which most octets wait, of those with more than their fair share.
     fn largest(&self) -> Option<u64> {
         let waiting = |entry: &Entry| entry.state.waiting.load(Ordering::Relaxed);
-        let largest = self.entries.iter().max_by_key(|(_, entry)| waiting(entry));
-        largest.map(|(number, _)| *number)
+        let all = self.entries.iter().map(|(number, entry)| (waiting(entry), *number));
+        all.filter(|(octets, _)| *octets > WAITING_FAIR).max().map(|(_, number)| number)
     }
 
     fn remove(&mut self, number: u64) -> Option<Entry> {
@@ -210,6 +213,11 @@ impl Seat {
     /// Octets that wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.state.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether more replies wait than should: those of closed connections stay for a moment.
+    pub(super) fn is_tight(&self) -> bool {
+        self.clients.waiting.load(Ordering::Relaxed) > WAITING_MAX
     }
 
     /// Notes octets that wait to be written. When that makes too many, those who have most waiting
@@ -320,6 +328,19 @@ mod tests {
         assert_eq!((held(&seats), evicted(&clients)), (vec![true, false, true], 1));
         drop((some, last, more, seats));
         assert_eq!(clients.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn whoever_has_little_waiting_does_not_pay_for_those_who_leave() {
+        let clients = clients(100);
+        let seats: Vec<_> =
+            (0..2).map(|n| clients.admit(Some([10, n, 0, 1].into()), Tick(0))).collect();
+        let much = seats[0].wait(WAITING_MAX + 1);
+        let little = seats[1].wait(WAITING_FAIR);
+        assert_eq!(held(&seats), [false, true]);
+        let more = seats[1].wait(1);
+        assert_eq!(held(&seats), [false, false]);
+        drop((much, little, more));
     }
 
     #[test]

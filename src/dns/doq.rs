@@ -5,7 +5,6 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use super::engine::{MESSAGE_MAX, asks_keepalive};
-use super::http::body;
 use super::hub::Client;
 
 /// Error codes of RFC 9250 section 8.4.
@@ -87,7 +86,7 @@ async fn answer(
     mut query: RecvStream,
     mut reply: SendStream,
 ) -> Result<(), Fault> {
-    let done = match timeout(client.hub.patience(), read_query(&client, &mut query)).await {
+    let done = match timeout(client.hub.patience(), read_query(&mut query)).await {
         Ok(Ok(octets)) => {
             let sent = send(&connection, &client, &octets, &mut reply);
             timeout(client.hub.patience(), sent).await.unwrap_or(Err(Fault::Late))
@@ -110,10 +109,7 @@ async fn answer(
 }
 
 /// Reads a query: all that comes until the client has nothing more to send.
-async fn read_query(client: &Client, stream: &mut RecvStream) -> Result<Vec<u8>, Fault> {
-    if client.is_greedy() {
-        return Err(Fault::Reset(EXCESSIVE_LOAD));
-    }
+async fn read_query(stream: &mut RecvStream) -> Result<Vec<u8>, Fault> {
     let (mut octets, mut length) = (Vec::new(), 0);
     while let Some(piece) = stream.read_chunk(usize::MAX, true).await.map_err(|_| Fault::Gone)? {
         length += piece.bytes.len();
@@ -143,16 +139,23 @@ async fn send(
     query: &[u8],
     stream: &mut SendStream,
 ) -> Result<(), Fault> {
+    // Looked at here, as all streams of a connection may have been read at once.
+    if client.is_greedy() {
+        return Err(Fault::Reset(EXCESSIVE_LOAD));
+    }
     // The client may have moved since it connected (RFC 9000 section 9).
     let address = connection.remote_address();
     let answered = client.hub.answer(query, address, |reply, _| {
         let framed = [&(reply.len() as u16).to_be_bytes()[..], reply].concat();
-        body(&framed, client.seat.wait(framed.len()))
+        let waiting = client.seat.wait(framed.len());
+        (framed, waiting)
     });
     let reply = answered.map_err(|_| Fault::Reset(INTERNAL_ERROR))?;
     // What has no reply is no query.
-    let reply = reply.reply().ok_or(Fault::Reset(UNSPECIFIED_ERROR))?;
-    stream.write_chunk(reply).await.map_err(|_| Fault::Gone)?;
+    let (reply, _waiting) = reply.reply().ok_or(Fault::Reset(UNSPECIFIED_ERROR))?;
+    // By copying what the window takes: the library keeps its part for a while after a close, when
+    // the rest is long gone.
+    stream.write_all(&reply).await.map_err(|_| Fault::Gone)?;
     stream.finish().map_err(|_| Fault::Gone)?;
     stream.stopped().await.map_err(|_| Fault::Gone)?;
     Ok(())

@@ -156,10 +156,6 @@ async fn answer(
     mut request: Request<RecvStream>,
     mut response: SendResponse<Bytes>,
 ) {
-    // Asking on without reading: what was not looked at may be asked again (RFC 9113 section 8.7).
-    if client.is_greedy() {
-        return response.send_reset(Reason::REFUSED_STREAM);
-    }
     let query = match doh::read_head(&request) {
         Ok(Asked::Query(query)) => Ok(query),
         Ok(Asked::Body) => {
@@ -173,6 +169,10 @@ async fn answer(
         }
         Err(status) => Err(status),
     };
+    // Asking on without reading: what was not looked at may be asked again (RFC 9113 section 8.7).
+    if client.is_greedy() {
+        return response.send_reset(Reason::REFUSED_STREAM);
+    }
     let answered = query.and_then(|query| {
         let answered = client.hub.answer(&query, client.address, |reply, facts| {
             (doh::head(reply, facts), doh::body(reply, client.seat.wait(reply.len())))

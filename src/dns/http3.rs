@@ -96,11 +96,11 @@ async fn answer(client: Client, request: Resolver) {
         Ok(Err(_)) => return,
         Err(_) => return client.late(),
     };
+    let query = read_query(&client, &request, &mut exchange).await;
     if client.is_greedy() {
         // RFC 9114 section 4.1.1: what was not looked at may be asked again.
         return exchange.stop_stream(Code::H3_REQUEST_REJECTED);
     }
-    let query = read_query(&client, &request, &mut exchange).await;
     let sent = timeout(patience, send(&client, query, &mut exchange)).await;
     if sent.is_err() {
         client.late();

@@ -208,9 +208,9 @@ impl Client {
         self.hub.connections.timed_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether he asks on without reading what he got.
+    /// Whether he asks on without reading what he got; when replies take much memory, all of it.
     pub(super) fn is_greedy(&self) -> bool {
-        self.seat.waiting() > UNREAD_MAX
+        self.seat.waiting() > if self.seat.is_tight() { 0 } else { UNREAD_MAX }
     }
 }
 

@@ -29,14 +29,16 @@ use super::hub::{Client, Hub, Limits};
 use crate::clock;
 use crate::snapshot::Snapshot;
 
-/// Queries of a connection at a time; what a resolver has for one server, with room to spare.
-const STREAMS_MAX: u32 = 100;
+/// Queries of a connection at a time: replies are ready at once, so the next may come after one
+/// round trip; and each that waits for its client takes memory.
+const STREAMS_MAX: u32 = 32;
+/// The same for HTTP/3: as many as RFC 9114 section 6.1 asks for.
+const HTTP3_REQUESTS_MAX: u32 = 100;
 /// Octets of a query that may come before they are read.
 const QUERY_WINDOW: u32 = 8 << 10;
-/// Octets of replies that a client may leave unacknowledged; more is not sent.
-const SEND_WINDOW: u64 = 256 << 10;
-/// The same for HTTP/3, whose library keeps copies that are not counted as waiting.
-const HTTP3_SEND_WINDOW: u64 = 32 << 10;
+/// Octets of replies that a client may leave unacknowledged; the library keeps copies of them, also
+/// for a while after the connection was closed.
+const SEND_WINDOW: u64 = 32 << 10;
 /// Streams of control that HTTP/3 has (RFC 9114 section 6.2), and some that have no meaning.
 const HTTP3_STREAMS_MAX: u32 = 8;
 /// Handshakes at a time; beyond that the oldest makes room.
@@ -45,6 +47,8 @@ const HANDSHAKES_MAX: usize = 1000;
 const HANDSHAKES_EASY: usize = 100;
 /// Octets the kernel keeps of datagrams that have come.
 const KERNEL_BUFFER: usize = 1 << 20;
+/// How much later than our own timers the idle timeout of QUIC comes: they tell the client why.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 /// At the end, time for clients to hear of it.
 const FAREWELL: Duration = Duration::from_millis(300);
 
@@ -248,20 +252,20 @@ fn config(transport: Transport, snapshot: &Arc<ArcSwap<Snapshot>>) -> io::Result
 
 /// The bounds of a connection, which its client is told.
 fn bounds(transport: Transport, idle: Duration) -> TransportConfig {
-    let (one_way, send_window) = match transport {
-        Transport::Http3 => (HTTP3_STREAMS_MAX, HTTP3_SEND_WINDOW),
+    let (both_ways, one_way) = match transport {
+        Transport::Http3 => (HTTP3_REQUESTS_MAX, HTTP3_STREAMS_MAX),
         // RFC 9250 section 4.2: queries come on streams of both directions alone.
-        _ => (0, SEND_WINDOW),
+        _ => (STREAMS_MAX, 0),
     };
-    let idle = VarInt::try_from(idle.as_millis()).unwrap_or(VarInt::MAX);
+    let idle = VarInt::try_from((idle + IDLE_GRACE).as_millis()).unwrap_or(VarInt::MAX);
     let mut bounds = TransportConfig::default();
     bounds
         .max_idle_timeout(Some(idle.into()))
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_bidi_streams(VarInt::from_u32(both_ways))
         .max_concurrent_uni_streams(VarInt::from_u32(one_way))
         .stream_receive_window(VarInt::from_u32(QUERY_WINDOW))
         .receive_window(VarInt::from_u32(QUERY_WINDOW * 8))
-        .send_window(send_window)
+        .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None);
     bounds
 }
