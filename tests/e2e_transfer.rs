@@ -11,3 +11,5 @@ mod out;
 #[path = "transfer/peers.rs"]
 mod peers;
 mod support;
+#[path = "transfer/tls.rs"]
+mod tls;

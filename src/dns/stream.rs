@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -215,13 +215,16 @@ async fn serve(
     let client = client_of(&mut stream, peer, &seat, &hub);
     let Some(address) = client.await else { return };
     match tls {
-        None => Connection::new(stream, address, seat, hub).run().await,
+        None => Connection::new(stream, address, seat, hub, true).run().await,
         Some(tls) => {
             let Some(stream) = handshake(stream, &tls, &seat, &hub).await else { return };
             if hub.transport == Transport::Https {
                 http2::serve(stream, Client { address, seat, hub }).await;
             } else {
-                Connection::new(stream, address, seat, hub).run().await;
+                // RFC 9103 section 7.1: zones travel in TLS 1.3 alone.
+                let version = stream.get_ref().1.protocol_version();
+                let transfers = version == Some(ProtocolVersion::TLSv1_3);
+                Connection::new(stream, address, seat, hub, transfers).run().await;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::support::site::{Site, zone};
 use crate::support::wire::{Ask, Rr};
 use crate::support::{PATIENCE, free_address, poll, wait_for};
 
-const ORIGIN: &str = "app.example.com.";
+pub(crate) const ORIGIN: &str = "app.example.com.";
 
 const FLEET: &str = "version = 1\n\
     [region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
@@ -27,7 +27,7 @@ const FLEET: &str = "version = 1\n\
 const SERVICES: &str = "version = 1\n[service.www]\npool = \"web\"\n";
 
 /// Many records, so that a transfer takes several messages, and one of every awkward kind.
-fn records(extra: &str) -> String {
+pub(crate) fn records(extra: &str) -> String {
     let mut text = String::new();
     for n in 0..3000 {
         writeln!(text, "host{n} IN A 10.0.{}.{}", n / 250, n % 250).unwrap();
@@ -42,7 +42,7 @@ fn records(extra: &str) -> String {
 }
 
 /// A site whose zone these addresses may transfer.
-fn site(transfer: &str, extra: &str) -> Site {
+pub(crate) fn site(transfer: &str, extra: &str) -> Site {
     let site = Site::new("eu");
     let node = site.node("eu");
     let node = node.replace("workers = 2\n", &format!("workers = 2\ntransfer = [{transfer}]\n"));
@@ -87,7 +87,7 @@ fn answers(server: SocketAddr) -> BTreeSet<Rr> {
 }
 
 #[track_caller]
-fn assert_alike(there: SocketAddr, here: SocketAddr) {
+pub(crate) fn assert_alike(there: SocketAddr, here: SocketAddr) {
     let mut differing = Vec::new();
     // A process of NSD that is being replaced may answer a moment longer.
     let alike = poll(PATIENCE, Duration::from_millis(20), || {

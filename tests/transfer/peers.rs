@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::certificates;
 use crate::support::dns::Client;
 use crate::support::process::Process;
 use crate::support::wait_for;
@@ -161,7 +162,33 @@ impl Peer {
         ))
     }
 
+    /// Starts BIND as a secondary that fetches the zone over TLS from this address, whose
+    /// certificate it verifies.
+    pub(crate) fn bind_over_tls(&self, primary: SocketAddr) -> Process {
+        let authority = self.own("named").join("authority.pem");
+        fs::write(&authority, certificates::authority()).expect("a written file");
+        let (ip, notifier) = (self.address.ip(), self.meridian.ip());
+        self.named_with(
+            &format!(
+                "tls \"ours\" {{ ca-file \"{}\"; remote-hostname \"{}\"; }};\n",
+                authority.display(),
+                certificates::NAME
+            ),
+            &format!(
+                "type secondary; file \"zone\"; \
+                 primaries {{ {} port {} key \"{KEY}\" tls \"ours\"; }};\n\
+                 transfer-source {ip}; allow-notify {{ {notifier}; }};",
+                primary.ip(),
+                primary.port(),
+            ),
+        )
+    }
+
     fn named(&self, zone: &str) -> Process {
+        self.named_with("", zone)
+    }
+
+    fn named_with(&self, global: &str, zone: &str) -> Process {
         let own = self.own("named");
         let (dir, ip, port) = (own.display(), self.address.ip(), self.address.port());
         let origin = self.origin;
@@ -172,7 +199,7 @@ impl Peer {
              managed-keys-directory \"{dir}\"; minimal-responses yes; }};\n\
              controls {{ }};\n\
              key \"{KEY}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
-             zone \"{origin}\" {{ {zone} }};\n"
+             {global}zone \"{origin}\" {{ {zone} }};\n"
         );
         let path = own.join("named.conf");
         fs::write(&path, text).expect("a written file");

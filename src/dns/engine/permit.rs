@@ -20,10 +20,10 @@ pub(super) fn transfer<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s>
     let ZoneEntry::Serving(served) = entry else { return unserved(entry) };
     match (served.versions.current(), case.peer.transport, case.parsed.qtype) {
         (None, _, _) => Verdict::Code(rcode::SERVFAIL, Some(ede::NOT_READY)),
-        (Some(_), Transport::Tcp, _) => Verdict::Transfer,
+        (Some(_), Transport::Tcp | Transport::Tls, _) => Verdict::Transfer,
         // RFC 1995 section 2: where the changes do not fit, the SOA tells to ask over TCP.
         (Some(_), Transport::Udp, rtype::IXFR) => Verdict::Soa(served),
-        // RFC 5936 section 4.2: AXFR is defined for TCP alone.
+        // RFC 5936 section 4.2, RFC 9103 section 6: it goes over TCP, plain or in TLS.
         (Some(_), _, _) => Verdict::Code(rcode::REFUSED, Some(ede::NOT_SUPPORTED)),
     }
 }

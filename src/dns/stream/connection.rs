@@ -45,15 +45,34 @@ pub(super) struct Connection<S> {
     asked: bool,
     /// A query for a transfer, which is carried out before the next query is answered.
     transfer: Option<Vec<u8>>,
+    /// Whether a zone may be sent; otherwise who asks for one is cut off.
+    transfers: bool,
     /// When it is old.
     old: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(stream: S, client: SocketAddr, seat: Arc<Seat>, hub: Arc<Hub>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        client: SocketAddr,
+        seat: Arc<Seat>,
+        hub: Arc<Hub>,
+        transfers: bool,
+    ) -> Self {
         let (frames, replies) = (Frames::default(), Vec::new());
         let old = tokio::time::Instant::now() + hub.life;
-        Self { stream, client, seat, hub, frames, replies, asked: false, transfer: None, old }
+        Self {
+            stream,
+            client,
+            seat,
+            hub,
+            frames,
+            replies,
+            asked: false,
+            transfer: None,
+            transfers,
+            old,
+        }
     }
 
     /// Serves the connection to its end, or until the server stops and what has come by then.
@@ -125,6 +144,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             replies.extend_from_slice(reply);
         });
         if answered.map_err(|_| End::Closed)? == Answered::Transfer {
+            if !self.transfers {
+                return Err(End::Closed);
+            }
             self.transfer = Some(query.to_vec());
         }
         Ok(true)
