@@ -157,9 +157,12 @@ impl Setup<'_> {
 }
 
 fn meridian(setup: &Setup<'_>) -> io::Result<()> {
+    // The limiter works, at rates that no load reaches.
     let mut node = format!(
         "version = 1\n[node]\nname = \"bench\"\nregion = \"use\"\n\
-        [dns]\nlisten = [\"127.0.0.1:{}\"]\nworkers = 1\n[log]\nlevel = \"warn\"\n",
+        [dns]\nlisten = [\"127.0.0.1:{}\"]\nworkers = 1\n\
+        [dns.limits.response_rate]\npositive = \"100000000/s\"\nnegative = \"100000000/s\"\n\
+        error = \"100000000/s\"\n[log]\nlevel = \"warn\"\n",
         setup.port
     );
     let mut fleet = "version = 1\n".to_owned();
