@@ -12,7 +12,7 @@ mod signed;
 
 use std::net::{IpAddr, SocketAddr};
 
-use self::resolve::{Outcome, Resolver};
+use self::resolve::{Clients, Outcome, Resolver};
 use super::cookie::{self, Standing};
 use super::draws::Random;
 use super::edns::{ClientSubnet, CookieOption, Edns, ReplyOpt, SIZE_MIN, Subnet, VERSION, ede};
@@ -20,7 +20,7 @@ use super::limit::{Kind, Limited};
 pub use super::transport::Transport;
 use super::wire::{AA, CD, CLASS_CHAOS, CLASS_IN, HEADER, Intent, Parsed, QR, TC};
 use super::writer::Writer;
-use crate::model::{self, CookiePolicy, Key};
+use crate::model::{CookiePolicy, Key};
 use crate::snapshot::{AnswerOptions, ServedZone, Snapshot, ZoneEntry};
 use crate::zone::rtype;
 
@@ -202,13 +202,14 @@ fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u
         Verdict::Chaos(text) => chaos::answer(parsed, text, &mut writer),
         Verdict::Resolve(served) => {
             let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
-            let client = client.unwrap_or(peer.address.ip());
-            let outcome = Resolver::new(served, parsed, client, random, &mut writer).run();
+            let clients = Clients { resolver: peer.address.ip(), subnet: client };
+            let outcome = Resolver::new(served, parsed, clients, random, &mut writer).run();
             if served.stale { outcome.or_stale() } else { outcome }
         }
         Verdict::Soa(served) => {
             let soa = Parsed { qtype: rtype::SOA, ..parsed.clone() };
-            Resolver::new(served, &soa, peer.address.ip(), random, &mut writer).run()
+            let clients = Clients { resolver: peer.address.ip(), subnet: None };
+            Resolver::new(served, &soa, clients, random, &mut writer).run()
         }
         Verdict::Notified(zone) => {
             Outcome { authoritative: true, notified: Some(zone), ..Outcome::default() }
@@ -358,11 +359,7 @@ fn believed_subnet(
     peer: IpAddr,
 ) -> Result<Option<ClientSubnet>, ()> {
     let Some(edns) = &parsed.edns else { return Ok(None) };
-    let believed = || match &options.client_subnet {
-        model::ClientSubnet::On => true,
-        model::ClientSubnet::Off => false,
-        model::ClientSubnet::Trusted(prefixes) => prefixes.iter().any(|p| p.contains(peer)),
-    };
+    let believed = || options.client_subnet.believes(peer);
     match edns.subnet {
         Subnet::Given(subnet) if believed() => Ok(Some(subnet)),
         Subnet::Malformed if believed() => Err(()),

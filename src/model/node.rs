@@ -1,6 +1,6 @@
 //! One process: its name, place, roles and listeners.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +122,17 @@ pub enum ClientSubnet {
     Off,
     /// That of resolvers in these prefixes.
     Trusted(Vec<Prefix>),
+}
+
+impl ClientSubnet {
+    /// Whether the client subnets of this resolver are believed.
+    pub fn believes(&self, resolver: IpAddr) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            Self::Trusted(prefixes) => prefixes.iter().any(|prefix| prefix.contains(resolver)),
+        }
+    }
 }
 
 /// The probing role.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Flattened, Method, PoolId, Primary, RegionId};
+use super::{ClientSubnet, Flattened, Method, PoolId, Primary, RegionId};
 use crate::diagnostic::Location;
 use crate::name::Name;
 
@@ -43,6 +43,8 @@ pub struct Service {
     pub ttl: TtlRange,
     /// What is answered while nothing is up.
     pub all_down: AllDown,
+    /// Whose client subnets it goes by, of those that the node believes.
+    pub client_subnet: ClientSubnet,
     /// What its HTTPS records say; `None`: it answers none.
     pub https: Option<Https>,
     /// A direct name: it answers all endpoints that the first of its pools has in this region,

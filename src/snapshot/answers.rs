@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::https::Binding;
 use super::plan::Steering;
-use crate::model::Https;
+use crate::model::{ClientSubnet, Https};
 use crate::name::Name;
 use crate::steering::{
     Candidate, Class, Contenders, Contest, Decision, Eligible, Family, Local, NoData, Outcome,
@@ -89,6 +89,8 @@ pub struct ServiceAnswers {
     prepared: Arc<Prepared>,
     /// What its HTTPS records begin with; `None`: it has none.
     pub(super) binding: Option<Arc<Binding>>,
+    /// Whose client subnets it goes by.
+    client_subnet: Arc<ClientSubnet>,
 }
 
 /// The answers of a contest under one state of health; services with equal contests share them.
@@ -143,7 +145,7 @@ pub(super) const NO_REGION: u16 = u16::MAX;
 impl ServiceAnswers {
     /// The answers of the service of this owner name.
     pub fn new(name: Arc<str>, steering: Arc<Steering>, prepared: Arc<Prepared>) -> Self {
-        Self { name, steering, prepared, binding: None }
+        Self { name, steering, prepared, binding: None, client_subnet: Arc::new(ClientSubnet::On) }
     }
 
     /// The same with HTTPS records.
@@ -166,6 +168,18 @@ impl ServiceAnswers {
     /// Whether every query type is answered with a CNAME.
     pub fn is_alias(&self) -> bool {
         self.steering.contest.is_alias()
+    }
+
+    /// The same, going by the client subnets of these resolvers alone.
+    #[must_use]
+    pub fn with_client_subnet(self, client_subnet: ClientSubnet) -> Self {
+        Self { client_subnet: Arc::new(client_subnet), ..self }
+    }
+
+    /// Whether it goes by the client subnets of this resolver.
+    #[inline]
+    pub fn believes(&self, resolver: IpAddr) -> bool {
+        self.client_subnet.believes(resolver)
     }
 
     /// The class of a client, and the scope of answers to it.

@@ -371,7 +371,9 @@ impl Publisher {
             let name = service.owner.to_string();
             let label = self.services.number(&name);
             let answers = ServiceAnswers::new(name.into(), steering, prepared);
-            Some((Arc::new(answers.with_https(service.https.as_ref())), label))
+            let answers = answers.with_https(service.https.as_ref());
+            let answers = answers.with_client_subnet(service.client_subnet.clone());
+            Some((Arc::new(answers), label))
         });
         answers.unzip()
     }

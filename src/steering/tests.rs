@@ -11,8 +11,8 @@ use super::{Candidate, Class, Contenders, Contest, Decision, Family, Outcome, Ta
 use crate::clock::Tick;
 use crate::health::{EndpointHealth, HostAddresses, Level};
 use crate::model::{
-    Address, AllDown, Endpoint, EndpointId, Fleet, Method, Network, NetworkId, Pool, PoolId,
-    Region, RegionId, Service, TtlRange,
+    Address, AllDown, ClientSubnet, Endpoint, EndpointId, Fleet, Method, Network, NetworkId, Pool,
+    PoolId, Region, RegionId, Service, TtlRange,
 };
 use crate::name::Name;
 use crate::place::{Continent, Country, Place, Point};
@@ -159,6 +159,7 @@ fn service(pools: u16, policy: Vec<Method>) -> Service {
         answers: Some(1),
         ttl: TtlRange { min: Duration::from_secs(5), max: Duration::from_secs(30) },
         all_down: AllDown::All,
+        client_subnet: ClientSubnet::On,
         https: None,
         only: None,
     }

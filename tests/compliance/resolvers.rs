@@ -52,11 +52,23 @@ policy = ["network", { method = "fence", by = "continent" }, "proximity",
 ttl = { min = "300s", max = "300s" }
 "#;
 
+/// Services that go by some client subnets alone.
+const CAUTIOUS: &str = r#"
+[service.blind]
+pool = "web"
+policy = ["network", { method = "order", regions = ["us"] }]
+client_subnet = "off"
+[service.picky]
+pool = "web"
+policy = ["network", { method = "order", regions = ["us"] }]
+client_subnet = { trusted = ["127.0.0.3/32"] }
+"#;
+
 fn steered() -> (Meridian, Site) {
     let site = Site::new("eu");
     site.write("config/fleet.toml", FLEET);
     site.write("zones/one.test.zone", &zone("one.test.", 1, "static IN A 192.0.2.99"));
-    site.write("zones/one.test.toml", SERVICES);
+    site.write("zones/one.test.toml", &format!("{SERVICES}{CAUTIOUS}"));
     (site.serve(), site)
 }
 
@@ -212,4 +224,23 @@ fn delv_takes_the_answers() {
     assert!(none.contains("ncache nxdomain") || none.contains("negative response"), "{none}");
     let tcp = delv(&["+tcp", "www.one.test", "A"]);
     assert!(tcp.contains("192.0.2."), "{tcp}");
+}
+
+#[test]
+fn a_service_goes_by_the_subnets_of_resolvers_that_it_trusts() {
+    let (_meridian, site) = steered();
+    let office = Ipv4Addr::new(203, 0, 113, 130).into();
+    for (resolver, name, endpoint, scope) in [
+        ("127.0.0.1", "www", 4, 25),
+        ("127.0.0.1", "blind", 2, 0),
+        ("127.0.0.3", "blind", 2, 0),
+        ("127.0.0.1", "picky", 2, 0),
+        ("127.0.0.3", "picky", 4, 25),
+    ] {
+        let mut client = Client::from_address(resolver.parse().unwrap(), site.dns);
+        let ask = Ask::new(&format!("{name}.one.test."), A).with_subnet(office, 32);
+        let reply = client.ask(&ask);
+        assert_eq!(reply.answer[0].rdata, [192, 0, 2, endpoint], "{name} by {resolver}");
+        assert_eq!(reply.scope, Some((32, scope)), "{name} by {resolver}");
+    }
 }

@@ -137,7 +137,7 @@ impl Builder {
         assert!(records.as_mut().unwrap().push(record));
     }
 
-    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [apart] [down] [servfail]
+    /// Adds `OWNER [ttl=N] [v4=A,B] [v6=A] [scope=N] [cname=NAME] [apart] [blind] [down] [servfail]
     /// [https]`: `apart` puts the addresses into two regions; `down` answers all the same,
     /// `servfail` does not; `https` answers HTTPS with h2 and port 8443.
     pub fn service(&mut self, line: &str) {
@@ -159,7 +159,8 @@ impl Builder {
         };
         let https = Https { alpn: vec!["h2".to_owned()], port: Some(8443) };
         let https = value("https").map(|_| https);
-        let answers = fixed.answers(&owner).with_https(https.as_ref());
+        let subnets = if value("blind").is_some() { ClientSubnet::Off } else { ClientSubnet::On };
+        let answers = fixed.answers(&owner).with_https(https.as_ref()).with_client_subnet(subnets);
         services.push((owner, answers));
     }
 

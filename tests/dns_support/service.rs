@@ -9,8 +9,8 @@ use meridian::diagnostic::Location;
 use meridian::geo::{Databases, Ground};
 use meridian::health::{EndpointHealth, HostAddresses, Level};
 use meridian::model::{
-    Address, AllDown, Endpoint, EndpointId, Fleet, Method, Pool, PoolId, Region, RegionId, Service,
-    TtlRange,
+    Address, AllDown, ClientSubnet, Endpoint, EndpointId, Fleet, Method, Pool, PoolId, Region,
+    RegionId, Service, TtlRange,
 };
 use meridian::name::Name;
 use meridian::place::Point;
@@ -54,6 +54,7 @@ impl Fixed {
             answers: (self.apart || self.cname.is_some()).then_some(1),
             ttl: TtlRange { min: ttl, max: ttl },
             all_down: self.all_down.clone().unwrap_or(AllDown::All),
+            client_subnet: ClientSubnet::On,
             https: None,
             only: None,
         };

@@ -64,8 +64,13 @@ pub(crate) fn free_address(ip: IpAddr) -> SocketAddr {
 /// Two different addresses as [`free_address`] finds them.
 pub(crate) fn free_pair(ip: IpAddr) -> (SocketAddr, SocketAddr) {
     let first = free_address(ip);
+    (first, free_beside(ip, &[first]))
+}
+
+/// An address as [`free_address`] finds it that is none of these, which nobody has bound yet.
+pub(crate) fn free_beside(ip: IpAddr, taken: &[SocketAddr]) -> SocketAddr {
     let others = std::iter::repeat_with(|| free_address(ip));
-    (first, others.take(1000).find(|other| *other != first).expect("a second port"))
+    others.take(1000).find(|other| !taken.contains(other)).expect("another port")
 }
 
 /// A generator of pseudo-random numbers whose seed is printed, so that a failure can be repeated

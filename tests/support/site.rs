@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::meridian::Meridian;
-use super::{PATIENCE, certificates, free_address, free_pair, poll};
+use super::{PATIENCE, certificates, free_beside, free_pair, poll};
 
 /// Sites made by this process, so that each has loopback addresses of its own.
 static SITES: AtomicU8 = AtomicU8::new(1);
@@ -69,7 +69,12 @@ impl Site {
 
     /// Adds the encrypted transports and a certificate; their addresses: TLS, HTTPS, QUIC.
     pub(crate) fn encrypt(&self, region: &str) -> [SocketAddr; 3] {
-        let [tls, https, quic] = [(); 3].map(|()| free_address(self.dns.ip()));
+        let mut taken = vec![self.dns, self.admin];
+        let [tls, https, quic] = [(); 3].map(|()| {
+            let free = free_beside(self.dns.ip(), &taken);
+            taken.push(free);
+            free
+        });
         let transports = format!(
             "workers = 2\ntls = [\"{tls}\"]\nhttps = [\"{https}\"]\nquic = [\"{quic}\"]\n\
              certificate = {{ chain = \"tls/dns.pem\", key = \"tls/dns.key\" }}\n"

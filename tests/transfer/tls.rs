@@ -17,12 +17,12 @@ use crate::peers::{KEY, Peer, wait_serial};
 use crate::support::certificates;
 use crate::support::site::{Site, zone};
 use crate::support::wire::Ask;
-use crate::support::{PATIENCE, free_address};
+use crate::support::{PATIENCE, free_address, free_beside};
 
 /// A site whose zone this may transfer, also over TLS at the address beside it.
 fn encrypted(transfer: &str) -> (Site, SocketAddr) {
     let site = site(transfer, "");
-    let tls = free_address(site.dns.ip());
+    let tls = free_beside(site.dns.ip(), &[site.dns, site.admin]);
     let (chain, key) = certificates::pem();
     site.write("config/tls/dns.pem", &chain);
     site.write("config/tls/dns.key", &key);

@@ -113,15 +113,14 @@ impl Report {
             data: record.data.to_string(),
         });
         let located = question.subnet().map_or(question.client, Prefix::address);
-        let located = match (question.resolver, facts.service) {
-            // Whose address was located is the policy's matter; the engine located this one.
-            (Some(resolver), _) if !believes(&snapshot, resolver) => resolver,
-            _ => located,
+        let service = facts.service.and_then(|label| service(&snapshot, label));
+        let believed = |resolver: &IpAddr| {
+            snapshot.options.client_subnet.believes(*resolver)
+                && service.is_none_or(|service| service.believes(*resolver))
         };
-        let steering = facts
-            .service
-            .and_then(|label| service(&snapshot, label))
-            .map(|answers| Steps::new(answers, question, located, publisher));
+        // Whose address was located is the policy's matter; the engine located this one.
+        let located = question.resolver.filter(|resolver| !believed(resolver)).unwrap_or(located);
+        let steering = service.map(|service| Steps::new(service, question, located, publisher));
         Ok(Self {
             name: question.name.to_string(),
             rtype: question.rtype(),
@@ -149,17 +148,6 @@ pub(super) fn mnemonic(code: ResponseCode) -> String {
         ResponseCode::ServFail => "SERVFAIL".to_owned(),
         ResponseCode::Refused => "REFUSED".to_owned(),
         other => other.to_string(),
-    }
-}
-
-/// Whether the client subnet option of this resolver is believed.
-fn believes(snapshot: &Snapshot, resolver: IpAddr) -> bool {
-    match &snapshot.options.client_subnet {
-        crate::model::ClientSubnet::On => true,
-        crate::model::ClientSubnet::Off => false,
-        crate::model::ClientSubnet::Trusted(prefixes) => {
-            prefixes.iter().any(|prefix| prefix.contains(resolver))
-        }
     }
 }
 

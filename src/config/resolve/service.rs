@@ -9,10 +9,14 @@ use super::fleet::{FleetDraft, FleetNames};
 use super::{https, method};
 use crate::config::defaults as d;
 use crate::config::sheet::Section;
-use crate::config::spec::{AllDownTable, DurationText, ServiceTable, TextOr, TtlTable};
-use crate::config::value::{Fault, duration_in, hostname, ip, whole_in, word, written};
+use crate::config::spec::{
+    AllDownTable, DurationText, ServiceTable, TextOr, TrustedTable, TtlTable,
+};
+use crate::config::value::{Fault, duration_in, hostname, ip, prefix, whole_in, word, written};
 use crate::diagnostic::Location;
-use crate::model::{Address, AllDown, Fence, Method, PoolId, RegionId, Service, TtlRange};
+use crate::model::{
+    Address, AllDown, ClientSubnet, Fence, Method, PoolId, RegionId, Service, TtlRange,
+};
 use crate::name::Name;
 use crate::place::Continent;
 
@@ -55,11 +59,23 @@ pub(super) fn resolve(
     };
     let ttl = ttl(section, table, &pools, fleet);
     let all_down = all_down(section, table, &identity);
+    let client_subnet = client_subnet(section, table);
     section.value("failback", &table.failback, d::FAILBACK, word("failback", &[("auto", ())]));
     let https = https::resolve(section, table.https.as_ref());
     let Identity { name, owner, origin, at } = identity;
-    let service =
-        Service { name, owner, at, pools, policy, answers, ttl, all_down, https, only: None };
+    let service = Service {
+        name,
+        owner,
+        at,
+        pools,
+        policy,
+        answers,
+        ttl,
+        all_down,
+        client_subnet,
+        https,
+        only: None,
+    };
     https::idle(section, table.https.as_ref(), &service, &origin, fleet);
     service
 }
@@ -266,6 +282,32 @@ fn detection<'f>(pools: &[PoolId], fleet: &'f FleetDraft) -> Option<(Duration, &
     let monitors = pools.flat_map(|pool| &pool.monitors);
     let monitors = monitors.filter_map(|id| fleet.monitors.get(usize::from(id.0))?.as_ref());
     monitors.map(|monitor| (monitor.interval * monitor.fall, monitor.name.as_str())).max()
+}
+
+/// `"on"`, `"off"` or `{ trusted = [...] }`: whose client subnets count here.
+fn client_subnet(section: &mut Section<'_>, table: &ServiceTable) -> ClientSubnet {
+    let Some(field) = &table.client_subnet else {
+        section.default("client_subnet", d::CLIENT_SUBNET);
+        return ClientSubnet::On;
+    };
+    let read = match field.get_ref() {
+        TextOr::Text(text) => {
+            let words = [("on", ClientSubnet::On), ("off", ClientSubnet::Off)];
+            word("client_subnet", &words)(text)
+        }
+        TextOr::Table(TrustedTable { trusted }) => {
+            let mut inside = section.inside("client_subnet", field.span());
+            let fault = Fault::new("`trusted` is empty").hint("or write \"off\"");
+            if trusted.is_none() {
+                inside.lacks("trusted", fault.clone());
+            }
+            inside.not_empty(trusted, fault);
+            return ClientSubnet::Trusted(
+                inside.list("trusted", trusted, |text| prefix(text).map(Some)),
+            );
+        }
+    };
+    section.read("client_subnet", field.span(), read).unwrap_or(ClientSubnet::On)
 }
 
 fn all_down(section: &mut Section<'_>, table: &ServiceTable, identity: &Identity) -> AllDown {

@@ -63,12 +63,22 @@ pub(in crate::config) struct ServiceTable {
     pub ttl: Field<Table<TtlTable>>,
     /// What is answered while nothing is up.
     pub all_down: Field<TextOr<AllDownTable>>,
+    /// Whose client subnets count.
+    pub client_subnet: Field<TextOr<TrustedTable>>,
     /// How clients return.
     pub failback: Field<String>,
     /// HTTPS records.
     pub https: Field<Table<HttpsTable>>,
     /// The label between a region and this name.
     pub direct: Field<String>,
+}
+
+/// `{ trusted = ["198.51.100.0/24"] }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct TrustedTable {
+    /// Resolvers that are believed.
+    pub trusted: List<String>,
 }
 
 /// `{ alpn = ["h2", "h3"] }`

@@ -60,12 +60,32 @@ impl Outcome {
     }
 }
 
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clients {
+    /// Who asks.
+    pub resolver: IpAddr,
+    /// For whom, as the node believes it.
+    pub subnet: Option<IpAddr>,
+}
+
+impl Clients {
+    /// The client of a service, and the scope of its answer, which is 0 where no subnet counts.
+    fn of(self, answers: &ServiceAnswers) -> (IpAddr, Located) {
+        if let Some(client) = self.subnet.filter(|_| answers.believes(self.resolver)) {
+            return (client, answers.locate(client));
+        }
+        let located = answers.locate(self.resolver);
+        (self.resolver, Located { scope: 0, ..located })
+    }
+}
+
 /// One question under way.
 pub(super) struct Resolver<'a, 'w, 'o> {
     zone: &'a Zone,
     served: &'a ServedZone,
     parsed: &'a Parsed,
-    client: IpAddr,
+    clients: Clients,
     random: Random<'a>,
     writer: &'w mut Writer<'o>,
     outcome: Outcome,
@@ -77,13 +97,13 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
     pub(super) fn new(
         served: &'a ServedZone,
         parsed: &'a Parsed,
-        client: IpAddr,
+        clients: Clients,
         random: Random<'a>,
         writer: &'w mut Writer<'o>,
     ) -> Self {
         let outcome = Outcome { authoritative: true, ..Outcome::default() };
         let zone = &served.zone;
-        Self { zone, served, parsed, client, random, writer, outcome, pointing: None }
+        Self { zone, served, parsed, clients, random, writer, outcome, pointing: None }
     }
 
     /// Writes answer, authority and additional section.
@@ -208,14 +228,14 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             self.fail();
             return Ok(Steering::Done);
         };
-        let located = answers.locate(self.client);
+        let (client, located) = self.clients.of(answers);
         self.outcome.scope = self.outcome.scope.max(located.scope);
         self.outcome.service = Some(service);
         self.outcome.matched = located.matched.or(self.outcome.matched);
         let mut ttl_max = u32::MAX;
         for wanted in wanted {
-            let random = self.random_for(answers, located);
-            let (client, owner, rest) = (self.client, pointer(at), self.writer.rest());
+            let random = self.random_for(answers, client, located);
+            let (owner, rest) = (pointer(at), self.writer.rest());
             let steered = match wanted {
                 Wanted::Address(family) => {
                     answers.answer(*family, located, client, random, owner, rest)
@@ -249,7 +269,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
 
     /// The random number for the question's type, shared with the client's queries of other types
     /// where those must meet the same chance.
-    fn random_for(&self, answers: &ServiceAnswers, located: Located) -> u64 {
+    fn random_for(&self, answers: &ServiceAnswers, client: IpAddr, located: Located) -> u64 {
         let shares = |family| answers.shares_draw(family, located);
         let shared = match self.parsed.qtype {
             rtype::A if shares(Family::V4) => Shared::A,
@@ -257,7 +277,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             rtype::HTTPS if shares(Family::V4) || shares(Family::V6) => Shared::Https,
             _ => return self.random.number(),
         };
-        self.random.paired(self.client, self.parsed.hash, shared)
+        self.random.paired(client, self.parsed.hash, shared)
     }
 
     /// Redirects a name below a DNAME (RFC 6672 section 3.2 step 3c).
