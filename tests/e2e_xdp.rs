@@ -1,4 +1,4 @@
-//! AF_XDP between two network namespaces that each test makes itself; takes root.
+//! `AF_XDP` between two network namespaces that each test makes itself; takes root.
 
 #![cfg(feature = "xdp")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // Test.

@@ -406,7 +406,7 @@ fn finish(
         let opt = if bare { ReplyOpt::bare(opt.size, opt.dnssec_ok) } else { opt };
         let high = (outcome.rcode >> 4) as u8;
         // Its room was reserved.
-        if opt.write(writer, high, outcome.scope, outcome.ede).is_ok() {
+        if opt.write(writer, high, outcome.subnet_scope, outcome.ede).is_ok() {
             additionals += 1;
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Outcome {
     pub additionals: u16,
     /// The longest scope of the steered names that were touched.
     pub scope: u8,
+    /// Likewise, of those that went by the client subnet.
+    pub subnet_scope: u8,
     pub ede: Option<u16>,
     pub service: Option<u32>,
     pub region: Option<u16>,
@@ -70,13 +72,10 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// The client of a service, and the scope of its answer, which is 0 where no subnet counts.
-    fn of(self, answers: &ServiceAnswers) -> (IpAddr, Located) {
-        if let Some(client) = self.subnet.filter(|_| answers.believes(self.resolver)) {
-            return (client, answers.locate(client));
-        }
-        let located = answers.locate(self.resolver);
-        (self.resolver, Located { scope: 0, ..located })
+    /// The client of a service, and whether the client subnet says who that is.
+    fn of(self, answers: &ServiceAnswers) -> (IpAddr, bool) {
+        let believed = self.subnet.filter(|_| answers.believes(self.resolver));
+        (believed.unwrap_or(self.resolver), believed.is_some())
     }
 }
 
@@ -221,6 +220,18 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         }
     }
 
+    /// The client of a service, and where he is; both scopes take note.
+    fn locate(&mut self, answers: &ServiceAnswers) -> (IpAddr, Located) {
+        let (client, by_subnet) = self.clients.of(answers);
+        let located = answers.locate(client);
+        // RFC 7871 section 7.2.1: the scope covers all that the reply holds.
+        self.outcome.scope = self.outcome.scope.max(located.scope);
+        if by_subnet {
+            self.outcome.subnet_scope = self.outcome.subnet_scope.max(located.scope);
+        }
+        (client, located)
+    }
+
     /// Lets a service answer for the first of `wanted` it has something for.
     fn steered(&mut self, service: u32, wanted: &[Wanted], at: usize) -> Result<Steering, Full> {
         let served = self.served;
@@ -228,8 +239,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             self.fail();
             return Ok(Steering::Done);
         };
-        let (client, located) = self.clients.of(answers);
-        self.outcome.scope = self.outcome.scope.max(located.scope);
+        let (client, located) = self.locate(answers);
         self.outcome.service = Some(service);
         self.outcome.matched = located.matched.or(self.outcome.matched);
         let mut ttl_max = u32::MAX;

@@ -119,10 +119,8 @@ impl Resolver<'_, '_, '_> {
     fn add_steered(&mut self, service: u32, at: usize) {
         let served = self.served;
         let Some(answers) = served.services.get(service as usize) else { return };
-        let (client, located) = self.clients.of(answers);
+        let (client, located) = self.locate(answers);
         let random = self.random.number();
-        // RFC 7871 section 7.2.1: the scope covers all that the reply holds.
-        self.outcome.scope = self.outcome.scope.max(located.scope);
         for family in [Family::V4, Family::V6] {
             let rest = self.writer.rest();
             let steered = answers.answer(family, located, client, random, pointer(at), rest);
