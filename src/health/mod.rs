@@ -1,5 +1,6 @@
 //! The only judge of what is up: probe results become verdicts, verdicts become health.
 
+mod forced;
 mod hosts;
 mod identity;
 mod machine;
@@ -8,10 +9,12 @@ mod outcome;
 mod saved;
 mod store;
 mod table;
+mod vote;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use forced::{Action, Forced};
 pub use hosts::{HostAddresses, Resolved};
 pub use identity::EndpointIdentity;
 pub use machine::{Machine, Rules, Verdict};
@@ -20,6 +23,7 @@ pub use outcome::{CauseKind, Outcome};
 pub use saved::{SAVED_AGE_MAX, SavedHealth, SavedVerdict};
 pub use store::{HealthStore, StoreError};
 pub use table::{Flip, HealthTable, Observed, TableEntry};
+pub use vote::{LocalVotes, PeerEvent, Prober, Standing, Subject, Vote};
 
 use crate::clock::Tick;
 
