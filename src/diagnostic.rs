@@ -186,12 +186,19 @@ pub struct Source {
     text: Arc<str>,
     /// Where each line starts; made when the first place is looked up.
     lines: Arc<OnceLock<Vec<usize>>>,
+    /// Whether locations show keys alone, since values may be secrets.
+    masked: bool,
 }
 
 impl Source {
     /// A file of this name and content.
     pub fn new(file: &str, text: &str) -> Self {
-        Self { file: file.into(), text: text.into(), lines: Arc::default() }
+        Self { file: file.into(), text: text.into(), lines: Arc::default(), masked: false }
+    }
+
+    /// The same file with its values hidden from diagnostics, which end up in logs.
+    pub fn masked(self) -> Self {
+        Self { masked: true, ..self }
     }
 
     /// The name as shown in diagnostics.
@@ -223,8 +230,29 @@ impl Source {
         let before = text.get(line_start..start).unwrap_or_default();
         // A place behind the line's end is that of its carriage return or line feed.
         let rest = text.get(start..line_end).unwrap_or_default();
-        Location::in_line(self.file.clone(), number as u32, before, rest, width)
+        let (file, number) = (self.file.clone(), number as u32);
+        if !self.masked {
+            return Location::in_line(file, number, before, rest, width);
+        }
+        let line = mask(line);
+        let at = line.char_indices().nth(before.chars().count()).map_or(line.len(), |(at, _)| at);
+        let (before, rest) = line.split_at(at);
+        Location::in_line(file, number, before, rest, width)
     }
+}
+
+/// A line of TOML with `*` for the letters and digits of its values; as many characters as before.
+fn mask(line: &str) -> String {
+    let trimmed = line.trim_start();
+    // A table's header and the key before `=`. Other lines may be the inside of a value.
+    let plain = match line.find('=') {
+        _ if trimmed.starts_with('[') => line.len(),
+        Some(at) if !trimmed.starts_with(['"', '\'']) => at,
+        _ => 0,
+    };
+    let (key, value) = line.split_at(plain);
+    let hidden = value.chars().map(|c| if c.is_alphanumeric() { '*' } else { c });
+    key.chars().chain(hidden).collect()
 }
 
 /// The largest character boundary of `text` not above `at`.
@@ -350,6 +378,8 @@ mod tests {
 
     #[test]
     fn locates_the_end_of_the_file_and_ranges_of_several_lines() {
+        let masked = Source::new("f", "[key]\nsecret = \"aB+1\"\n").masked().locate(16..20);
+        assert_eq!((masked.column, masked.width, &*masked.text), (11, 4, "secret = \"**+*\""));
         let source = Source::new("f", "ä = [\n1,\n]");
         let at = source.locate(5..12);
         assert_eq!((at.line, at.column, at.width), (1, 5, 1));

@@ -75,13 +75,11 @@ impl Files {
         })?;
         match String::from_utf8(octets) {
             // A byte order mark is no part of the text, though some editors write one.
-            Ok(text) => {
-                Ok(Source::new(&place.shown, text.strip_prefix('\u{feff}').unwrap_or(&text)))
-            }
+            Ok(text) => Ok(source(place, text.strip_prefix('\u{feff}').unwrap_or(&text))),
             Err(error) => {
                 let good = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let at = Source::new(&place.shown, &text).locate(good..good + 1);
+                let at = source(place, &text).locate(good..good + 1);
                 Err(Diagnostic::error(at, "this is not UTF-8 text").hint("save the file as UTF-8"))
             }
         }
@@ -120,6 +118,13 @@ fn octets(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is longer than {} MiB", LENGTH_MAX >> 20)));
     }
     Ok(octets)
+}
+
+/// A text file, masked when its values may be secrets.
+fn source(place: &Place, text: &str) -> Source {
+    let source = Source::new(&place.shown, text);
+    let secret = place.real.file_name().is_some_and(|name| name == "keys.toml");
+    if secret { source.masked() } else { source }
 }
 
 #[cfg(test)]
