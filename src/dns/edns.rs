@@ -102,20 +102,23 @@ pub(super) struct ClientSubnet {
 }
 
 impl Edns {
-    /// Reads an OPT record; `false` when its options do not fill it exactly.
-    pub(super) fn read(class: u16, ttl: u32, rdata: &[u8]) -> (Self, bool) {
+    /// An OPT record of this class and TTL, without options.
+    pub(super) fn new(class: u16, ttl: u32) -> Self {
         let [_, version, _, _] = ttl.to_be_bytes();
-        let dnssec_ok = ttl & DNSSEC_OK != 0;
-        let mut edns = Self {
+        Self {
             size: class.max(SIZE_MIN),
             version,
-            dnssec_ok,
+            dnssec_ok: ttl & DNSSEC_OK != 0,
             subnet: Subnet::Absent,
             cookie: CookieOption::Absent,
             nsid: false,
             keepalive: false,
             padding: false,
-        };
+        }
+    }
+
+    /// Reads the options; `false` when they do not fill the record exactly.
+    pub(super) fn read_options(&mut self, rdata: &[u8]) -> bool {
         let mut rest = rdata;
         while let Some(([c0, c1, l0, l1], tail)) = rest.split_first_chunk::<OPTION_FIXED>() {
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
@@ -123,26 +126,26 @@ impl Edns {
             rest = tail;
             match u16::from_be_bytes([*c0, *c1]) {
                 CLIENT_SUBNET => {
-                    edns.subnet = match (edns.subnet, ClientSubnet::read(data)) {
+                    self.subnet = match (self.subnet, ClientSubnet::read(data)) {
                         (Subnet::Absent, Some(subnet)) => Subnet::Given(subnet),
                         // Of two subnets neither can be known to be meant.
                         _ => Subnet::Malformed,
                     };
                 }
                 // RFC 7873 section 5.2: of several cookies the first counts.
-                COOKIE if matches!(edns.cookie, CookieOption::Absent) => {
+                COOKIE if matches!(self.cookie, CookieOption::Absent) => {
                     let cookie = Cookie::read(data);
-                    edns.cookie = cookie.map_or(CookieOption::Malformed, CookieOption::Given);
+                    self.cookie = cookie.map_or(CookieOption::Malformed, CookieOption::Given);
                 }
                 // RFC 5001 section 2.1: whatever is in it.
-                NSID => edns.nsid = true,
-                KEEPALIVE => edns.keepalive = true,
-                PADDING => edns.padding = true,
+                NSID => self.nsid = true,
+                KEEPALIVE => self.keepalive = true,
+                PADDING => self.padding = true,
                 // RFC 6891 section 6.1.2: unknown options are ignored.
                 _ => {}
             }
         }
-        (edns, rest.is_empty())
+        rest.is_empty()
     }
 }
 
@@ -196,8 +199,8 @@ pub(super) struct ReplyOpt<'o> {
     /// Largest UDP query we take, in octets.
     pub size: u16,
     pub dnssec_ok: bool,
-    pub subnet: Option<ClientSubnet>,
-    pub cookie: Option<[u8; cookie::LENGTH]>,
+    pub subnet: Option<&'o ClientSubnet>,
+    pub cookie: Option<&'o [u8; cookie::LENGTH]>,
     /// What the server calls itself; empty: nothing.
     pub nsid: &'o [u8],
     /// How long a connection may be idle, in tenths of a second.
@@ -224,10 +227,10 @@ impl ReplyOpt<'_> {
     }
 
     /// Octets of padding for a reply that has `length` octets and room for `room` in all.
-    fn pad(&self, length: usize, room: usize) -> Option<usize> {
+    fn pad(length: usize, room: usize) -> Option<usize> {
         let bare = length + OPTION_FIXED;
         let padded = bare.next_multiple_of(BLOCK).min(room);
-        padded.checked_sub(bare).filter(|_| self.padding)
+        padded.checked_sub(bare)
     }
 
     /// Writes it. `rcode_high` are the upper eight bits of the rcode, `scope` what RFC 7871
@@ -240,16 +243,20 @@ impl ReplyOpt<'_> {
         ede: Option<u16>,
     ) -> Result<(), Full> {
         let ede_length = |code: u16| OPTION_FIXED + 2 + ede::text(code).len();
-        let (at, room) = (writer.at(), writer.rest().len());
-        let ede = ede.filter(|code| room >= self.length() + ede_length(*code));
-        let options = self.length() - OPT_FIXED + ede.map_or(0, ede_length);
-        let padding = self.pad(at + OPT_FIXED + options, at + room);
+        let (at, room, length) = (writer.at(), writer.rest().len(), self.length());
+        let ede = ede.filter(|code| room >= length + ede_length(*code));
+        let options = length - OPT_FIXED + ede.map_or(0, ede_length);
+        let padded = || Self::pad(at + OPT_FIXED + options, at + room);
+        let padding = if self.padding { padded() } else { None };
         let options = options + padding.map_or(0, |length| OPTION_FIXED + length);
         let [s0, s1] = self.size.to_be_bytes();
         let [l0, l1] = (options as u16).to_be_bytes();
         let flags = if self.dnssec_ok { 0x80 } else { 0 };
         writer.put(&[0, 0, 41, s0, s1, rcode_high, VERSION, flags, 0, l0, l1])?;
-        if let Some(subnet) = &self.subnet {
+        if options == 0 {
+            return Ok(());
+        }
+        if let Some(subnet) = self.subnet {
             let [_, _, source, _, ..] = subnet.octets;
             let scope = if source == 0 { 0 } else { scope };
             writer.put(&[0, CLIENT_SUBNET as u8, 0, subnet.length])?;
@@ -257,7 +264,7 @@ impl ReplyOpt<'_> {
             writer.put(subnet.octets.get(..usize::from(subnet.length)).unwrap_or_default())?;
             writer.patch(at + 3, &[scope]);
         }
-        if let Some(cookie) = &self.cookie {
+        if let Some(cookie) = self.cookie {
             writer.put(&[0, COOKIE as u8, 0, cookie::LENGTH as u8])?;
             writer.put(cookie)?;
         }
@@ -320,7 +327,11 @@ mod tests {
     fn options_fill_the_record_and_one_subnet_is_enough() {
         let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2];
         let unknown = [0xff, 0, 0, 1, 7];
-        let read = |rdata: &[u8]| Edns::read(4096, 0x0001_8000, rdata);
+        let read = |rdata: &[u8]| {
+            let mut edns = Edns::new(4096, 0x0001_8000);
+            let sound = edns.read_options(rdata);
+            (edns, sound)
+        };
         let (edns, sound) = read(&[&unknown[..], &subnet].concat());
         assert!(sound && edns.dnssec_ok && edns.version == 1 && edns.size == 4096);
         assert!(matches!(edns.subnet, Subnet::Given(_)));
@@ -329,6 +340,6 @@ mod tests {
         for rdata in [&subnet[..10], &[0, 8, 0][..], &[1, 2, 0xff, 0xff, 0]] {
             assert!(!read(rdata).1, "{rdata:?}");
         }
-        assert_eq!(Edns::read(0, 0, &[]).0.size, 512);
+        assert_eq!(Edns::new(0, 0).size, 512);
     }
 }

@@ -151,9 +151,19 @@ pub fn respond<'r>(
         let facts = Facts { malformed: true, ..Facts::default() };
         return Answer { reply: Reply::Drop, facts };
     }
-    let subnet = believed_subnet(&snapshot.options, parsed, peer.address.ip());
-    let (standing, cookie) = cookie(&snapshot.options, parsed, peer);
-    let case = Case { snapshot, query, parsed, peer, subnet, standing, cookie };
+    let mut case = Case {
+        snapshot,
+        query,
+        parsed,
+        peer,
+        subnet: Ok(None),
+        standing: Standing::Absent,
+        cookie: None,
+    };
+    if let Some(edns) = &parsed.edns {
+        case.subnet = believed_subnet(&snapshot.options, edns, peer.address.ip());
+        (case.standing, case.cookie) = cookie(&snapshot.options, edns, peer);
+    }
     if parsed.tsig != 0 {
         return signed::respond(&case, random.into(), out);
     }
@@ -177,53 +187,65 @@ struct Case<'s> {
 
 /// Writes the reply that a verdict asks for.
 fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u8]) -> Answer {
-    let Case { snapshot, query, parsed, peer, subnet, standing, cookie } = *case;
+    let Case { snapshot, query, parsed, ref peer, .. } = *case;
     let options = &snapshot.options;
-    let opt = parsed.edns.map(|edns| ReplyOpt {
+    let subnet = case.subnet.as_ref().ok().and_then(Option::as_ref);
+    let opt = parsed.edns.as_ref().map(|edns| ReplyOpt {
         size: options.udp_payload,
         dnssec_ok: edns.dnssec_ok,
-        subnet: subnet.ok().flatten(),
-        cookie,
+        subnet,
+        cookie: case.cookie.as_ref(),
         nsid: if edns.nsid { options.nsid.as_bytes() } else { &[] },
-        keepalive: keepalive(options, peer.transport).filter(|_| edns.keepalive),
+        keepalive: if edns.keepalive { keepalive(options, peer.transport) } else { None },
         // RFC 7830 section 6: padding hides nothing of what anyone can read.
         padding: edns.padding && peer.transport.is_encrypted(),
     });
     let limit = limit(options, parsed, peer.transport).min(out.len());
-    let reserved = opt.map_or(0, |opt| opt.length());
+    let reserved = opt.as_ref().map_or(0, ReplyOpt::length);
     let mut writer = Writer::new(out, 0, limit.saturating_sub(reserved));
     let begun = query.get(..parsed.question_end).is_some_and(|start| writer.put(start).is_ok());
     if !begun {
         // A buffer too short for the question: no transport of ours has one.
         return Answer { reply: Reply::Drop, facts: Facts::default() };
     }
-    let mut outcome = match verdict {
-        Verdict::Code(rcode, ede) => Outcome { rcode, ede, ..Outcome::default() },
-        Verdict::Chaos(text) => chaos::answer(parsed, text, &mut writer),
+    let mut outcome = Outcome::default();
+    match verdict {
+        Verdict::Code(rcode, ede) => (outcome.rcode, outcome.ede) = (rcode, ede),
+        Verdict::Chaos(text) => chaos::answer(parsed, text, &mut writer, &mut outcome),
         Verdict::Resolve(served) => {
-            let client = subnet.ok().flatten().and_then(|subnet| subnet.address);
-            let clients = Clients { resolver: peer.address.ip(), subnet: client };
-            let outcome = Resolver::new(served, parsed, clients, random, &mut writer).run();
-            if served.stale { outcome.or_stale() } else { outcome }
+            let clients = Clients { resolver: &peer.address, subnet };
+            Resolver::new(served, parsed, clients, random, &mut writer, &mut outcome).run();
+            if served.stale {
+                outcome.add_stale();
+            }
         }
-        Verdict::Soa(served) => {
-            let soa = Parsed { qtype: rtype::SOA, ..parsed.clone() };
-            let clients = Clients { resolver: peer.address.ip(), subnet: None };
-            Resolver::new(served, &soa, clients, random, &mut writer).run()
-        }
-        Verdict::Notified(zone) => {
-            Outcome { authoritative: true, notified: Some(zone), ..Outcome::default() }
-        }
+        Verdict::Soa(served) => soa(case, served, random, &mut writer, &mut outcome),
+        Verdict::Notified(zone) => (outcome.authoritative, outcome.notified) = (true, Some(zone)),
         Verdict::Transfer => return Answer { reply: Reply::Transfer, facts: Facts::default() },
-    };
+    }
     if outcome.truncated {
         outcome.clear_sections();
         writer.cut(parsed.question_end);
     }
     writer.set_end(limit);
-    let length = finish(&mut writer, parsed, &outcome, opt);
-    let facts = Facts { standing, ..facts(snapshot, parsed, &outcome) };
+    let length = finish(&mut writer, parsed, &outcome, opt.as_ref());
+    let facts = facts(snapshot, parsed, &outcome, case.standing);
     Answer { reply: Reply::Length(length), facts }
+}
+
+/// Answers with the SOA of a zone whatever the question's type; kept apart, as the copy of the
+/// question costs every other answer room on the stack.
+#[inline(never)]
+fn soa(
+    case: &Case<'_>,
+    served: &ServedZone,
+    random: Random<'_>,
+    writer: &mut Writer<'_>,
+    outcome: &mut Outcome,
+) {
+    let question = Parsed { qtype: rtype::SOA, ..case.parsed.clone() };
+    let clients = Clients { resolver: &case.peer.address, subnet: None };
+    Resolver::new(served, &question, clients, random, writer, outcome).run();
 }
 
 /// Makes of an answer above the rate what the limiter says, in place: `query` and `parsed` are
@@ -252,7 +274,7 @@ pub fn curb(
             // Without options the reply is no longer than the query was.
             let size = snapshot.options.udp_payload;
             let opt = parsed.edns.map(|edns| ReplyOpt::bare(size, edns.dnssec_ok));
-            let length = finish(&mut writer, parsed, &outcome, opt);
+            let length = finish(&mut writer, parsed, &outcome, opt.as_ref());
             let facts = Facts { truncated: true, ..curbed };
             Answer { reply: Reply::Length(length), facts }
         }
@@ -278,39 +300,17 @@ enum Verdict<'s> {
 
 /// Decides what is done about a query; `signed` is the key whose signature holds.
 fn decide<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s> {
-    let Case { snapshot, parsed, standing, .. } = *case;
+    let Case { snapshot, parsed, .. } = *case;
     let options = &snapshot.options;
     match parsed.intent {
         Intent::NotImp => return Verdict::Code(rcode::NOTIMP, None),
         Intent::Answer | Intent::Notify | Intent::Cookie => {}
         Intent::FormErr | Intent::Ignore => return Verdict::Code(rcode::FORMERR, None),
     }
-    // RFC 6891 section 6.1.3: told even if the rest were refused.
-    if parsed.edns.is_some_and(|edns| edns.version != VERSION) {
-        return Verdict::Code(rcode::BADVERS, None);
-    }
-    // RFC 7871 section 7.2.1: a malformed option makes a malformed query; so does RFC 7873
-    // section 5.2.2.
-    let cookies = options.cookies.is_on();
-    let malformed = |edns: &Edns| matches!(edns.cookie, CookieOption::Malformed);
-    let bad_cookie = cookies && parsed.edns.as_ref().is_some_and(malformed);
-    let lone = parsed.intent == Intent::Cookie;
-    if case.subnet.is_err() || bad_cookie || (lone && !cookies) {
-        return Verdict::Code(rcode::FORMERR, None);
-    }
-    // RFC 7873 section 5.4: a query for a cookie alone is told whether it brought a bad one;
-    // section 5.2.3: other clients may be asked to come again with a good one, but not over TCP.
-    let again = match standing {
-        Standing::Absent | Standing::Valid => false,
-        Standing::Invalid if lone => true,
-        Standing::New if lone => false,
-        Standing::New | Standing::Invalid => {
-            options.cookies.policy == CookiePolicy::Required
-                && !case.peer.transport.proves_address()
-        }
-    };
-    if again || lone {
-        return Verdict::Code(if again { rcode::BADCOOKIE } else { rcode::NOERROR }, None);
+    if let Some(edns) = &parsed.edns
+        && let Some(rcode) = refuse_options(case, edns)
+    {
+        return Verdict::Code(rcode, None);
     }
     if parsed.qclass == CLASS_CHAOS
         && options.chaos
@@ -336,14 +336,45 @@ fn decide<'s>(case: &Case<'s>, signed: Option<&Key>) -> Verdict<'s> {
     }
 }
 
+/// The rcode of a query whose EDNS options alone decide its answer.
+fn refuse_options(case: &Case<'_>, edns: &Edns) -> Option<u16> {
+    // RFC 6891 section 6.1.3: told even if the rest were refused.
+    if edns.version != VERSION {
+        return Some(rcode::BADVERS);
+    }
+    // RFC 7871 section 7.2.1: a malformed option makes a malformed query; so does RFC 7873
+    // section 5.2.2.
+    let cookies = &case.snapshot.options.cookies;
+    let bad_cookie = cookies.is_on() && matches!(edns.cookie, CookieOption::Malformed);
+    let lone = case.parsed.intent == Intent::Cookie;
+    if case.subnet.is_err() || bad_cookie || (lone && !cookies.is_on()) {
+        return Some(rcode::FORMERR);
+    }
+    // RFC 7873 section 5.4: a query for a cookie alone is told whether it brought a bad one;
+    // section 5.2.3: other clients may be asked to come again with a good one, but not over TCP.
+    let again = match case.standing {
+        Standing::Absent | Standing::Valid => false,
+        Standing::Invalid if lone => true,
+        Standing::New if lone => false,
+        Standing::New | Standing::Invalid => {
+            cookies.policy == CookiePolicy::Required && !case.peer.transport.proves_address()
+        }
+    };
+    match (again, lone) {
+        (true, _) => Some(rcode::BADCOOKIE),
+        (false, true) => Some(rcode::NOERROR),
+        (false, false) => None,
+    }
+}
+
 /// What the client's cookie is worth, and the one to answer with, if it has sent any.
 fn cookie(
     options: &AnswerOptions,
-    parsed: &Parsed,
+    edns: &Edns,
     peer: Peer,
 ) -> (Standing, Option<[u8; cookie::LENGTH]>) {
-    let given = match parsed.edns.as_ref().map(|edns| edns.cookie) {
-        Some(CookieOption::Given(cookie)) if options.cookies.is_on() => cookie,
+    let given = match &edns.cookie {
+        CookieOption::Given(cookie) if options.cookies.is_on() => cookie,
         _ => return (Standing::Absent, None),
     };
     let checked = given.check(&options.cookies.secrets, peer.address.ip(), peer.unix_seconds);
@@ -355,10 +386,9 @@ fn cookie(
 /// The option of a sender who is not believed is ignored as if unknown, whatever is in it.
 fn believed_subnet(
     options: &AnswerOptions,
-    parsed: &Parsed,
+    edns: &Edns,
     peer: IpAddr,
 ) -> Result<Option<ClientSubnet>, ()> {
-    let Some(edns) = &parsed.edns else { return Ok(None) };
     let believed = || options.client_subnet.believes(peer);
     match edns.subnet {
         Subnet::Given(subnet) if believed() => Ok(Some(subnet)),
@@ -397,18 +427,21 @@ fn finish(
     writer: &mut Writer<'_>,
     parsed: &Parsed,
     outcome: &Outcome,
-    opt: Option<ReplyOpt<'_>>,
+    opt: Option<&ReplyOpt<'_>>,
 ) -> usize {
     let mut additionals = outcome.additionals;
     if let Some(opt) = opt {
         // A malformed or refused version of EDNS gets a bare OPT: its options were not looked at.
         let bare = matches!(outcome.rcode, rcode::FORMERR | rcode::BADVERS | rcode::NOTIMP);
-        let opt = if bare { ReplyOpt::bare(opt.size, opt.dnssec_ok) } else { opt };
         let high = (outcome.rcode >> 4) as u8;
+        let (scope, ede) = (outcome.subnet_scope, outcome.ede);
+        let written = if bare {
+            ReplyOpt::bare(opt.size, opt.dnssec_ok).write(writer, high, scope, ede)
+        } else {
+            opt.write(writer, high, scope, ede)
+        };
         // Its room was reserved.
-        if opt.write(writer, high, outcome.subnet_scope, outcome.ede).is_ok() {
-            additionals += 1;
-        }
+        additionals += u16::from(written.is_ok());
     }
     let [high, low] = parsed.flags;
     let aa = if outcome.authoritative { AA } else { 0 };
@@ -423,7 +456,7 @@ fn finish(
     writer.at()
 }
 
-fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
+fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome, standing: Standing) -> Facts {
     let labels = match parsed.zone.and_then(|zone| snapshot.zones.get(zone)) {
         Some(ZoneEntry::Serving(served)) => served.labels.as_slice(),
         _ => &[],
@@ -441,7 +474,8 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome) -> Facts {
         scope: outcome.scope,
         notified: outcome.notified,
         kind: kind(outcome),
-        ..Facts::default()
+        standing,
+        limited: None,
     }
 }
 

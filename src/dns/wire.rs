@@ -166,9 +166,8 @@ impl Parsed {
                 if self.edns.is_some() || !record.root {
                     return None;
                 }
-                let (edns, sound) = Edns::read(record.class, record.ttl, record.rdata);
-                self.edns = Some(edns);
-                if !sound {
+                let edns = self.edns.insert(Edns::new(record.class, record.ttl));
+                if !edns.read_options(record.rdata) {
                     return None;
                 }
             }

@@ -19,8 +19,8 @@ pub(super) fn text<'t>(parsed: &Parsed, nsid: &'t str) -> Option<&'t str> {
 }
 
 /// Answers with a TXT record of this text, or without data when another type was asked for.
-pub(super) fn answer(parsed: &Parsed, text: &str, writer: &mut Writer<'_>) -> Outcome {
-    let mut outcome = Outcome { authoritative: true, ..Outcome::default() };
+pub(super) fn answer(parsed: &Parsed, text: &str, writer: &mut Writer<'_>, outcome: &mut Outcome) {
+    outcome.authoritative = true;
     if matches!(parsed.qtype, rtype::TXT | rtype::ANY) {
         let [l0, l1] = (text.len() as u16 + 1).to_be_bytes();
         let (at, class) = (QUESTION_AT as u8, CLASS_CHAOS as u8);
@@ -30,5 +30,4 @@ pub(super) fn answer(parsed: &Parsed, text: &str, writer: &mut Writer<'_>) -> Ou
         outcome.truncated = written.is_err();
         outcome.answers = 1;
     }
-    outcome
 }

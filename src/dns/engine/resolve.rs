@@ -2,12 +2,12 @@
 
 mod additional;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use self::additional::Pointing;
 use super::rcode;
 use crate::dns::draws::{Random, Shared};
-use crate::dns::edns::ede;
+use crate::dns::edns::{ClientSubnet, ede};
 use crate::dns::wire::{Parsed, QUESTION_AT};
 use crate::dns::writer::{Full, Writer};
 use crate::name::NAME_MAX;
@@ -54,28 +54,31 @@ impl Outcome {
         (self.answers, self.authorities, self.additionals) = (0, 0, 0);
     }
 
-    /// The same from old data, which is said unless there is something else to say.
-    pub(super) fn or_stale(mut self) -> Self {
+    /// Says that it comes from old data, unless there is something else to say.
+    pub(super) fn add_stale(&mut self) {
         let stale = if self.rcode == rcode::NXDOMAIN { ede::STALE_NXDOMAIN } else { ede::STALE };
         self.ede = self.ede.or(Some(stale));
-        self
     }
 }
 
 /// Whom an answer is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clients {
+pub(super) struct Clients<'c> {
     /// Who asks.
-    pub resolver: IpAddr,
+    pub resolver: &'c SocketAddr,
     /// For whom, as the node believes it.
-    pub subnet: Option<IpAddr>,
+    pub subnet: Option<&'c ClientSubnet>,
 }
 
-impl Clients {
+impl Clients<'_> {
     /// The client of a service, and whether the client subnet says who that is.
     fn of(self, answers: &ServiceAnswers) -> (IpAddr, bool) {
-        let believed = self.subnet.filter(|_| answers.believes(self.resolver));
-        (believed.unwrap_or(self.resolver), believed.is_some())
+        let resolver = self.resolver.ip();
+        let subnet = self.subnet.and_then(|subnet| subnet.address);
+        match subnet.filter(|_| answers.believes(resolver)) {
+            Some(client) => (client, true),
+            None => (resolver, false),
+        }
     }
 }
 
@@ -84,10 +87,10 @@ pub(super) struct Resolver<'a, 'w, 'o> {
     zone: &'a Zone,
     served: &'a ServedZone,
     parsed: &'a Parsed,
-    clients: Clients,
+    clients: Clients<'a>,
     random: Random<'a>,
     writer: &'w mut Writer<'o>,
-    outcome: Outcome,
+    outcome: &'w mut Outcome,
     /// Records of the answer section that point to names.
     pointing: Option<Pointing>,
 }
@@ -96,17 +99,18 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
     pub(super) fn new(
         served: &'a ServedZone,
         parsed: &'a Parsed,
-        clients: Clients,
+        clients: Clients<'a>,
         random: Random<'a>,
         writer: &'w mut Writer<'o>,
+        outcome: &'w mut Outcome,
     ) -> Self {
-        let outcome = Outcome { authoritative: true, ..Outcome::default() };
+        outcome.authoritative = true;
         let zone = &served.zone;
         Self { zone, served, parsed, clients, random, writer, outcome, pointing: None }
     }
 
     /// Writes answer, authority and additional section.
-    pub(super) fn run(mut self) -> Outcome {
+    pub(super) fn run(mut self) {
         let first = self.step(&self.parsed.name, self.parsed.hash, QUESTION_AT);
         let all = match first {
             Ok(Some(target)) => self.follow(target),
@@ -116,7 +120,6 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         if let Some(pointing) = self.pointing.filter(|_| !self.outcome.truncated) {
             self.add_addresses(pointing);
         }
-        self.outcome
     }
 
     /// Follows a chain of aliases whose next name is at offset `at`, as long as it stays in the

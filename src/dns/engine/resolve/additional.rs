@@ -18,7 +18,7 @@ const TARGETS_MAX: usize = 16;
 pub(super) struct Pointing {
     rtype: u16,
     /// Offset of the first record.
-    start: usize,
+    start: u16,
     count: u16,
 }
 
@@ -26,7 +26,8 @@ impl Pointing {
     /// The records of a set that begins at offset `start`, if they are of a type that points.
     pub(super) fn new(rrset: Rrset<'_>, start: usize) -> Option<Self> {
         target_offset(rrset.rtype)?;
-        Some(Self { rtype: rrset.rtype, start, count: rrset.count })
+        // No message is longer.
+        Some(Self { rtype: rrset.rtype, start: start as u16, count: rrset.count })
     }
 }
 
@@ -46,7 +47,7 @@ impl Resolver<'_, '_, '_> {
         let Some(offset) = target_offset(pointing.rtype) else { return };
         let mut added = [0; TARGETS_MAX];
         let mut count = 0;
-        let mut at = pointing.start;
+        let mut at = usize::from(pointing.start);
         for _ in 0..pointing.count {
             let Some(record) = self.writer.written(at).first_chunk::<RECORD_FIXED>() else {
                 return;
