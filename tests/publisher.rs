@@ -106,7 +106,7 @@ impl World {
             monitor: MonitorId(0),
             outcome,
         };
-        self.publisher.apply(event, self.now).is_some()
+        !self.publisher.apply(event, self.now).is_empty()
     }
 
     fn reload(&mut self) {
@@ -166,7 +166,7 @@ fn what_was_last_good_is_remembered_over_all_down_and_reloads() {
         monitor: MonitorId(0),
         outcome: Outcome::Success,
     };
-    assert!(world.publisher.apply(event, world.now).is_none(), "numbers of the old fleet");
+    assert!(world.publisher.apply(event, world.now).is_empty(), "numbers of the old fleet");
     assert!(world.probe("192.0.2.1", Outcome::Success));
     world.publisher.publish();
     assert_eq!(world.answer("www"), "192.0.2.1");

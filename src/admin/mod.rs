@@ -4,6 +4,7 @@ mod families;
 mod listener;
 mod readiness;
 mod scrape;
+mod votes;
 
 use std::io;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use prometheus::{Encoder, TextEncoder};
 use super::Admin;
 use super::families::{counters, gauges};
 use super::readiness::is_stale;
+use super::votes::votes;
 use crate::clock;
 use crate::dns::engine::rcode;
 use crate::dns::{Connections, Counters, LogTotals, QueryLog, Totals, Transport};
@@ -28,6 +29,7 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
     families.extend(zones(&snapshot)?);
     if let Some(state) = &snapshot.state {
         families.extend(health(state)?);
+        families.extend(votes(state)?);
         families.extend(geo(state)?);
     }
     // The encoder refuses families without samples, such as replies before the first query.
@@ -216,7 +218,7 @@ fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
     )
 }
 
-/// Health of each endpoint as this vantage sees it.
+/// Health of each endpoint as this node holds it.
 fn health(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let model = &state.loaded.model;
     let fleet = &model.fleet;
@@ -233,6 +235,7 @@ fn health(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
         let value = match health.level {
             Level::Up => 1.0,
             Level::Unknown => 0.5,
+            Level::Drained => 0.25,
             Level::Down => 0.0,
         };
         let kind = health.kind.map_or("", |kind| kind.as_str());
@@ -244,7 +247,7 @@ fn health(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let labels = ["pool", "region", "endpoint"];
     let mut families = gauges(
         "meridian_endpoint_up",
-        "1 up, 0 down, 0.5 not judged yet, with the sort of failure as cause.",
+        "1 up, 0.5 not judged yet, 0.25 drained, 0 down, with the sort of failure as cause.",
         &["pool", "region", "endpoint", "vantage", "cause"],
         levels,
     )?;

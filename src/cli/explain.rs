@@ -12,8 +12,8 @@ use clap::Args;
 use super::{Config, Exit, Format, Output};
 use crate::clock;
 use crate::diagnostic::nearest;
-use crate::health::{HealthTable, Outcome};
-use crate::model::{EndpointId, Fleet, MonitorId, RegionId};
+use crate::health::{HealthTable, Outcome, Source};
+use crate::model::{EndpointId, Fleet, RegionId};
 use crate::name::Name;
 use crate::snapshot::{Loaded, Publisher, load};
 use crate::steering::Family;
@@ -109,10 +109,11 @@ fn supposed_health(loaded: &Loaded, down: &[RegionId]) -> HealthTable {
     let fleet = &loaded.model.fleet;
     let now = clock::now();
     let mut health = HealthTable::new(fleet, now);
-    let pairs: Vec<(EndpointId, MonitorId)> =
-        health.entries().map(|entry| (entry.endpoint, entry.monitor)).collect();
-    for (endpoint, monitor) in pairs {
-        health.observe(endpoint, monitor, &Outcome::Success, now);
+    health.settle(&loaded.model.node, now);
+    let pairs: Vec<(EndpointId, Source)> =
+        health.entries().map(|entry| (entry.endpoint, entry.source)).collect();
+    for (endpoint, source) in pairs {
+        health.observe(endpoint, source, &Outcome::Success, now);
     }
     for (id, endpoint) in (0..).map(EndpointId).zip(&fleet.endpoints) {
         if down.contains(&endpoint.region) {

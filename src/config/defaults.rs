@@ -162,6 +162,14 @@ pub(super) const HOLD_DOWN: Preset<Duration> = seconds(10, "\"10s\"");
 pub(super) const HOLD_DOWN_RANGE: RangeInclusive<Duration> = span(0, DAY);
 /// `pool.min_up`
 pub(super) const MIN_UP: Preset<f64> = preset(0.5, "0.5");
+/// `safety.max_removed`: checks that flap take half a pool at most.
+pub(super) const MAX_REMOVED: Preset<f64> = preset(0.5, "0.5");
+/// `safety.min_regions`
+pub(super) const MIN_REGIONS: Preset<u16> = preset(1, "1");
+/// Range of `safety.min_regions`: what no service can have would refuse every act.
+pub(super) const MIN_REGIONS_RANGE: RangeInclusive<u16> = 0..=1_000;
+/// Range of `vantage.at_least`
+pub(super) const AT_LEAST_RANGE: RangeInclusive<u16> = 1..=1_000;
 /// `weight` of an endpoint
 pub(super) const WEIGHT: Preset<u32> = preset(100, "100");
 /// Range of `weight`: sums over a pool stay far from overflow.

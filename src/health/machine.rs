@@ -6,17 +6,10 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::damper::Damper;
 use super::{CauseKind, Level, Outcome};
 use crate::clock::Tick;
 use crate::model::{Monitor, Vantage};
-
-/// A down that follows a comeback within this time is a repeated flip, and is held at least this
-/// long, so that an endpoint never comes up twice in a minute however it flaps.
-const FLAP_WINDOW: Duration = Duration::from_secs(60);
-
-/// `hold_down` doubles with each repeated flip up to here (or stays as configured, when that is
-/// longer): a repaired endpoint must not wait for hours.
-const HOLD_MAX: Duration = Duration::from_secs(300);
 
 /// What one vantage says of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,8 +97,7 @@ pub struct Machine {
     successes: u32,
     observed: bool,
     failed_at: Tick,
-    came_up: Option<Tick>,
-    repeats: u32,
+    damper: Damper,
 }
 
 impl Machine {
@@ -126,8 +118,7 @@ impl Machine {
             successes: 0,
             observed: false,
             failed_at: since,
-            came_up: None,
-            repeats: 0,
+            damper: Damper::default(),
         }
     }
 
@@ -174,7 +165,7 @@ impl Machine {
             Verdict::Unknown => self.rise(now),
             Verdict::Up if enough => (self.failures, self.successes) = (0, 0),
             Verdict::Down if enough && now >= self.held_until(rules) => {
-                self.came_up = Some(now);
+                self.damper.rose(now);
                 self.rise(now);
             }
             Verdict::Up | Verdict::Down => {}
@@ -188,8 +179,7 @@ impl Machine {
         match self.verdict {
             Verdict::Up if self.failures < rules.fall => return,
             Verdict::Up | Verdict::Unknown => {
-                let is_repeat = self.came_up.is_some_and(|up| now.since(up) < FLAP_WINDOW);
-                self.repeats = if is_repeat { self.repeats.saturating_add(1) } else { 0 };
+                self.damper.fell(now);
                 (self.verdict, self.since) = (Verdict::Down, now);
             }
             Verdict::Down => {}
@@ -205,12 +195,7 @@ impl Machine {
 
     /// The earliest time it may come up; only asked while down.
     fn held_until(&self, rules: &Rules) -> Tick {
-        if self.repeats == 0 || rules.hold_down.is_zero() {
-            return self.since;
-        }
-        let factor = 1_u32.checked_shl(self.repeats - 1).unwrap_or(u32::MAX);
-        let doubled = rules.hold_down.saturating_mul(factor).min(HOLD_MAX);
-        let hold = doubled.max(rules.hold_down).max(FLAP_WINDOW);
+        let Some(hold) = self.damper.hold(rules.hold_down) else { return self.since };
         (self.since + hold).max(self.failed_at + rules.hold_down)
     }
 

@@ -1,77 +1,123 @@
-//! Verdicts of several vantages on one endpoint and monitor become one.
+//! Verdicts become one in two levels: probers speak for their region, regions for the fleet.
+
+#[cfg(test)]
+mod explorer;
+#[cfg(test)]
+mod tests;
 
 use super::Verdict;
 use crate::model::Vantage;
 
-/// One verdict out of those of the vantages that vote.
-///
-/// A vantage that does not know yet does not vote; with no votes at all nothing is known. Today
-/// the only vantage is this node's own region.
-pub fn merge(rule: Vantage, verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
-    let (mut up, mut down) = (0_usize, 0_usize);
-    for verdict in verdicts {
-        match verdict {
-            Verdict::Up => up += 1,
-            Verdict::Down => down += 1,
-            Verdict::Unknown => {}
-        }
-    }
-    let is_down = match rule {
-        Vantage::Any => down > 0,
-        Vantage::Majority => down > up,
-        Vantage::All => up == 0,
-    };
-    match (up + down, is_down) {
-        (0, _) => Verdict::Unknown,
-        (_, true) => Verdict::Down,
-        (_, false) => Verdict::Up,
+/// Where other regions probe, too, this many must say down, whatever the rule: one of them may be
+/// wrong.
+const DOWN_VOTES_MIN: usize = 2;
+
+/// What the probers of one region say together: what most of those say that know; up when they are
+/// even, since a wrong down costs more than a wrong up.
+pub fn regional(votes: impl IntoIterator<Item = Verdict>) -> Verdict {
+    let poll = Poll::of(votes, Verdict::Unknown);
+    match (poll.up, poll.down) {
+        (0, 0) => Verdict::Unknown,
+        (up, down) if down > up => Verdict::Down,
+        _ => Verdict::Up,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Vantage::{All, Any, Majority};
-    use Verdict::{Down, Unknown, Up};
+/// What the voting regions say of one endpoint and monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// Regions that say up.
+    pub up: usize,
+    /// Regions that say down.
+    pub down: usize,
+    /// What is seen from this node's own region, also while that has no vote; unknown: nothing is.
+    pub own: Verdict,
+}
 
-    #[test]
-    fn votes_follow_the_rule() {
-        let cases: [(&str, Vantage, &[Verdict], Verdict); 13] = [
-            ("nobody votes", Any, &[], Unknown),
-            ("nobody knows yet", All, &[Unknown, Unknown], Unknown),
-            ("a lone vantage decides: up", Majority, &[Up], Up),
-            ("a lone vantage decides: down", Majority, &[Down], Down),
-            ("one is enough for any", Any, &[Up, Up, Down], Down),
-            ("any without a down is up", Any, &[Up, Unknown, Up], Up),
-            ("half is no majority", Majority, &[Up, Down], Up),
-            ("two of three are", Majority, &[Up, Down, Down], Down),
-            ("one of three is not", Majority, &[Up, Up, Down], Up),
-            ("the unknown do not count towards it", Majority, &[Up, Down, Down, Unknown], Down),
-            ("one up vote vetoes all", All, &[Down, Down, Up], Up),
-            ("all down is down", All, &[Down, Down], Down),
-            ("the unknown do not veto all", All, &[Down, Unknown], Down),
-        ];
-        for (case, rule, votes, expected) in cases {
-            assert_eq!(merge(rule, votes.iter().copied()), expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn the_rules_are_ordered_and_one_more_down_vote_never_brings_up() {
-        let all = [Up, Unknown, Down];
-        for a in all {
-            for b in all {
-                for c in all {
-                    let votes = [a, b, c];
-                    let [any, majority, every] =
-                        [Any, Majority, All].map(|rule| merge(rule, votes) == Down);
-                    assert!(any >= majority && majority >= every, "{votes:?}");
-                    for rule in [Any, Majority, All] {
-                        let worse = merge(rule, [a, b, c, Down]);
-                        assert!(merge(rule, votes) != Down || worse == Down, "{rule:?} {votes:?}");
-                    }
-                }
+impl Poll {
+    /// Counts verdicts; those that do not know do not vote.
+    pub fn of(verdicts: impl IntoIterator<Item = Verdict>, own: Verdict) -> Self {
+        let mut poll = Self { up: 0, down: 0, own };
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Up => poll.up += 1,
+                Verdict::Down => poll.down += 1,
+                Verdict::Unknown => {}
             }
         }
+        poll
+    }
+
+    /// Regions that vote.
+    pub fn voting(&self) -> usize {
+        self.up + self.down
+    }
+
+    /// Whether all that vote say down.
+    pub fn is_unanimously_down(&self) -> bool {
+        self.up == 0 && self.down > 0
+    }
+}
+
+/// What may come of a vote, given who can be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quorum {
+    /// One probing region is known, if any: it decides alone.
+    Sole,
+    /// Two or more are known, and enough of them heard.
+    Full,
+    /// The same, but so many probers were lost at once that the ways between the nodes are
+    /// suspected: nothing goes down.
+    NoRemovals,
+    /// Too few are heard: what was settled before is frozen.
+    Lost,
+}
+
+/// What is held true of one endpoint and monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Merged {
+    /// What the last vote with a quorum came to.
+    pub settled: Verdict,
+    /// What holds: what is settled, or less certain where the own region contradicts it.
+    pub shown: Verdict,
+}
+
+/// What the fleet holds true, from the poll and what was settled before.
+pub fn merged(rule: Vantage, poll: Poll, quorum: Quorum, before: Verdict) -> Merged {
+    let all = |settled| Merged { settled, shown: settled };
+    match quorum {
+        Quorum::Sole if poll.voting() == 0 => all(before),
+        Quorum::Sole => all(if poll.down > poll.up { Verdict::Down } else { Verdict::Up }),
+        Quorum::Full if poll.voting() >= DOWN_VOTES_MIN => all(vote(rule, poll)),
+        Quorum::NoRemovals if poll.voting() >= DOWN_VOTES_MIN => match vote(rule, poll) {
+            Verdict::Down => all(before),
+            other => all(other),
+        },
+        Quorum::Full | Quorum::NoRemovals | Quorum::Lost => {
+            Merged { settled: before, shown: doubted(before, poll.own) }
+        }
+    }
+}
+
+/// Down by the rule and by two regions at least, else up.
+fn vote(rule: Vantage, poll: Poll) -> Verdict {
+    let by_rule = match rule {
+        Vantage::Any => true,
+        Vantage::Majority => poll.down > poll.up,
+        Vantage::All => poll.up == 0,
+        // More regions than vote cannot be asked for, or nothing would ever go down.
+        Vantage::AtLeast(number) => poll.down >= usize::from(number).min(poll.voting()),
+    };
+    if by_rule && poll.down >= DOWN_VOTES_MIN { Verdict::Down } else { Verdict::Up }
+}
+
+/// What was settled, as it looks to a region that nobody can contradict. Alone it can neither take
+/// down nor bring up what the fleet once settled; it can only make it rank lower or higher.
+fn doubted(settled: Verdict, own: Verdict) -> Verdict {
+    match (settled, own) {
+        (Verdict::Up, Verdict::Down) | (Verdict::Down, Verdict::Up) => Verdict::Unknown,
+        // Nothing was settled, and up takes nothing from anyone.
+        (Verdict::Unknown, Verdict::Up) => Verdict::Up,
+        _ => settled,
     }
 }

@@ -1,14 +1,19 @@
 //! The only judge of what is up: probe results become verdicts, verdicts become health.
 
+mod damper;
 mod forced;
 mod hosts;
 mod identity;
+mod impaired;
 mod machine;
 mod merge;
+mod mode;
 mod outcome;
+mod roster;
 mod saved;
 mod store;
 mod table;
+mod velocity;
 mod vote;
 
 use std::sync::Arc;
@@ -18,22 +23,27 @@ pub use forced::{Action, Forced};
 pub use hosts::{HostAddresses, Resolved};
 pub use identity::EndpointIdentity;
 pub use machine::{Machine, Rules, Verdict};
-pub use merge::merge;
+pub use merge::{Merged, Poll, Quorum, merged, regional};
+pub use mode::{Mode, Situation, mode};
 pub use outcome::{CauseKind, Outcome};
-pub use saved::{SAVED_AGE_MAX, SavedHealth, SavedVerdict};
+pub use roster::{Council, KNOWN_FOR, Seat};
+pub use saved::{SAVED_AGE_MAX, SavedHealth, SavedProber, SavedVerdict};
 pub use store::{HealthStore, StoreError};
-pub use table::{Flip, HealthTable, Observed, TableEntry};
+pub use table::{Change, Flip, HealthTable, Source, TableEntry};
 pub use vote::{LocalVotes, PeerEvent, Prober, Standing, Subject, Vote};
 
 use crate::clock::Tick;
+use crate::model::RegionId;
 
 /// What is known of an endpoint after all monitors and vantages are taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
     /// Answered first.
     Up,
-    /// Never judged yet: eligible, but ranked after up.
+    /// Never judged yet, or doubted: eligible, but ranked after up.
     Unknown,
+    /// Taken out by an operator: answered when nothing up or unknown is left.
+    Drained,
     /// Answered only by the rule for all down.
     Down,
 }
@@ -44,6 +54,7 @@ impl Level {
         match self {
             Self::Up => "up",
             Self::Unknown => "unknown",
+            Self::Drained => "drained",
             Self::Down => "down",
         }
     }
@@ -52,7 +63,7 @@ impl Level {
 /// The health of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointHealth {
-    /// Up, unknown or down.
+    /// Up, unknown, drained or down.
     pub level: Level,
     /// Why, in words: `monitor ready: connection refused`.
     pub cause: Arc<str>,
@@ -62,4 +73,16 @@ pub struct EndpointHealth {
     pub since: Tick,
     /// Shortest time in which `level` could change; `None`: it cannot (no monitors).
     pub earliest_change: Option<Duration>,
+    /// What each known probing region says; empty without monitors. Shared, since every snapshot
+    /// holds it.
+    pub votes: Arc<[RegionVote]>,
+}
+
+/// What one region says of an endpoint, by all monitors together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegionVote {
+    /// The region.
+    pub region: RegionId,
+    /// What it says; unknown: it has no vote, or not on every monitor yet.
+    pub verdict: Verdict,
 }

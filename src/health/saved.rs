@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointIdentity, Machine, Verdict};
+use super::{EndpointIdentity, Machine, Prober, Verdict};
 use crate::clock::Tick;
 
 /// Verdicts older than this say nothing about now: the endpoints start as unknown.
 pub const SAVED_AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// The only form there is.
-const VERSION: u32 = 1;
+/// The form that is written. Form 1, before nodes shared verdicts, lacks what was merged.
+const VERSION: u32 = 2;
 
 /// The verdicts of all endpoints and monitors at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +23,19 @@ pub struct SavedHealth {
     pub(super) saved_at: u64,
     /// Those that are known.
     pub(super) verdicts: Vec<SavedVerdict>,
+    /// The other probers of the fleet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) probers: Vec<SavedProber>,
 }
 
 impl SavedHealth {
     /// What is known at `saved_at`.
-    pub(super) fn new(saved_at: u64, verdicts: Vec<SavedVerdict>) -> Self {
-        Self { version: VERSION, saved_at, verdicts }
+    pub(super) fn new(
+        saved_at: u64,
+        verdicts: Vec<SavedVerdict>,
+        probers: Vec<SavedProber>,
+    ) -> Self {
+        Self { version: VERSION, saved_at, verdicts, probers }
     }
 
     /// Seconds since 1970-01-01 UTC when it was saved.
@@ -59,8 +66,11 @@ impl SavedHealth {
     /// Reads what [`Self::to_json`] wrote; the text says what is wrong.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         let saved: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if saved.version != VERSION {
-            return Err(format!("version `{}` is not known, expected {VERSION}", saved.version));
+        if !(1..=VERSION).contains(&saved.version) {
+            return Err(format!(
+                "version `{}` is not known, expected 1 or {VERSION}",
+                saved.version
+            ));
         }
         Ok(saved)
     }
@@ -81,7 +91,12 @@ pub struct SavedVerdict {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     probe: Option<String>,
     monitor: String,
-    verdict: Word,
+    /// What this node says by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdict: Option<Word>,
+    /// What the last vote with a quorum came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    merged: Option<Word>,
     /// In words.
     pub(super) cause: String,
     /// For how long it had been so when it was saved.
@@ -100,18 +115,19 @@ enum Word {
 pub(super) type Place = (String, String, String, Option<String>, String);
 
 impl SavedVerdict {
-    /// The verdict of a machine that is not unknown.
+    /// The verdict of a machine, and what was settled.
     pub(super) fn new(
         identity: &EndpointIdentity,
         monitor: &str,
         machine: &Machine,
+        settled: Verdict,
         now: Tick,
     ) -> Self {
         let (pool, region, address, probe, monitor) = Self::place_of(identity, monitor);
-        let verdict = if machine.verdict() == Verdict::Up { Word::Up } else { Word::Down };
+        let (verdict, merged) = (Word::of(machine.verdict()), Word::of(settled));
         let (cause, held) = (machine.cause().to_string(), now.since(machine.since()));
         let held_seconds = held.as_secs();
-        Self { pool, region, address, probe, monitor, verdict, cause, held_seconds }
+        Self { pool, region, address, probe, monitor, verdict, merged, cause, held_seconds }
     }
 
     /// What it is about.
@@ -128,9 +144,53 @@ impl SavedVerdict {
 
     /// What it says.
     pub(super) fn verdict(&self) -> Verdict {
-        match self.verdict {
-            Word::Up => Verdict::Up,
-            Word::Down => Verdict::Down,
+        self.verdict.map_or(Verdict::Unknown, Verdict::from)
+    }
+
+    /// What was settled; `None`: nothing.
+    pub(super) fn merged(&self) -> Option<Verdict> {
+        self.merged.map(Verdict::from)
+    }
+}
+
+impl Word {
+    fn of(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Unknown => None,
+            Verdict::Up => Some(Self::Up),
+            Verdict::Down => Some(Self::Down),
         }
+    }
+}
+
+impl From<Word> for Verdict {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Up => Self::Up,
+            Word::Down => Self::Down,
+        }
+    }
+}
+
+/// Another prober of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedProber {
+    region: String,
+    node: String,
+    /// How long before it was saved it had been heard.
+    pub(super) age_seconds: u64,
+}
+
+impl SavedProber {
+    /// A prober that was heard so long ago.
+    pub(super) fn new(prober: &Prober, age: Duration) -> Self {
+        let Prober { region, node } = prober.clone();
+        Self { region, node, age_seconds: age.as_secs() }
+    }
+
+    /// Its names.
+    pub(super) fn prober(&self) -> Prober {
+        Prober { region: self.region.clone(), node: self.node.clone() }
     }
 }

@@ -85,7 +85,7 @@ mod tests {
         let store = HealthStore::new(&folder.path().join("deep/state"));
         assert!(store.load().unwrap().is_none());
         for saved_at in [7, 8] {
-            let health = SavedHealth::new(saved_at, Vec::new());
+            let health = SavedHealth::new(saved_at, vec![], vec![]);
             store.save(&health).unwrap();
             assert_eq!(store.load().unwrap(), Some(health));
         }
@@ -105,8 +105,8 @@ mod tests {
                 "EOF while parsing a string at line 1 column 31",
             ),
             (
-                "{\"version\":2,\"saved_at\":1,\"verdicts\":[]}",
-                "version `2` is not known, expected 1",
+                "{\"version\":3,\"saved_at\":1,\"verdicts\":[]}",
+                "version `3` is not known, expected 1 or 2",
             ),
             ("\u{0}\u{0}", "expected value at line 1 column 1"),
         ] {
@@ -120,7 +120,7 @@ mod tests {
     fn a_full_disk_costs_the_new_state_alone() {
         let folder = tempfile::tempdir().unwrap();
         let store = HealthStore::new(folder.path());
-        let [old, new] = [1, 2].map(|at| SavedHealth::new(at, Vec::new()));
+        let [old, new] = [1, 2].map(|at| SavedHealth::new(at, vec![], vec![]));
         store.save(&old).unwrap();
         // Writes to it fail for want of room, as they do on a full disk.
         std::os::unix::fs::symlink("/dev/full", folder.path().join("health.json.new")).unwrap();
@@ -149,7 +149,10 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let store = HealthStore::new(&file);
-        assert!(matches!(store.save(&SavedHealth::new(0, vec![])), Err(StoreError::Folder(..))));
+        assert!(matches!(
+            store.save(&SavedHealth::new(0, vec![], vec![])),
+            Err(StoreError::Folder(..))
+        ));
         assert!(matches!(store.load(), Err(StoreError::Folder(..))));
     }
 }

@@ -1,45 +1,61 @@
 //! The health of all endpoints of a fleet.
 
+mod cell;
+mod keep;
+mod peers;
+mod row;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::roster::{Roster, Slot};
+use super::velocity::Budget;
 use super::{
-    CauseKind, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth,
-    SavedVerdict, Verdict, merge,
+    CauseKind, Council, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, Subject,
 };
 use crate::clock::Tick;
-use crate::model::{EndpointId, Fleet, Monitor, MonitorId};
+use crate::model::{EndpointId, Fleet, Monitor, MonitorId, Node};
+pub use cell::Source;
+use cell::{Cell, PeerVote, TRAFFIC};
+use row::{Row, RowState};
 
-/// The machines of every endpoint and monitor of one fleet, and the health that follows.
+/// The machines of every endpoint and monitor of one fleet, the votes of other probers, and the
+/// health that follows.
 ///
-/// Its size is that of the fleet. One task owns it; others get copies of [`Self::endpoints`].
+/// Its size is that of the fleet times the number of its probers. One task owns it; others get
+/// copies of [`Self::endpoints`].
 #[derive(Clone, Debug)]
 pub struct HealthTable {
     /// By [`EndpointId`].
     rows: Vec<Row>,
     /// By [`EndpointId`], derived from `rows`.
     health: Vec<EndpointHealth>,
+    /// By `PoolId`.
+    pools: Vec<PoolRows>,
     /// Machines no probe has reached yet.
     unobserved: usize,
+    roster: Roster,
+    /// Derived from `roster`.
+    council: Council,
+    /// What a vote is about: endpoint and source.
+    subjects: HashMap<Subject, (usize, Source)>,
+    /// Votes on what this fleet does not have; a peer may know a newer one.
+    strangers: HashMap<(Subject, Slot), PeerVote>,
+    /// The endpoints that time alone may change.
+    dues: BTreeSet<(Tick, usize)>,
+    /// Whether the votes of this node differ from those it gave out.
+    voted: bool,
 }
 
-/// The machines of one endpoint.
-#[derive(Clone, Debug, Default)]
-struct Row {
-    cells: Vec<Cell>,
-}
-
-/// One endpoint and monitor.
+/// The endpoints of one pool.
 #[derive(Clone, Debug)]
-struct Cell {
-    monitor: MonitorId,
-    name: Arc<str>,
-    rules: Rules,
-    machine: Machine,
+struct PoolRows {
+    /// Their places in the table.
+    range: std::ops::Range<usize>,
+    budget: Budget,
 }
 
 /// A change of an endpoint's level.
@@ -53,130 +69,170 @@ pub struct Flip {
     pub cause: Arc<str>,
 }
 
-/// What a probe result did to the table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed {
-    /// The endpoint's level changed.
+/// What is no longer as it was: level, cause, votes or earliest change of an endpoint, so that what
+/// was compiled from them is out of date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which endpoint.
+    pub endpoint: EndpointId,
+    /// Its level changed.
     pub flip: Option<Flip>,
-    /// Level, cause or earliest change differ, so that what was compiled from them is out of date.
-    pub changed: bool,
 }
 
-/// One endpoint and monitor, for metrics and status.
+/// One endpoint and source of observations, for metrics and status.
 #[derive(Clone, Copy, Debug)]
 pub struct TableEntry<'a> {
     /// The endpoint.
     pub endpoint: EndpointId,
-    /// The monitor.
-    pub monitor: MonitorId,
-    /// What is known.
+    /// Where the observations come from.
+    pub source: Source,
+    /// What this node knows by itself.
     pub machine: &'a Machine,
 }
 
 impl HealthTable {
     /// A table for `fleet` in which nothing is known.
     pub fn new(fleet: &Fleet, now: Tick) -> Self {
-        Self::build(fleet, now, |_, _| None)
-    }
-
-    /// The table for a reloaded fleet: machines of unchanged endpoints and monitors go on as they
-    /// are. Where only the monitor's definition changed, its verdict is kept as the starting point:
-    /// forgetting it would make a dead endpoint eligible until the next probe.
-    pub fn carry_over(old: &Self, old_fleet: &Fleet, new_fleet: &Fleet, now: Tick) -> Self {
-        let mut kept = HashMap::new();
-        for (row, endpoint) in old.rows.iter().zip(&old_fleet.endpoints) {
-            let identity = EndpointIdentity::of(old_fleet, endpoint);
-            for cell in &row.cells {
-                let name = &*old_fleet.monitor(cell.monitor).name;
-                kept.insert((identity.clone(), name), &cell.machine);
-            }
-        }
-        let definitions: HashMap<&str, String> = new_fleet
-            .monitors
-            .iter()
-            .map(|monitor| (&*monitor.name, definition(monitor)))
-            .collect();
-        let unchanged: HashMap<&str, bool> = old_fleet
-            .monitors
-            .iter()
-            .map(|old| (&*old.name, definitions.get(&*old.name) == Some(&definition(old))))
-            .collect();
-        Self::build(new_fleet, now, |identity, monitor| {
-            let machine = *kept.get(&(identity.clone(), &*monitor.name))?;
-            Some(match unchanged.get(&*monitor.name) {
-                Some(true) => Machine::clone(machine),
-                _ => Machine::starting(machine.verdict(), machine.cause().clone(), machine.since()),
-            })
-        })
-    }
-
-    /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds.
-    pub fn restore(fleet: &Fleet, saved: &SavedHealth, now: Tick, unix_now: u64) -> Self {
-        let Ok(age) = saved.age(unix_now) else { return Self::new(fleet, now) };
-        let by_place: HashMap<_, &SavedVerdict> =
-            saved.verdicts.iter().map(|entry| (entry.place(), entry)).collect();
-        Self::build(fleet, now, |identity, monitor| {
-            let place = SavedVerdict::place_of(identity, &monitor.name);
-            let entry = by_place.get(&place)?;
-            // The file is input: a time beyond all clocks means since the beginning.
-            let held = age.saturating_add(Duration::from_secs(entry.held_seconds));
-            let held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
-            let since = Tick(now.0.saturating_sub(held_ms));
-            Some(Machine::starting(entry.verdict(), entry.cause.as_str().into(), since))
-        })
+        Self::build(fleet, Roster::new(fleet), now, |_, _| None)
     }
 
     /// Builds the table with the machines `known` gives, and new ones where it gives none.
     fn build(
         fleet: &Fleet,
+        roster: Roster,
         now: Tick,
         known: impl Fn(&EndpointIdentity, &Monitor) -> Option<Machine>,
     ) -> Self {
         let names: Vec<Arc<str>> =
             fleet.monitors.iter().map(|monitor| monitor.name.as_str().into()).collect();
         let mut rows = Vec::with_capacity(fleet.endpoints.len());
-        for endpoint in &fleet.endpoints {
+        let (mut subjects, mut targets) = (HashMap::new(), HashSet::new());
+        for (at, endpoint) in fleet.endpoints.iter().enumerate() {
             let identity = EndpointIdentity::of(fleet, endpoint);
             let cell = |id: &MonitorId| {
                 let monitor = fleet.monitor(*id);
-                Cell {
-                    monitor: *id,
-                    name: names.get(usize::from(id.0)).cloned().unwrap_or_default(),
-                    rules: Rules::from(monitor),
-                    machine: known(&identity, monitor).unwrap_or_else(|| Machine::new(now)),
-                }
+                let name = names.get(usize::from(id.0)).cloned().unwrap_or_default();
+                let machine = known(&identity, monitor).unwrap_or_else(|| Machine::new(now));
+                let subject = Subject::of(&identity, &name);
+                Cell::new(Source::Monitor(*id), name, Rules::from(monitor), subject, machine)
             };
-            let cells = fleet.pool(endpoint.pool).monitors.iter().map(cell).collect();
-            rows.push(Row { cells });
+            let cells: Vec<Cell> = fleet.pool(endpoint.pool).monitors.iter().map(cell).collect();
+            let traffic = Subject::of(&identity, TRAFFIC);
+            subjects.insert(traffic, (at, Source::Traffic));
+            subjects.extend(cells.iter().map(|cell| (cell.subject, (at, cell.source))));
+            let (address, probe) = (&endpoint.address, &endpoint.probe);
+            rows.push(Row {
+                pool: endpoint.pool,
+                region: endpoint.region,
+                weight: u64::from(endpoint.weight),
+                is_first: targets.insert((address, probe)),
+                traffic,
+                cells,
+                state: RowState::new(Level::Unknown),
+                due: None,
+            });
         }
         let cells = || rows.iter().flat_map(|row| &row.cells);
         let unobserved = cells().filter(|cell| !cell.machine.is_observed()).count();
-        let health = rows.iter().map(|row| row.health(now)).collect();
-        Self { rows, health, unobserved }
+        let mut table = Self {
+            health: Vec::with_capacity(rows.len()),
+            pools: fleet.pools.iter().map(|pool| PoolRows::new(pool, fleet)).collect(),
+            rows,
+            unobserved,
+            council: roster.council(now),
+            roster,
+            subjects,
+            strangers: HashMap::new(),
+            dues: BTreeSet::new(),
+            voted: true,
+        };
+        table.begin(now);
+        table
     }
 
-    /// Takes in the result of one probe. Ids of another fleet change nothing.
+    /// Takes what the cells say as what was always so.
+    fn begin(&mut self, now: Tick) {
+        self.health.clear();
+        for row in &mut self.rows {
+            row.merge(&self.council, now);
+            let health = row.wanted(&self.council, now);
+            row.state.level = health.level;
+            self.health.push(row.overridden(health));
+        }
+    }
+
+    /// Says which node's table this is: where it is, and whether it probes.
+    pub fn settle(&mut self, node: &Node, now: Tick) {
+        self.roster.settle(node);
+        if node.probe.is_none() {
+            // What it saw before a restart, while it still probed, nobody would ever correct.
+            let cells = self.rows.iter_mut().flat_map(|row| &mut row.cells);
+            for cell in cells.filter(|cell| !cell.machine.is_observed()) {
+                cell.machine = Machine::new(now);
+            }
+        }
+        self.council = self.roster.council(now);
+        self.begin(now);
+    }
+
+    /// Takes in what one probe or proxied request found. Ids of another fleet change nothing.
     pub fn observe(
         &mut self,
         endpoint: EndpointId,
-        monitor: MonitorId,
+        source: impl Into<Source>,
         outcome: &Outcome,
         now: Tick,
-    ) -> Observed {
-        let at = endpoint.0 as usize;
-        let (Some(row), Some(health)) = (self.rows.get_mut(at), self.health.get_mut(at)) else {
-            return Observed::default();
-        };
-        let Some(cell) = row.cells.iter_mut().find(|cell| cell.monitor == monitor) else {
-            return Observed::default();
-        };
-        if !cell.machine.is_observed() {
-            self.unobserved -= 1;
+    ) -> Vec<Change> {
+        let (at, source) = (endpoint.0 as usize, source.into());
+        let Some(cell) = self.cell(at, source, now) else { return Vec::new() };
+        let (was_new, was_failing) = (!cell.machine.is_observed(), cell.failing_since.is_some());
+        let changed = cell.observe(outcome, now);
+        let is_failing = cell.failing_since.is_some();
+        self.voted |= changed;
+        if matches!(source, Source::Monitor(_)) {
+            self.unobserved -= usize::from(was_new);
+            if was_failing != is_failing && self.suspects(now) {
+                return self.reseat(now);
+            }
         }
-        cell.machine.observe(&cell.rules, outcome, now);
-        let new = row.health(now);
+        self.update(at, now).into_iter().collect()
+    }
+
+    /// The cell of an endpoint and source; that of proxied traffic is made when it is first needed.
+    fn cell(&mut self, at: usize, source: Source, now: Tick) -> Option<&mut Cell> {
+        let row = self.rows.get_mut(at)?;
+        let nth = match row.cells.iter().position(|cell| cell.source == source) {
+            Some(nth) => nth,
+            None if source == Source::Traffic => {
+                row.cells.push(Cell::traffic(row.traffic, now));
+                row.cells.len() - 1
+            }
+            None => return None,
+        };
+        row.cells.get_mut(nth)
+    }
+
+    /// Judges one endpoint anew.
+    fn update(&mut self, at: usize, now: Tick) -> Option<Change> {
+        let row = self.rows.get_mut(at)?;
+        self.voted |= row.cells.iter_mut().any(|cell| cell.lapse(now));
+        row.merge(&self.council, now);
+        let wanted = row.wanted(&self.council, now);
+        let falls = wanted.level == Level::Down && row.state.level != Level::Down;
+        let (unanimous, due) = (row.is_unanimous(), row.due);
+        let interval = self.pools.get(usize::from(row.pool.0)).map(|pool| pool.budget.interval);
+        let may_fall = falls && (unanimous || self.affords(at, now));
+        let row = self.rows.get_mut(at)?;
+        let new = row.go(wanted, may_fall, interval.unwrap_or_default(), now);
+        if row.due != due {
+            if let Some(due) = due {
+                self.dues.remove(&(due, at));
+            }
+            self.dues.extend(row.due.map(|due| (due, at)));
+        }
+        let health = self.health.get_mut(at)?;
         if new == *health {
-            return Observed::default();
+            return None;
         }
         let flip = (new.level != health.level).then(|| Flip {
             from: health.level,
@@ -184,24 +240,36 @@ impl HealthTable {
             cause: new.cause.clone(),
         });
         *health = new;
-        Observed { flip, changed: true }
+        Some(Change { endpoint: EndpointId(at as u32), flip })
+    }
+
+    /// Whether the pool of an endpoint can do without it, too.
+    fn affords(&self, at: usize, now: Tick) -> bool {
+        let row = self.rows.get(at);
+        let pool = row.and_then(|row| self.pools.get(usize::from(row.pool.0)));
+        let (Some(row), Some(PoolRows { range, budget })) = (row, pool) else { return true };
+        let weigh = |row: &Row| if budget.total > 0 { row.weight } else { 0 };
+        let fallen = self.rows.get(range.clone()).unwrap_or_default().iter().filter(|row| {
+            row.state.level == Level::Down
+                && row.state.fell.is_some_and(|at| budget.counts(at, now))
+        });
+        budget.allows(weigh(row), fallen.map(weigh).sum(), row.state.held, now)
     }
 
     /// Supposes that an endpoint went down at `now`; for questions of the form "what if".
     pub fn suppose_down(&mut self, endpoint: EndpointId, now: Tick) {
         const CAUSE: &str = "supposed to be down";
         let at = endpoint.0 as usize;
-        let (Some(row), Some(health)) = (self.rows.get_mut(at), self.health.get_mut(at)) else {
-            return;
-        };
+        let Some(row) = self.rows.get_mut(at) else { return };
         for cell in &mut row.cells {
             let failure = Outcome::failure(CauseKind::Connect, CAUSE);
             for _ in 0..cell.rules.fall {
-                cell.machine.observe(&cell.rules, &failure, now);
+                cell.observe(&failure, now);
             }
         }
-        *health = row.health(now);
-        if row.cells.is_empty() {
+        let nothing_watches = row.cells.is_empty();
+        self.update(at, now);
+        if let Some(health) = self.health.get_mut(at).filter(|_| nothing_watches) {
             // Nothing can take it down in truth.
             (health.level, health.cause) = (Level::Down, CAUSE.into());
         }
@@ -212,89 +280,37 @@ impl HealthTable {
         &self.health
     }
 
+    /// Who votes, and what may come of it.
+    pub fn council(&self) -> &Council {
+        &self.council
+    }
+
     /// Whether every endpoint has been probed by every monitor since the table was made: the end
     /// of the first probe round. At once true without monitors.
     pub fn is_fully_observed(&self) -> bool {
         self.unobserved == 0
     }
 
-    /// All endpoints and monitors.
+    /// All endpoints and sources of observations.
     pub fn entries(&self) -> impl Iterator<Item = TableEntry<'_>> {
         (0..).map(EndpointId).zip(&self.rows).flat_map(|(endpoint, row)| {
             row.cells.iter().map(move |cell| TableEntry {
                 endpoint,
-                monitor: cell.monitor,
+                source: cell.source,
                 machine: &cell.machine,
             })
         })
     }
-
-    /// What must survive a restart, as of `unix_now` seconds. `fleet` is the table's own.
-    pub fn save(&self, fleet: &Fleet, now: Tick, unix_now: u64) -> SavedHealth {
-        let mut verdicts = Vec::new();
-        for (row, endpoint) in self.rows.iter().zip(&fleet.endpoints) {
-            let identity = EndpointIdentity::of(fleet, endpoint);
-            let known = row.cells.iter().filter(|c| c.machine.verdict() != Verdict::Unknown);
-            verdicts.extend(
-                known.map(|cell| SavedVerdict::new(&identity, &cell.name, &cell.machine, now)),
-            );
-        }
-        SavedHealth::new(unix_now, verdicts)
-    }
 }
 
-impl Row {
-    /// Down while any monitor says down, else unknown while any does not know, else up.
-    fn health(&self, now: Tick) -> EndpointHealth {
-        let Some(first) = self.cells.first() else {
-            let (level, cause) = (Level::Up, "no monitors".into());
-            let (kind, since) = (None, Tick::START);
-            return EndpointHealth { level, cause, kind, since, earliest_change: None };
+impl PoolRows {
+    fn new(pool: &crate::model::Pool, fleet: &Fleet) -> Self {
+        let intervals = pool.monitors.iter().map(|id| fleet.monitor(*id).interval);
+        let budget = Budget {
+            share: fleet.safety.max_removed,
+            interval: intervals.max().unwrap_or(Duration::from_secs(1)),
+            total: fleet.endpoints_of(pool).map(|(_, e)| u64::from(e.weight)).sum(),
         };
-        let level_of =
-            |cell: &Cell| Level::from(merge(cell.rules.vantage, [cell.machine.verdict()]));
-        let level = self.cells.iter().map(level_of).max().unwrap_or(Level::Unknown);
-        let at_level = || self.cells.iter().filter(|cell| level_of(cell) == level);
-        let since = match level {
-            // Down since the first monitor said so; up since the last one did.
-            Level::Down | Level::Unknown => at_level().map(|cell| cell.machine.since()).min(),
-            Level::Up => at_level().map(|cell| cell.machine.since()).max(),
-        };
-        let cause = match (level, at_level().next()) {
-            (Level::Up, _) if self.cells.len() > 1 => "all monitors up".into(),
-            (_, cell) => {
-                let cell = cell.unwrap_or(first);
-                format!("monitor {}: {}", cell.name, cell.machine.cause()).into()
-            }
-        };
-        let kind = at_level().find_map(|cell| cell.machine.kind());
-        EndpointHealth {
-            level,
-            cause,
-            kind,
-            since: since.unwrap_or(now),
-            earliest_change: self.earliest_change(level, now),
-        }
+        Self { range: pool.endpoints.start as usize..pool.endpoints.end as usize, budget }
     }
-
-    /// Up ends with the first monitor that says down; down and unknown last at least until the
-    /// slowest of the monitors behind them changes.
-    fn earliest_change(&self, level: Level, now: Tick) -> Option<Duration> {
-        let times = |wanted: Verdict| {
-            let cells = self.cells.iter().filter(move |c| c.machine.verdict() == wanted);
-            cells.map(|cell| cell.machine.earliest_change(&cell.rules, now))
-        };
-        match level {
-            Level::Up => times(Verdict::Up).min(),
-            Level::Down => times(Verdict::Down).max(),
-            // One failure on any monitor is enough to make it down.
-            Level::Unknown => times(Verdict::Unknown).chain(times(Verdict::Up)).min(),
-        }
-    }
-}
-
-/// A monitor's whole definition in words, for comparison: `Regex` knows no equality, and words
-/// take in every field, those of later kinds included.
-fn definition(monitor: &Monitor) -> String {
-    format!("{monitor:?}")
 }

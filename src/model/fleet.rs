@@ -55,6 +55,23 @@ pub struct Fleet {
     pub endpoints: Vec<Endpoint>,
     /// Networks by name.
     pub networks: Vec<Network>,
+    /// What keeps health and operators from taking too much out.
+    pub safety: Safety,
+}
+
+/// `[safety]`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Safety {
+    /// Share of a pool that health alone may remove in one interval, unless votes are unanimous.
+    pub max_removed: f64,
+    /// Regions that an operator's act must leave a service.
+    pub min_regions: u16,
+}
+
+impl Default for Safety {
+    fn default() -> Self {
+        Self { max_removed: 0.5, min_regions: 1 }
+    }
 }
 
 impl Fleet {

@@ -30,7 +30,7 @@ pub struct Monitor {
     pub hold_down: Duration,
 }
 
-/// How many of the live vantages must say down.
+/// How many of the voting regions must say down, and two at least where two are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vantage {
     /// One is enough.
@@ -39,6 +39,8 @@ pub enum Vantage {
     Majority,
     /// Every one.
     All,
+    /// This many, or all of them if fewer vote; at least 1.
+    AtLeast(u16),
 }
 
 /// What a monitor does.

@@ -29,7 +29,7 @@ pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
 pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
-use crate::health::EndpointHealth;
+use crate::health::{Council, EndpointHealth};
 use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
@@ -78,6 +78,8 @@ pub struct State {
     pub loaded: Arc<Loaded>,
     /// By endpoint id.
     pub health: Vec<EndpointHealth>,
+    /// Who votes on it.
+    pub council: Council,
 }
 
 /// The node's settings that shape answers.

@@ -1,6 +1,6 @@
 //! The publisher: the only writer of snapshots.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,7 +14,9 @@ use super::{
     ServiceAnswers, Snapshot, State, Versions, ZoneEntry, ZoneSet,
 };
 use crate::clock::Tick;
-use crate::health::{Flip, HealthTable, HostAddresses, Level, Outcome};
+use crate::health::{
+    Change, Flip, Forced, HealthTable, HostAddresses, Level, LocalVotes, Outcome, PeerEvent,
+};
 use crate::model::{EndpointId, MonitorId, PoolId, ZoneFiles};
 use crate::name::Name;
 use crate::steering::View;
@@ -37,6 +39,12 @@ pub enum Event {
         /// What it found.
         outcome: Outcome,
     },
+    /// A peer says something, or something is known of it.
+    Peers(PeerEvent),
+    /// Overrides in force now, by endpoint id of the model of this generation.
+    Overrides(u64, Vec<Option<Forced>>),
+    /// Time has passed, up to when [`Publisher::next_due`] asked for it.
+    Tick,
     /// Hostnames resolve differently now.
     Hosts(Arc<HostAddresses>),
     /// The files were read anew.
@@ -50,8 +58,6 @@ pub enum Event {
 pub struct EndpointFlip {
     /// Which endpoint.
     pub endpoint: EndpointId,
-    /// By which monitor's probe.
-    pub monitor: MonitorId,
     /// From and to what, and why.
     pub flip: Flip,
 }
@@ -155,26 +161,31 @@ impl Publisher {
 
     /// Takes in one event; the snapshot changes only with [`Publisher::publish`], so that a burst
     /// of events makes one snapshot.
-    pub fn apply(&mut self, event: Event, now: Tick) -> Option<EndpointFlip> {
+    pub fn apply(&mut self, event: Event, now: Tick) -> Vec<EndpointFlip> {
         match event {
-            Event::Probe { generation, .. } if generation != self.model_generation => None,
+            Event::Probe { generation, .. } | Event::Overrides(generation, _)
+                if generation != self.model_generation => {}
             Event::Probe { endpoint, monitor, outcome, .. } => {
-                let observed = self.health.observe(endpoint, monitor, &outcome, now);
-                if observed.changed {
-                    let pool = self.loaded.model.fleet.endpoint(endpoint).pool;
-                    self.mark(|steering| steering.contest.pools().any(|other| other == pool));
-                }
-                observed.flip.map(|flip| EndpointFlip { endpoint, monitor, flip })
+                let changes = self.health.observe(endpoint, monitor, &outcome, now);
+                return self.changed(changes);
+            }
+            Event::Peers(event) => {
+                let changes = self.health.peers(&event, now);
+                return self.changed(changes);
+            }
+            Event::Overrides(_, forced) => {
+                let changes = self.health.set_overrides(&forced, now);
+                return self.changed(changes);
+            }
+            Event::Tick => {
+                let changes = self.health.tick(now);
+                return self.changed(changes);
             }
             Event::Hosts(hosts) => {
                 self.hosts = hosts;
                 self.mark(|_| true);
-                None
             }
-            Event::Reload(loaded) => {
-                self.reload(loaded.keep_fetched(&self.loaded), now);
-                None
-            }
+            Event::Reload(loaded) => self.reload(loaded.keep_fetched(&self.loaded), now),
             Event::Fetched(fetched) => {
                 if let Some((loaded, replanned)) = self.loaded.take(fetched) {
                     if replanned {
@@ -184,9 +195,36 @@ impl Publisher {
                     }
                     self.behind = true;
                 }
-                None
             }
         }
+        Vec::new()
+    }
+
+    /// When it is to be told that time has passed; `None`: not before the next event.
+    pub fn next_due(&self) -> Option<Tick> {
+        self.health.next_due()
+    }
+
+    /// What peers are to be told, if it is not what they were told the last time.
+    pub fn take_votes(&mut self, now: Tick) -> Option<LocalVotes> {
+        self.health.take_votes(now)
+    }
+
+    /// Marks the contests of what is no longer as it was, and gives back what is to be told.
+    fn changed(&mut self, changes: Vec<Change>) -> Vec<EndpointFlip> {
+        let shown = self.shared.load();
+        let council = shown.state.as_ref().map(|state| &state.council);
+        self.behind |= council != Some(self.health.council());
+        let fleet = &self.loaded.model.fleet;
+        let pools: BTreeSet<PoolId> =
+            changes.iter().map(|change| fleet.endpoint(change.endpoint).pool).collect();
+        if !pools.is_empty() {
+            self.mark(|steering| steering.contest.pools().any(|pool| pools.contains(&pool)));
+        }
+        let flips = changes.into_iter().filter_map(|change| {
+            Some(EndpointFlip { endpoint: change.endpoint, flip: change.flip? })
+        });
+        flips.collect()
     }
 
     /// Whether the snapshot is behind.
@@ -333,6 +371,7 @@ impl Publisher {
             state: Some(Arc::new(State {
                 loaded: self.loaded.clone(),
                 health: self.health.endpoints().to_vec(),
+                council: self.health.council().clone(),
             })),
         }
     }

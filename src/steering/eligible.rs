@@ -22,6 +22,8 @@ pub enum Grade {
     WeakUp,
     /// Something may be up, but less than `min_up`.
     WeakUnknown,
+    /// Only what an operator drains is left.
+    Drained,
     /// A direct name: the region was asked for, and its health does not matter.
     Direct,
 }
@@ -36,6 +38,7 @@ impl Grade {
             Self::StandbyUnknown => "standby, not judged yet",
             Self::WeakUp => "below min_up, partly up",
             Self::WeakUnknown => "below min_up, not judged yet",
+            Self::Drained => "drained",
             Self::Direct => "asked for by name, whatever their health",
         }
     }
@@ -93,7 +96,8 @@ impl Eligible {
 type Graded = (Grade, Vec<Candidate>);
 
 /// The endpoints of the best grade in the first pool that has a region up or standing by; failing
-/// that, what is up in regions below their `min_up`; `None`: everything is down.
+/// that, what is up in regions below their `min_up`, and then what is drained; `None`: everything
+/// is down.
 ///
 /// A pool whose regions are all unknown is not passed over: after a restart clients would go to
 /// the backup pool until the first probes are in.
@@ -110,14 +114,14 @@ pub(super) fn eligible(
         .pools()
         .map(|pool| (pool, grade_regions(contest, pool, family, view, &allowed)))
         .collect();
-    let best = |weak: bool| {
+    let best = |below: Grade| {
         graded.iter().find_map(|(pool, regions)| {
             let grades = regions.iter().map(|(grade, _)| *grade);
-            let grade = grades.min().filter(|grade| weak || *grade < Grade::WeakUp)?;
-            Some((*pool, grade))
+            Some((*pool, grades.min().filter(|grade| *grade < below)?))
         })
     };
-    let (pool, grade) = best(false).or_else(|| best(true))?;
+    let bounds = [Grade::WeakUp, Grade::Drained, Grade::Direct];
+    let (pool, grade) = bounds.into_iter().find_map(best)?;
     let candidates = graded
         .into_iter()
         .filter(|(other, _)| *other == pool)
@@ -169,7 +173,7 @@ fn grade(members: Vec<(Level, Candidate)>, min_up: f64) -> Option<Graded> {
         let wanted = members.iter().filter(|(level, _)| wanted.contains(level));
         wanted.map(|(_, candidate)| candidate.weight).sum()
     };
-    let total = weight(&[Level::Up, Level::Unknown, Level::Down]);
+    let total = weight(&[Level::Up, Level::Unknown, Level::Drained, Level::Down]);
     // Half a unit of weight absorbs the rounding of shares like 1/3.
     let enough = |weight: u64| weight > 0 && weight as f64 + 0.5 >= min_up * total as f64;
     let (up, unknown) = (weight(&[Level::Up]), weight(&[Level::Unknown]));
@@ -187,6 +191,8 @@ fn grade(members: Vec<(Level, Candidate)>, min_up: f64) -> Option<Graded> {
         Grade::WeakUp
     } else if unknown > 0 {
         Grade::WeakUnknown
+    } else if members.iter().any(|(level, _)| *level == Level::Drained) {
+        Grade::Drained
     } else {
         return None;
     };
@@ -198,6 +204,8 @@ fn grade(members: Vec<(Level, Candidate)>, min_up: f64) -> Option<Graded> {
         Grade::StandbyUp => (Level::Up, true),
         // Direct names are not graded.
         Grade::StandbyUnknown | Grade::Direct => (Level::Unknown, true),
+        // Standbys stay what they are, unless nothing else is drained.
+        Grade::Drained => (Level::Drained, weight(&[Level::Drained]) == 0),
     };
     let chosen = members
         .into_iter()

@@ -49,6 +49,7 @@ fn healthy(level: Level, change: Option<u64>) -> EndpointHealth {
         kind: None,
         since: Tick(0),
         earliest_change: change.map(Duration::from_secs),
+        votes: [].into(),
     }
 }
 

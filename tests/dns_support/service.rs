@@ -65,6 +65,7 @@ impl Fixed {
             kind: None,
             since: Tick(0),
             earliest_change: None,
+            votes: [].into(),
         };
         let health = vec![health; fleet.endpoints.len()];
         let hosts = HostAddresses::default();

@@ -147,11 +147,9 @@ fn every_refused_key_and_word_is_listed_and_no_other() {
             }
         }
     }
-    // These two are keys, of which only a part of the values is refused.
-    for key in ["admin.listen", "monitor.NAME.vantage.at_least"] {
-        assert!(listed.remove(key), "{key}");
-    }
+    // A key, of which only a part of the values is refused.
+    assert!(listed.remove("admin.listen"));
     let refused = refused();
-    assert!(refused.len() > 20, "{refused:?}");
+    assert!(refused.len() > 10, "{refused:?}");
     assert_eq!(listed, refused);
 }

@@ -31,7 +31,8 @@ const FILES: [(&str, &str); 3] = [
          [monitor.secret]\nkind = \"http\"\nscheme = \"https\"\nexpires_within = \"7d\"\n\
          [monitor.port]\nkind = \"tcp\"\nport = 5432\n\
          [pool.web]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" }]\n\
-         [network.office]\nasns = [64500]\nregions = [\"us\"]\n",
+         [network.office]\nasns = [64500]\nregions = [\"us\"]\n\
+         [safety]\n",
     ),
     (
         "zones/example.com.toml",

@@ -138,5 +138,6 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
             group: None,
         }],
         networks: Vec::new(),
+        safety: meridian::model::Safety::default(),
     }
 }

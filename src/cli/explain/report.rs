@@ -7,6 +7,7 @@ use hickory_proto::op::ResponseCode;
 use serde::Serialize;
 
 use super::question::{Asked, Question};
+use crate::health::{Council, EndpointHealth, Seat};
 use crate::model::{EndpointId, Fleet};
 use crate::place::Place;
 use crate::prefix::Prefix;
@@ -76,6 +77,16 @@ struct EndpointState {
     pool: String,
     health: &'static str,
     cause: String,
+    /// What each known probing region says; empty without monitors.
+    votes: Vec<Said>,
+}
+
+#[derive(Debug, Serialize)]
+struct Said {
+    vantage: String,
+    verdict: &'static str,
+    /// Why it votes or does not; `None`: it is not known to probe.
+    state: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,7 +192,7 @@ impl Steps {
         Self {
             service: answers.name().to_owned(),
             located,
-            endpoints: endpoints(&steering.contest, &view),
+            endpoints: endpoints(&steering.contest, &view, publisher.health().council()),
             eligible: decision.eligible.map(|(pool, grade)| Eligible {
                 pool: fleet.pool(pool).name.clone(),
                 grade: grade.as_str(),
@@ -232,7 +243,11 @@ fn deciding(v4: Decision, v6: Decision) -> Decision {
     if rank(&v6) < rank(&v4) { v6 } else { v4 }
 }
 
-fn endpoints(contest: &Contest, view: &crate::steering::View<'_>) -> Vec<EndpointState> {
+fn endpoints(
+    contest: &Contest,
+    view: &crate::steering::View<'_>,
+    council: &Council,
+) -> Vec<EndpointState> {
     let fleet = view.fleet;
     let members = contest.pools().flat_map(|pool| contest.members(pool));
     let state = |(_, id): &(Local, EndpointId)| {
@@ -244,9 +259,20 @@ fn endpoints(contest: &Contest, view: &crate::steering::View<'_>) -> Vec<Endpoin
             pool: fleet.pool(endpoint.pool).name.clone(),
             health: view.level(*id).as_str(),
             cause: health.map_or_else(String::new, |health| health.cause.to_string()),
+            votes: health.map_or_else(Vec::new, |health| said(fleet, health, council)),
         }
     };
     members.map(state).collect()
+}
+
+/// What each known probing region says of an endpoint.
+fn said(fleet: &Fleet, health: &EndpointHealth, council: &Council) -> Vec<Said> {
+    let said = health.votes.iter().map(|vote| Said {
+        vantage: fleet.region(vote.region).name.clone(),
+        verdict: vote.verdict.as_str(),
+        state: council.seat(vote.region).map(Seat::as_str),
+    });
+    said.collect()
 }
 
 /// Names for the contest's numbers.
@@ -379,8 +405,13 @@ impl fmt::Display for Steps {
         writeln!(f, "service   {}", self.service)?;
         writeln!(f, "client    {}", self.located)?;
         for endpoint in &self.endpoints {
-            let EndpointState { endpoint, region, pool, health, cause } = endpoint;
+            let EndpointState { endpoint, region, pool, health, cause, votes } = endpoint;
             writeln!(f, "health    {pool} {region} {endpoint}: {health} ({cause})")?;
+            let votes: Vec<String> = votes.iter().map(ToString::to_string).collect();
+            // A sole vantage says nothing that the health does not say.
+            if votes.len() > 1 {
+                writeln!(f, "          {}", votes.join(", "))?;
+            }
         }
         match &self.eligible {
             Some(Eligible { pool, grade }) => {
@@ -398,6 +429,17 @@ impl fmt::Display for Steps {
             writeln!(f, "          {address} in {region}, share {:.1} %", share * 100.0)?;
         }
         write!(f, "pick      {}", self.pick)
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { vantage, verdict, state } = self;
+        match (*verdict, state) {
+            ("unknown", Some(state @ ("impaired" | "dead"))) => write!(f, "{vantage} {state}"),
+            ("unknown", _) => write!(f, "{vantage} does not know"),
+            (verdict, _) => write!(f, "{vantage} {verdict}"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::*;
 use crate::dns::{Peer, Reply, Transport, answer};
 use crate::health::CauseKind;
+use crate::model::MonitorId;
 use crate::snapshot::Snapshot;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\

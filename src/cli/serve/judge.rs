@@ -1,8 +1,10 @@
 //! The task that owns the publisher: takes in events, publishes snapshots, keeps health on disk.
 
 use std::collections::BTreeSet;
+use std::future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::interval_at;
@@ -13,7 +15,7 @@ use super::serials::Serials;
 use super::state::{SAVE_EVERY, Saver};
 use crate::clock;
 use crate::dns::transfer::Assignment;
-use crate::health::{HostAddresses, Level, Outcome};
+use crate::health::{HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::probe::{ProbeResult, Targets, hostnames};
@@ -26,6 +28,8 @@ pub(super) type Reload = (Arc<Loaded>, oneshot::Sender<()>);
 pub(super) struct Inbox {
     /// Results of probes.
     pub(super) results: mpsc::Receiver<ProbeResult>,
+    /// What peers say, and what is known of them.
+    pub(super) peers: mpsc::Receiver<PeerEvent>,
     /// What hostnames resolve to.
     pub(super) hosts: watch::Receiver<Arc<HostAddresses>>,
     /// What became of zones that have a primary.
@@ -42,6 +46,8 @@ pub(super) struct Outbox {
     pub(super) names: watch::Sender<BTreeSet<Name>>,
     /// The zones that are to be kept fresh.
     pub(super) assignments: watch::Sender<Vec<Assignment>>,
+    /// What peers are to be told.
+    pub(super) votes: watch::Sender<Arc<LocalVotes>>,
     /// Wakes whoever tells secondaries of new serials.
     pub(super) advanced: Arc<Notify>,
     /// Turns true when every target has been probed once.
@@ -55,6 +61,10 @@ pub(super) struct Judge {
     serials: Serials,
     metrics: Arc<Metrics>,
     outbox: Outbox,
+    /// As it was told last.
+    mode: Mode,
+    /// Whether it was told that this node is suspect.
+    suspect: bool,
 }
 
 impl Judge {
@@ -66,7 +76,8 @@ impl Judge {
         metrics: Arc<Metrics>,
         outbox: Outbox,
     ) -> Self {
-        let judge = Self { publisher, saver, serials, metrics, outbox };
+        let (mode, suspect) = (Mode::Alone, false);
+        let judge = Self { publisher, saver, serials, metrics, outbox, mode, suspect };
         judge.announce();
         judge
     }
@@ -77,8 +88,20 @@ impl Judge {
         // Without monitors there is no round to wait for.
         self.spared(Self::publish);
         loop {
+            let due = self.publisher.next_due().map(|due| due.since(clock::now()));
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = until(due) => self.spared(|judge| {
+                    judge.heard(Event::Tick);
+                    judge.publish();
+                }),
+                Some(event) = inbox.peers.recv() => {
+                    self.spared(|judge| judge.heard(Event::Peers(event)));
+                    while let Ok(event) = inbox.peers.try_recv() {
+                        self.spared(|judge| judge.heard(Event::Peers(event)));
+                    }
+                    self.spared(Self::publish);
+                }
                 Some(result) = inbox.results.recv() => {
                     self.spared(|judge| judge.probed(result));
                     // A burst makes one snapshot; the channel's bound bounds the burst.
@@ -151,8 +174,39 @@ impl Judge {
         let late = self.metrics.probe_late.with_label_values(&[name]);
         late.inc_by(u64::from(waited > definition.interval));
         let event = Event::Probe { generation, endpoint, monitor, outcome };
-        if let Some(flip) = self.publisher.apply(event, clock::now()) {
-            self.flipped(&flip);
+        self.heard(event);
+    }
+
+    /// Takes in one event, and tells what became of endpoints.
+    fn heard(&mut self, event: Event) {
+        let flips = self.publisher.apply(event, clock::now());
+        for flip in &flips {
+            self.flipped(flip);
+        }
+    }
+
+    /// Tells when peers can be relied on more or less than before.
+    fn relied(&mut self) {
+        let council = self.publisher.health().council();
+        let (mode, suspect) = (council.mode, council.suspect);
+        if std::mem::replace(&mut self.mode, mode) != mode {
+            // Who is known to probe is to be known after a restart, too.
+            self.saver.mark();
+            let mode = mode.as_str();
+            if self.mode == Mode::Isolated || self.mode == Mode::Degraded {
+                warn!(mode, "not every probing region is heard");
+            } else {
+                info!(mode, "peers are heard, or none is known");
+            }
+        }
+        if std::mem::replace(&mut self.suspect, suspect) != suspect {
+            match (suspect, mode) {
+                (true, Mode::Alone) => {
+                    warn!("most of the fleet seems to fail at once; nobody else can judge");
+                }
+                (true, _) => warn!("most of the fleet seems to fail at once; not voting"),
+                (false, _) => info!("most of the fleet can be seen again"),
+            }
         }
     }
 
@@ -174,6 +228,10 @@ impl Judge {
     }
 
     fn publish(&mut self) {
+        self.relied();
+        if let Some(votes) = self.publisher.take_votes(clock::now()) {
+            self.outbox.votes.send_replace(Arc::new(votes));
+        }
         if self.publisher.is_behind() {
             self.publisher.publish();
         }
@@ -229,6 +287,14 @@ impl Judge {
     }
 }
 
+/// Waits so long; `None`: for ever.
+async fn until(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => future::pending().await,
+    }
+}
+
 /// The zones that have a primary, as they are held now.
 fn assignments(publisher: &Publisher) -> Vec<Assignment> {
     let loaded = publisher.loaded();
@@ -269,7 +335,8 @@ mod tests {
         let (targets, names) = (watch::Sender::default(), watch::Sender::default());
         let (assignments, advanced) = (watch::Sender::default(), Arc::default());
         let serials = Serials::load(folder.path(), metrics.clone());
-        let outbox = Outbox { targets, names, assignments, advanced, judged };
+        let votes = watch::Sender::default();
+        let outbox = Outbox { targets, names, assignments, votes, advanced, judged };
         let mut judge = Judge::new(publisher, saver, serials, metrics, outbox);
         judge.spared(|_| panic!("a fault"));
         assert!(!*told.borrow_and_update());

@@ -54,7 +54,7 @@ pub(super) async fn serve(
     let listeners = model.node.dns.as_ref().map(Listeners::open).transpose()?;
     let admin_listener = open_admin(&model.node).await?;
     let saver = Saver::new(&model.node.state, metrics.clone());
-    let health = saver.restore(&model.fleet, clock::now());
+    let health = saver.restore(&model, clock::now());
     let mut publisher = Publisher::new(loaded, health);
     let mut serials = Serials::load(&model.node.state, metrics.clone());
     if let Some(advanced) = publisher.advance(&serials.saved) {

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::clock::{self, Tick};
 use crate::health::{HealthStore, HealthTable, SavedHealth};
 use crate::metrics::Metrics;
-use crate::model::Fleet;
+use crate::model::{Fleet, Model};
 
 /// How often health is saved; a crash loses the flips of this time, and probes find them again.
 pub(super) const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -36,7 +36,13 @@ impl Saver {
     }
 
     /// The health to start from: what was saved, or nothing.
-    pub(super) fn restore(&self, fleet: &Fleet, now: Tick) -> HealthTable {
+    pub(super) fn restore(&self, model: &Model, now: Tick) -> HealthTable {
+        let mut health = self.last_known(&model.fleet, now);
+        health.settle(&model.node, now);
+        health
+    }
+
+    fn last_known(&self, fleet: &Fleet, now: Tick) -> HealthTable {
         let unix_now = clock::unix_seconds();
         match self.store.load() {
             Ok(Some(saved)) => match saved.age(unix_now) {

@@ -58,14 +58,19 @@ impl Tasks {
         let advanced = Arc::new(Notify::new());
         let (assignments, assigned) = watch::channel(Vec::new());
         let (fetched_in, fetched) = mpsc::channel(FETCHED_MAX);
-        let outbox = Outbox { targets, names, assignments, advanced: advanced.clone(), judged };
+        // Without an engine that carries verdicts nobody speaks or listens.
+        let (_, peers) = mpsc::channel(1);
+        let votes = watch::Sender::default();
+        let outbox =
+            Outbox { targets, names, assignments, votes, advanced: advanced.clone(), judged };
         let judge = Judge::new(publisher, saver, serials, metrics.clone(), outbox);
         let (hosts, mut probes) = Probes::resolve(names_out, stop);
         if model.node.probe.is_some() {
             probes.probe(targets_out, results_in, hosts.clone(), stop)?;
         }
-        let judge =
-            tokio::spawn(judge.run(Inbox { results, hosts, fetched, reloads }, stop.child_token()));
+        let judge = tokio::spawn(
+            judge.run(Inbox { results, peers, hosts, fetched, reloads }, stop.child_token()),
+        );
         let mut all = JoinSet::new();
         for (name, task) in [("judge of health", judge)].into_iter().chain(probes.into_tasks()) {
             all.spawn(async move { (name, task.await) });

@@ -10,10 +10,13 @@ use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
-use crate::config::spec::{CoordinatesTable, FleetFile, PoolTable, RegionTable, TextOr};
-use crate::config::value::{Fault, share};
+use crate::config::spec::{
+    CoordinatesTable, FleetFile, PoolTable, RegionTable, SafetyTable, TextOr,
+};
+use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
     Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, Pool, PoolId, Probe, Region, RegionId,
+    Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -57,6 +60,8 @@ pub(in crate::config) struct FleetDraft {
     pub endpoints: Vec<Endpoint>,
     /// Networks by id.
     pub networks: Vec<Network>,
+    /// `[safety]`
+    pub safety: Safety,
 }
 
 impl FleetDraft {
@@ -68,6 +73,7 @@ impl FleetDraft {
             pools: self.pools.into_iter().collect::<Option<_>>()?,
             endpoints: self.endpoints,
             networks: self.networks,
+            safety: self.safety,
         })
     }
 
@@ -118,6 +124,7 @@ pub(in crate::config) fn resolve(
         draft.pools.push(pool);
     }
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
+    draft.safety = safety(&mut top, spec);
     if !top.sheet.findings.has_errors() {
         for (index, (name, _)) in spec.monitor.iter().enumerate() {
             if !used.contains(&MonitorId(index as u16)) {
@@ -127,6 +134,19 @@ pub(in crate::config) fn resolve(
         }
     }
     draft
+}
+
+fn safety(top: &mut Section<'_>, spec: &FleetFile) -> Safety {
+    let (header, table) = match &spec.safety {
+        Some(field) => (field.span(), field.get_ref().0.clone()),
+        None => (0..0, SafetyTable::default()),
+    };
+    let mut section = top.inside("safety", header);
+    let max_removed =
+        section.value("max_removed", &table.max_removed, d::MAX_REMOVED, share("max_removed"));
+    let read = whole_in("min_regions", &d::MIN_REGIONS_RANGE);
+    let min_regions = section.value("min_regions", &table.min_regions, d::MIN_REGIONS, read);
+    Safety { max_removed, min_regions }
 }
 
 fn region(section: &mut Section<'_>, name: &str, table: &RegionTable) -> Option<Region> {

@@ -89,7 +89,7 @@ fn vantage(section: &mut Section<'_>, table: &MonitorTable, alone: bool) -> Vant
         TextOr::Table(table) => at_least(table),
     };
     let vantage = section.read("vantage", field.span(), read);
-    if !alone && matches!(vantage, Some(Vantage::Majority | Vantage::All)) {
+    if !alone && vantage.is_some_and(|vantage| vantage != Vantage::Any) {
         let fault = Fault::new("one probing region decides alone, whatever `vantage` says");
         let hint = "each node goes by its own probes until nodes share verdicts";
         section.warn(field.span(), fault.hint(hint));
@@ -97,17 +97,11 @@ fn vantage(section: &mut Section<'_>, table: &MonitorTable, alone: bool) -> Vant
     vantage.unwrap_or(d::VANTAGE.value)
 }
 
-/// `{ at_least = 1 }` is `any`; more votes need more than one voter.
+/// `{ at_least = 2 }`; one is `any`.
 fn at_least(table: &VantageTable) -> Result<Vantage, Fault> {
-    match table.at_least.as_ref().map(|field| *field.get_ref()) {
-        Some(1) => Ok(Vantage::Any),
-        Some(number) if number > 1 => {
-            Err(Fault::new(format!("`at_least = {number}` is not supported yet"))
-                .hint("write \"any\", \"majority\" or \"all\""))
-        }
-        Some(number) => Err(Fault::new(format!("`at_least` must be 1 or more, found `{number}`"))),
-        None => Err(Fault::new("`at_least` is missing")),
-    }
+    let field = table.at_least.as_ref().ok_or_else(|| Fault::new("`at_least` is missing"))?;
+    let number = whole_in("at_least", &d::AT_LEAST_RANGE)(field.get_ref())?;
+    Ok(if number == 1 { Vantage::Any } else { Vantage::AtLeast(number) })
 }
 
 fn tcp(section: &mut Section<'_>, table: &MonitorTable) -> Option<TcpCheck> {

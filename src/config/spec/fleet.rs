@@ -21,6 +21,18 @@ pub(in crate::config) struct FleetFile {
     pub pool: Named<PoolTable>,
     /// Networks by name.
     pub network: Named<NetworkTable>,
+    /// What keeps too much from being taken out.
+    pub safety: Field<Table<SafetyTable>>,
+}
+
+/// `[safety]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct SafetyTable {
+    /// Regions that an operator's act must leave.
+    pub min_regions: Field<i64>,
+    /// Share of a pool that health may remove in one interval.
+    pub max_removed: Field<f64>,
 }
 
 /// `[region.NAME]`

@@ -1,8 +1,13 @@
 //! The table over whole fleets: derivation, reload, restart.
 
+mod peers;
+mod safety;
+
 use super::*;
-use crate::health::CauseKind;
-use crate::model::{Address, Check, Endpoint, Pool, PoolId, Region, RegionId, TcpCheck, Vantage};
+use crate::health::{CauseKind, SavedHealth, Verdict};
+use crate::model::{
+    Address, Check, Endpoint, Pool, PoolId, Region, RegionId, Safety, TcpCheck, Vantage,
+};
 use crate::place::Point;
 
 const A: EndpointId = EndpointId(0);
@@ -50,6 +55,7 @@ fn fleet(addresses: &[&str], monitors: u16) -> Fleet {
         }],
         endpoints: addresses.iter().map(endpoint).collect(),
         networks: Vec::new(),
+        safety: Safety::default(),
     }
 }
 
@@ -119,10 +125,10 @@ fn tells_flips_from_changes_from_nothing() {
     let mut table = HealthTable::new(&fleet(&["192.0.2.1"], 1), Tick(0));
     let flip = |from, to, cause: &str| {
         let flip = Some(Flip { from, to, cause: cause.into() });
-        Observed { flip, changed: true }
+        vec![Change { endpoint: A, flip }]
     };
-    let changed = Observed { flip: None, changed: true };
-    let nothing = Observed::default();
+    let changed = vec![Change { endpoint: A, flip: None }];
+    let nothing = Vec::new();
     let expected = "monitor http: answered as expected";
     let down = "monitor http: connection refused";
     for (step, (case, outcome, observed)) in [
@@ -173,7 +179,7 @@ fn ids_of_another_fleet_change_nothing() {
     let mut table = HealthTable::new(&fleet(&["192.0.2.1"], 1), Tick(0));
     for (endpoint, monitor) in [(B, HTTP), (A, PORT), (EndpointId(u32::MAX), MonitorId(9))] {
         let observed = table.observe(endpoint, monitor, &refused(), Tick(1));
-        assert_eq!(observed, Observed::default());
+        assert_eq!(observed, []);
     }
     assert_eq!(level(&table, A), Level::Unknown);
 }

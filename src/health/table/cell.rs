@@ -1,0 +1,246 @@
+//! One endpoint as seen through one source of observations, here and in other regions.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::health::roster::Slot;
+use crate::health::{
+    CauseKind, Council, Machine, Outcome, Poll, Quorum, Rules, Subject, Verdict, merged, regional,
+};
+use crate::model::{MonitorId, RegionId, Vantage};
+
+/// What proxied traffic is called beside the monitors, whose names have no spaces.
+pub(super) const TRAFFIC: &str = "proxied traffic";
+
+/// What proxied traffic says lasts no longer than this without more of it: an endpoint that gets
+/// none because it is down would never come up.
+const TRAFFIC_FOR: Duration = Duration::from_secs(30);
+
+/// How proxied requests take an endpoint down and bring it up: so many in a row tell as much as a
+/// few probes do.
+const TRAFFIC_RULES: Rules = Rules {
+    interval: Duration::from_secs(1),
+    fall: 5,
+    rise: 5,
+    hold_down: Duration::from_secs(10),
+    vantage: Vantage::Majority,
+};
+
+/// Where observations come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Probes of a monitor.
+    Monitor(MonitorId),
+    /// Proxied requests.
+    Traffic,
+}
+
+impl From<MonitorId> for Source {
+    fn from(monitor: MonitorId) -> Self {
+        Self::Monitor(monitor)
+    }
+}
+
+/// One endpoint and source.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    pub(super) source: Source,
+    pub(super) name: Arc<str>,
+    pub(super) rules: Rules,
+    pub(super) subject: Subject,
+    pub(super) machine: Machine,
+    /// Votes of other probers, by slot.
+    pub(super) ballot: Vec<PeerVote>,
+    /// What the last vote with a quorum came to.
+    pub(super) settled: Verdict,
+    /// What holds.
+    pub(super) shown: Verdict,
+    /// Since when.
+    pub(super) since: Tick,
+    /// Since when all results were failures; `None`: the last one was not.
+    pub(super) failing_since: Option<Tick>,
+    /// When the last result came.
+    observed_at: Tick,
+    /// What the voting regions say.
+    regions: Vec<(RegionId, Verdict)>,
+    poll: Poll,
+}
+
+/// The vote of another prober.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerVote {
+    pub(super) slot: Slot,
+    pub(super) verdict: Verdict,
+    pub(super) kind: Option<CauseKind>,
+}
+
+impl Cell {
+    /// A cell that nobody voted on.
+    pub(super) fn new(
+        source: Source,
+        name: Arc<str>,
+        rules: Rules,
+        subject: Subject,
+        machine: Machine,
+    ) -> Self {
+        let (shown, since) = (machine.verdict(), machine.since());
+        Self {
+            source,
+            name,
+            rules,
+            subject,
+            machine,
+            ballot: Vec::new(),
+            settled: shown,
+            shown,
+            since,
+            failing_since: None,
+            observed_at: since,
+            regions: Vec::new(),
+            poll: Poll::of([], Verdict::Unknown),
+        }
+    }
+
+    /// A cell for proxied traffic.
+    pub(super) fn traffic(subject: Subject, now: Tick) -> Self {
+        Self::new(Source::Traffic, TRAFFIC.into(), TRAFFIC_RULES, subject, Machine::new(now))
+    }
+
+    /// Takes in a result; `true`: the own verdict changed.
+    pub(super) fn observe(&mut self, outcome: &Outcome, now: Tick) -> bool {
+        self.observed_at = now;
+        self.failing_since = match outcome {
+            Outcome::Success => None,
+            Outcome::Failure { .. } => self.failing_since.or(Some(now)),
+        };
+        self.machine.observe(&self.rules, outcome, now)
+    }
+
+    /// Counts the votes anew.
+    pub(super) fn merge(&mut self, council: &Council, now: Tick) {
+        let own = self.machine.verdict();
+        if council.is_alone() {
+            self.regions.clear();
+            self.regions.extend((own != Verdict::Unknown).then_some((council.own, own)));
+            self.poll = Poll::of([own], own);
+        } else {
+            self.regions = self.regional(council);
+            let of_own = self.regions.iter().find(|(region, _)| *region == council.own);
+            let own = of_own.map_or(own, |(_, verdict)| *verdict);
+            self.poll = Poll::of(self.regions.iter().map(|(_, verdict)| *verdict), own);
+        }
+        let mut new = merged(self.rules.vantage, self.poll, council.quorum, self.settled);
+        if self.source == Source::Traffic && self.poll.voting() == 0 {
+            // Nobody sends any; probes judge alone.
+            (new.settled, new.shown) = (Verdict::Unknown, Verdict::Unknown);
+        }
+        self.settled = new.settled;
+        if council.is_alone() && new.shown == own {
+            self.since = self.machine.since();
+        } else if new.shown != self.shown {
+            self.since = now;
+        }
+        self.shown = new.shown;
+    }
+
+    /// What each region says that has a vote.
+    fn regional(&self, council: &Council) -> Vec<(RegionId, Verdict)> {
+        let own = council.own_votes.then_some((council.own, self.machine.verdict()));
+        let others = self.ballot.iter().filter_map(|vote| {
+            let region = council.voters.get(usize::from(vote.slot)).copied().flatten()?;
+            Some((region, vote.verdict))
+        });
+        let mut votes: Vec<_> = own.into_iter().chain(others).collect();
+        votes.sort_by_key(|(region, _)| *region);
+        let regions = votes.chunk_by(|a, b| a.0 == b.0).filter_map(|votes| {
+            let (region, _) = votes.first()?;
+            Some((*region, regional(votes.iter().map(|(_, verdict)| *verdict))))
+        });
+        regions.filter(|(_, verdict)| *verdict != Verdict::Unknown).collect()
+    }
+
+    /// What the voting regions say.
+    pub(super) fn regions(&self) -> &[(RegionId, Verdict)] {
+        &self.regions
+    }
+
+    /// Whether it has a say at the moment.
+    pub(super) fn counts(&self) -> bool {
+        self.source != Source::Traffic || self.shown != Verdict::Unknown
+    }
+
+    /// Whether all who vote say down.
+    pub(super) fn is_unanimous(&self) -> bool {
+        self.shown == Verdict::Down && self.poll.is_unanimously_down()
+    }
+
+    /// Takes back what it says by itself when that holds no longer; `true`: it did.
+    pub(super) fn lapse(&mut self, now: Tick) -> bool {
+        let lapsed = self.lapses().is_some_and(|at| at <= now);
+        if lapsed {
+            self.machine = Machine::new(now);
+        }
+        lapsed
+    }
+
+    /// When what it says by itself no longer holds; `None`: until the next result.
+    pub(super) fn lapses(&self) -> Option<Tick> {
+        let says = self.source == Source::Traffic && self.machine.verdict() != Verdict::Unknown;
+        says.then(|| self.observed_at + TRAFFIC_FOR)
+    }
+
+    /// The sort of failure while it is down.
+    pub(super) fn kind(&self) -> Option<CauseKind> {
+        let theirs = || self.ballot.iter().filter(|v| v.verdict == Verdict::Down);
+        match self.shown {
+            Verdict::Up => None,
+            _ => self.machine.kind().or_else(|| theirs().find_map(|vote| vote.kind)),
+        }
+    }
+
+    /// Why it says what it says, in words.
+    pub(super) fn cause(&self, council: &Council) -> String {
+        let is_monitor = self.source != Source::Traffic;
+        let mut text = format!("{}{}: ", if is_monitor { "monitor " } else { "" }, self.name);
+        match (self.shown, self.machine.verdict()) {
+            (Verdict::Down, Verdict::Up | Verdict::Unknown) if !council.is_alone() => {
+                text.push_str(self.kind().map_or("down elsewhere", CauseKind::as_str));
+            }
+            (Verdict::Up, Verdict::Unknown) if !council.is_alone() => text.push_str("up elsewhere"),
+            _ => text.push_str(self.machine.cause()),
+        }
+        let (down, voting) = (self.poll.down, self.poll.voting());
+        // Writing into a string cannot fail.
+        let _ = match council.quorum {
+            Quorum::Sole => Ok(()),
+            _ if council.quorum == Quorum::Lost || voting < 2 => {
+                write!(text, " (no quorum, last settled {})", self.settled.as_str())
+            }
+            _ if down > 0 => write!(text, " (down in {down} of {voting} regions)"),
+            _ => Ok(()),
+        };
+        text
+    }
+
+    /// The shortest time in which what it says could change. Where others vote, too, it is an
+    /// estimate: they see the same endpoint, so this node's own results stand for theirs.
+    pub(super) fn earliest_change(&self, council: &Council, now: Tick) -> Duration {
+        let own = self.machine.earliest_change(&self.rules, now);
+        if council.quorum == Quorum::Sole {
+            return own;
+        }
+        let nominal = |results: u32| self.rules.interval.saturating_mul(results);
+        let agrees = self.machine.verdict() == self.shown;
+        match self.shown {
+            Verdict::Unknown => Duration::ZERO,
+            // The next vote may be the one that decides.
+            Verdict::Up if self.poll.down > 0 => nominal(1),
+            Verdict::Down if self.poll.up > 0 => nominal(1),
+            _ if agrees => own,
+            Verdict::Up => nominal(self.rules.fall),
+            Verdict::Down => nominal(self.rules.rise),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What peers, operators and time alone do to a table, and what it tells peers.
+
+use std::collections::BTreeSet;
+
+use super::{Cell, Change, HealthTable, PeerVote, Slot, Source};
+use crate::clock::Tick;
+use crate::health::impaired::is_suspect;
+use crate::health::{Forced, LocalVotes, PeerEvent, Prober, Subject, Verdict, Vote};
+
+/// Most votes that are kept on what this fleet does not have; further ones are not heard.
+const STRANGERS_MAX: usize = 65_536;
+
+impl HealthTable {
+    /// Takes in what a peer says, or what is known of it.
+    pub fn peers(&mut self, event: &PeerEvent, now: Tick) -> Vec<Change> {
+        match event {
+            PeerEvent::Votes { prober, votes } => self.votes(prober, votes, now),
+            PeerEvent::Standing { prober, standing } => {
+                self.roster.stands(prober, *standing, now);
+                self.reseat(now)
+            }
+            PeerEvent::Link { up } => {
+                self.roster.linked(*up);
+                self.reseat(now)
+            }
+        }
+    }
+
+    /// Does what has become due by `now`.
+    pub fn tick(&mut self, now: Tick) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.council.until.is_some_and(|until| until <= now) {
+            changes = self.reseat(now);
+        }
+        while let Some((due, at)) = self.dues.first().copied().filter(|(due, _)| *due <= now) {
+            self.dues.remove(&(due, at));
+            if let Some(row) = self.rows.get_mut(at) {
+                row.due = None;
+            }
+            changes.extend(self.update(at, now));
+        }
+        changes
+    }
+
+    /// When [`Self::tick`] has something to do; `None`: not before the next event.
+    pub fn next_due(&self) -> Option<Tick> {
+        let row = self.dues.first().map(|(due, _)| *due);
+        row.into_iter().chain(self.council.until).min()
+    }
+
+    /// Puts these overrides in force, by endpoint, in place of those before.
+    pub fn set_overrides(&mut self, forced: &[Option<Forced>], now: Tick) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for at in 0..self.rows.len() {
+            let new = forced.get(at).cloned().flatten();
+            let Some(row) = self.rows.get_mut(at) else { continue };
+            if row.state.forced.as_ref().map(|(forced, _)| forced) != new.as_ref() {
+                row.state.forced = new.map(|forced| (forced, now));
+                changes.extend(self.update(at, now));
+            }
+        }
+        changes
+    }
+
+    /// What this node says to its peers.
+    pub fn local_votes(&self, now: Tick) -> LocalVotes {
+        let votes = self.rows.iter().flat_map(|row| {
+            let region = self.roster.region_name(row.region);
+            let seen = row.cells.iter().filter(|cell| cell.machine.is_observed());
+            let gone = row.cells.iter().filter(|cell| cell.is_silent());
+            seen.chain(gone).map(|cell| (region.clone(), cell.local_vote(now)))
+        });
+        LocalVotes { impaired: self.roster.is_impaired(), votes: votes.collect() }
+    }
+
+    /// What this node says, if that is not what it said the last time.
+    pub fn take_votes(&mut self, now: Tick) -> Option<LocalVotes> {
+        std::mem::take(&mut self.voted).then(|| self.local_votes(now))
+    }
+
+    fn votes(&mut self, prober: &Prober, votes: &[Vote], now: Tick) -> Vec<Change> {
+        let Some(slot) = self.roster.slot(prober, now) else { return Vec::new() };
+        let mut changes = self.reseat(now);
+        let mut touched = BTreeSet::new();
+        for vote in votes {
+            let new = PeerVote { slot, verdict: vote.verdict, kind: vote.kind };
+            touched.extend(self.cast(vote.subject, new, now));
+        }
+        changes.extend(touched.into_iter().filter_map(|at| self.update(at, now)));
+        changes
+    }
+
+    /// Puts a vote where it belongs, and says to which endpoint.
+    pub(super) fn cast(&mut self, subject: Subject, vote: PeerVote, now: Tick) -> Option<usize> {
+        match self.subjects.get(&subject).copied() {
+            Some((at, source)) => {
+                self.cell(at, source, now)?.cast(vote);
+                Some(at)
+            }
+            None if vote.verdict == Verdict::Unknown => {
+                self.strangers.remove(&(subject, vote.slot));
+                None
+            }
+            None => {
+                let key = (subject, vote.slot);
+                if self.strangers.len() < STRANGERS_MAX || self.strangers.contains_key(&key) {
+                    self.strangers.insert(key, vote);
+                }
+                None
+            }
+        }
+    }
+
+    /// Counts again who votes, and judges all endpoints anew if that is not who did before.
+    pub(super) fn reseat(&mut self, now: Tick) -> Vec<Change> {
+        let gone = self.roster.forget(now);
+        if !gone.is_empty() {
+            self.discard(&gone);
+        }
+        let council = self.roster.council(now);
+        let same = {
+            let timeless = |until| super::Council { until, ..self.council.clone() };
+            gone.is_empty() && timeless(council.until) == council
+        };
+        self.council = council;
+        if same {
+            return Vec::new();
+        }
+        (0..self.rows.len()).filter_map(|at| self.update(at, now)).collect()
+    }
+
+    /// Forgets the votes of probers whose slots others will get.
+    fn discard(&mut self, gone: &[Slot]) {
+        let kept = |slot: Slot| !gone.contains(&slot);
+        for cell in self.rows.iter_mut().flat_map(|row| &mut row.cells) {
+            cell.ballot.retain(|vote| kept(vote.slot));
+        }
+        self.strangers.retain(|(_, slot), _| kept(*slot));
+    }
+
+    /// Looks whether it is this node that is ill; `true`: that has changed.
+    pub(super) fn suspects(&mut self, now: Tick) -> bool {
+        let before = self.roster.suspect;
+        let sights = self.rows.iter().filter_map(super::Row::sight);
+        self.roster.suspect = is_suspect(before, self.council.own, sights, now);
+        self.voted |= self.roster.suspect != before;
+        self.roster.suspect != before
+    }
+}
+
+impl Cell {
+    /// Whether it said something that it no longer says.
+    fn is_silent(&self) -> bool {
+        self.source == Source::Traffic && !self.machine.is_observed()
+    }
+
+    fn local_vote(&self, now: Tick) -> Vote {
+        Vote {
+            subject: self.subject,
+            verdict: self.machine.verdict(),
+            kind: self.machine.kind(),
+            held: now.since(self.machine.since()),
+        }
+    }
+
+    /// Takes in the vote of another prober; one that does not know takes back what it said before.
+    fn cast(&mut self, vote: PeerVote) {
+        let known = vote.verdict != Verdict::Unknown;
+        match self.ballot.binary_search_by_key(&vote.slot, |vote| vote.slot) {
+            Ok(at) if known => self.ballot.get_mut(at).into_iter().for_each(|old| *old = vote),
+            Ok(at) => drop(self.ballot.remove(at)),
+            Err(at) if known => self.ballot.insert(at, vote),
+            Err(_) => {}
+        }
+    }
+}

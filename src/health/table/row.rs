@@ -1,0 +1,218 @@
+//! One endpoint: what its sources say together, and what holds it up or down all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cell::{Cell, Source};
+use crate::clock::Tick;
+use crate::health::damper::Damper;
+use crate::health::impaired::Sight;
+use crate::health::{Action, Council, EndpointHealth, Forced, Level, RegionVote, Subject, Verdict};
+use crate::model::{PoolId, RegionId};
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) pool: PoolId,
+    pub(super) region: RegionId,
+    /// Its share of the pool.
+    pub(super) weight: u64,
+    /// Whether no endpoint before it is probed at the same address.
+    pub(super) is_first: bool,
+    /// What votes on its proxied traffic are about.
+    pub(super) traffic: Subject,
+    pub(super) cells: Vec<Cell>,
+    /// What outlasts a reload.
+    pub(super) state: RowState,
+    /// When time alone may change it; `None`: it does not.
+    pub(super) due: Option<Tick>,
+}
+
+/// What an endpoint has been through.
+#[derive(Clone, Debug)]
+pub(super) struct RowState {
+    /// By health alone.
+    pub(super) level: Level,
+    /// Since when, if that is not since its cells say so.
+    since: Tick,
+    damper: Damper,
+    /// When it fell last.
+    pub(super) fell: Option<Tick>,
+    /// Since when it is held up by `max_removed`.
+    pub(super) held: Option<Tick>,
+    /// What an operator says, and since when.
+    pub(super) forced: Option<(Forced, Tick)>,
+}
+
+impl RowState {
+    /// Nothing has happened yet.
+    pub(super) fn new(level: Level) -> Self {
+        let damper = Damper::default();
+        Self { level, since: Tick(0), damper, fell: None, held: None, forced: None }
+    }
+}
+
+impl Row {
+    /// Counts the votes of all cells anew.
+    pub(super) fn merge(&mut self, council: &Council, now: Tick) {
+        self.cells.iter_mut().for_each(|cell| cell.merge(council, now));
+    }
+
+    /// What the cells say together: down while any says down, else unknown while any does not know,
+    /// else up.
+    pub(super) fn wanted(&self, council: &Council, now: Tick) -> EndpointHealth {
+        let cells = || self.cells.iter().filter(|cell| cell.counts());
+        let Some(first) = cells().next() else {
+            let (level, cause) = (Level::Up, "no monitors".into());
+            let (kind, since, votes) = (None, Tick::START, [].into());
+            return EndpointHealth { level, cause, kind, since, earliest_change: None, votes };
+        };
+        let level = cells().map(|cell| Level::from(cell.shown)).max().unwrap_or(Level::Unknown);
+        let at_level = || cells().filter(|cell| Level::from(cell.shown) == level);
+        let since = match level {
+            // Up since the last one said so; else since the first one did.
+            Level::Up => at_level().map(|cell| cell.since).max(),
+            _ => at_level().map(|cell| cell.since).min(),
+        };
+        let cause: Arc<str> = match (level, at_level().next()) {
+            (Level::Up, _) if cells().count() > 1 => "all monitors up".into(),
+            (_, cell) => cell.unwrap_or(first).cause(council).into(),
+        };
+        EndpointHealth {
+            level,
+            cause,
+            kind: at_level().find_map(Cell::kind).filter(|_| level == Level::Down),
+            since: since.unwrap_or(now),
+            earliest_change: self.earliest_change(level, council, now),
+            votes: self.votes(council),
+        }
+    }
+
+    /// Up ends with the first cell that says down; down and unknown last at least until the slowest
+    /// of the cells behind them changes.
+    fn earliest_change(&self, level: Level, council: &Council, now: Tick) -> Option<Duration> {
+        let times = |wanted: Verdict| {
+            let cells = self.cells.iter().filter(move |c| c.counts() && c.shown == wanted);
+            cells.map(|cell| cell.earliest_change(council, now))
+        };
+        match level {
+            Level::Up => times(Verdict::Up).min(),
+            Level::Down | Level::Drained => times(Verdict::Down).max(),
+            // One failure on any monitor is enough to make it down.
+            Level::Unknown => times(Verdict::Unknown).chain(times(Verdict::Up)).min(),
+        }
+    }
+
+    /// What each known probing region says by all monitors together.
+    fn votes(&self, council: &Council) -> Arc<[RegionVote]> {
+        let verdict = |region: RegionId| {
+            let said = |cell: &Cell| cell.regions().iter().find(|(r, _)| *r == region).map(|v| v.1);
+            let mut cells = self.cells.iter().filter(|cell| cell.counts()).map(said);
+            let worst = cells.try_fold(Verdict::Up, |worst, said| match (worst, said) {
+                (_, Some(Verdict::Down)) => Err(Verdict::Down),
+                (Verdict::Up, Some(Verdict::Up)) => Ok(Verdict::Up),
+                _ => Ok(Verdict::Unknown),
+            });
+            worst.unwrap_or_else(|down| down)
+        };
+        let vote =
+            |(region, _): &(RegionId, _)| RegionVote { region: *region, verdict: verdict(*region) };
+        council.seats.iter().map(vote).collect()
+    }
+
+    /// Whether all who vote on one of its monitors say down.
+    pub(super) fn is_unanimous(&self) -> bool {
+        self.cells.iter().any(|cell| cell.counts() && cell.is_unanimous())
+    }
+
+    /// Goes to what the cells want, as far as it may: a fall may be held up by the pool's budget, a
+    /// comeback held down after repeated flips.
+    pub(super) fn go(
+        &mut self,
+        wanted: EndpointHealth,
+        may_fall: bool,
+        interval: Duration,
+        now: Tick,
+    ) -> EndpointHealth {
+        self.due = self.cells.iter().filter_map(Cell::lapses).min();
+        let before = self.state.level;
+        let mut health = wanted;
+        match (before == Level::Down, health.level == Level::Down) {
+            (false, true) if may_fall => {
+                self.state.damper.fell(now);
+                self.state.since = if self.state.held.is_some() { now } else { health.since };
+                (self.state.fell, self.state.held) = (Some(now), None);
+            }
+            (false, true) => {
+                let since = *self.state.held.get_or_insert(now);
+                let due = [since, now].map(|since| since + interval).into_iter();
+                self.postpone(due.filter(|due| *due > now).min().unwrap_or(now + interval), now);
+                health.cause = format!("held up by max_removed: {}", health.cause).into();
+                (health.level, health.kind, health.since) = (before, None, self.state.since);
+                health.earliest_change = self.due.map(|due| due.since(now));
+            }
+            (true, false) => {
+                let release = self.release();
+                if release <= now {
+                    self.state.damper.rose(now);
+                    self.state.since = health.since.max(release);
+                } else {
+                    self.postpone(release, now);
+                    health.cause =
+                        format!("held down after repeated flips: {}", health.cause).into();
+                    (health.level, health.since) = (before, self.state.since);
+                    health.earliest_change = Some(release.since(now));
+                }
+            }
+            (true, true) => {}
+            (false, false) => {
+                self.state.held = None;
+                self.state.since = health.since;
+            }
+        }
+        self.state.level = health.level;
+        health.since = health.since.max(self.state.since);
+        self.overridden(health)
+    }
+
+    /// When it may come up again.
+    fn release(&self) -> Tick {
+        let hold_down = self.cells.iter().map(|cell| cell.rules.hold_down).max();
+        let hold = self.state.damper.hold(hold_down.unwrap_or_default());
+        self.state.fell.unwrap_or_default() + hold.unwrap_or_default()
+    }
+
+    fn postpone(&mut self, until: Tick, now: Tick) {
+        debug_assert!(until > now, "time would stand still");
+        self.due = Some(self.due.map_or(until, |due| due.min(until)));
+    }
+
+    /// What an operator makes of it.
+    pub(super) fn overridden(&self, health: EndpointHealth) -> EndpointHealth {
+        let Some((Forced { action, words }, since)) = &self.state.forced else { return health };
+        let level = match action {
+            Action::Up => Level::Up,
+            Action::Down => Level::Down,
+            // To drain what is down brings nothing back.
+            Action::Drain if health.level == Level::Down => return health,
+            Action::Drain => Level::Drained,
+        };
+        let cause = format!("forced {}: {words}", action.as_str()).into();
+        // No result changes it, but health does while it drains.
+        let earliest_change = health.earliest_change.filter(|_| level == Level::Drained);
+        EndpointHealth { level, cause, kind: None, since: *since, earliest_change, ..health }
+    }
+
+    /// What the prober's own eyes see of the target; `None`: nothing yet, or it was counted before.
+    pub(super) fn sight(&self) -> Option<Sight> {
+        let probed = || {
+            let cells = self.cells.iter().filter(|cell| matches!(cell.source, Source::Monitor(_)));
+            cells.filter(|cell| cell.machine.is_observed())
+        };
+        // A result may take as long as an interval to come.
+        let window = |cell: &Cell| cell.rules.interval.saturating_mul(cell.rules.fall + 1);
+        let fall_window = probed().map(window).max().filter(|_| self.is_first)?;
+        let failing_since = probed().filter_map(|cell| cell.failing_since).min();
+        Some(Sight { region: self.region, failing_since, fall_window })
+    }
+}
