@@ -166,6 +166,10 @@ pub(super) const MIN_UP: Preset<f64> = preset(0.5, "0.5");
 pub(super) const WEIGHT: Preset<u32> = preset(100, "100");
 /// Range of `weight`: sums over a pool stay far from overflow.
 pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 0..=1_000_000;
+/// `safety.min_regions`: an act that leaves nothing is hardly meant.
+pub(super) const MIN_REGIONS: Preset<u16> = preset(1, "1");
+/// Range of `safety.min_regions`
+pub(super) const MIN_REGIONS_RANGE: RangeInclusive<u16> = 0..=1_000;
 /// Range of ports.
 pub(super) const PORT_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
 /// Range of autonomous system numbers (RFC 7607 reserves 0).

@@ -65,7 +65,6 @@ pub(super) const FLEET: &[Rule] = &[
     word(&["monitor", "*", "kind"], When::Is("calculated"), KINDS, 1),
     key(&["pool", "*", "capacity"], ""),
     key(&["pool", "*", "endpoints", "*", "depends_on"], ""),
-    key(&["safety"], ""),
     key(&["latency"], "the method `proximity` ranks by distance"),
     key(&["route"], ""),
 ];

@@ -6,6 +6,7 @@ mod identity;
 mod machine;
 mod merge;
 mod outcome;
+pub mod overrides;
 mod saved;
 mod store;
 mod table;

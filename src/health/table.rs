@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CauseKind, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth,
-    SavedVerdict, Verdict, merge,
+    Action, CauseKind, EndpointHealth, EndpointIdentity, Forced, Level, Machine, Outcome, Rules,
+    SavedHealth, SavedVerdict, Verdict, merge,
 };
 use crate::clock::Tick;
 use crate::model::{EndpointId, Fleet, Monitor, MonitorId};
@@ -21,8 +21,10 @@ use crate::model::{EndpointId, Fleet, Monitor, MonitorId};
 pub struct HealthTable {
     /// By [`EndpointId`].
     rows: Vec<Row>,
-    /// By [`EndpointId`], derived from `rows`.
+    /// By [`EndpointId`], derived from `rows` and `forced`.
     health: Vec<EndpointHealth>,
+    /// By [`EndpointId`]: what an operator has decided, and since when.
+    forced: Vec<Option<(Forced, Tick)>>,
     /// Machines no probe has reached yet.
     unobserved: usize,
 }
@@ -152,7 +154,20 @@ impl HealthTable {
         let cells = || rows.iter().flat_map(|row| &row.cells);
         let unobserved = cells().filter(|cell| !cell.machine.is_observed()).count();
         let health = rows.iter().map(|row| row.health(now)).collect();
-        Self { rows, health, unobserved }
+        let forced = vec![None; rows.len()];
+        Self { rows, health, forced, unobserved }
+    }
+
+    /// Puts these overrides, by [`EndpointId`], in the place of all there were.
+    pub fn set_overrides(&mut self, forced: &[Option<Forced>], now: Tick) {
+        let health = self.health.iter_mut().zip(&mut self.forced).zip(&self.rows);
+        for (at, ((health, old), row)) in health.enumerate() {
+            let new = forced.get(at).cloned().flatten();
+            if old.as_ref().map(|(old, _)| old) != new.as_ref() {
+                *old = new.map(|new| (new, now));
+                *health = overridden(row.health(now), old.as_ref());
+            }
+        }
     }
 
     /// Takes in the result of one probe. Ids of another fleet change nothing.
@@ -174,7 +189,7 @@ impl HealthTable {
             self.unobserved -= 1;
         }
         cell.machine.observe(&cell.rules, outcome, now);
-        let new = row.health(now);
+        let new = overridden(row.health(now), self.forced.get(at).and_then(Option::as_ref));
         if new == *health {
             return Observed::default();
         }
@@ -291,6 +306,17 @@ impl Row {
             Level::Unknown => times(Verdict::Unknown).chain(times(Verdict::Up)).min(),
         }
     }
+}
+
+/// Health with what an operator has decided, which beats what probes say.
+fn overridden(judged: EndpointHealth, forced: Option<&(Forced, Tick)>) -> EndpointHealth {
+    let Some((forced, since)) = forced else { return judged };
+    let level = match forced.action {
+        Action::Up => Level::Up,
+        Action::Down | Action::Drain => Level::Down,
+    };
+    let (cause, kind, since) = (forced.words.clone(), None, *since);
+    EndpointHealth { level, cause, kind, since, earliest_change: None }
 }
 
 /// A monitor's whole definition in words, for comparison: `Regex` knows no equality, and words

@@ -55,6 +55,21 @@ pub struct Fleet {
     pub endpoints: Vec<Endpoint>,
     /// Networks by name.
     pub networks: Vec<Network>,
+    /// What no act of an operator may break.
+    pub safety: Safety,
+}
+
+/// What no act of an operator may break.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Safety {
+    /// A service keeps at least this many regions with something up.
+    pub min_regions: u16,
+}
+
+impl Default for Safety {
+    fn default() -> Self {
+        Self { min_regions: 1 }
+    }
 }
 
 impl Fleet {

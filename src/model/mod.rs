@@ -16,7 +16,7 @@ mod service;
 mod transfer;
 
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
-pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
+pub use fleet::{Fleet, Network, NetworkId, Region, RegionId, Safety};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
 pub use node::{Admin, ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
 pub use policy::{Fence, Method};

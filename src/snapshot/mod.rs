@@ -30,6 +30,7 @@ pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::EndpointHealth;
+use crate::health::overrides::OverrideSet;
 use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
@@ -78,6 +79,8 @@ pub struct State {
     pub loaded: Arc<Loaded>,
     /// By endpoint id.
     pub health: Vec<EndpointHealth>,
+    /// What operators have decided.
+    pub overrides: Arc<OverrideSet>,
 }
 
 /// The node's settings that shape answers.

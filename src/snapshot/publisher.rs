@@ -14,6 +14,7 @@ use super::{
     ServiceAnswers, Snapshot, State, Versions, ZoneEntry, ZoneSet,
 };
 use crate::clock::Tick;
+use crate::health::overrides::{OverrideSet, resolve};
 use crate::health::{Flip, HealthTable, HostAddresses, Level, Outcome};
 use crate::model::{EndpointId, MonitorId, PoolId, ZoneFiles};
 use crate::name::Name;
@@ -43,6 +44,8 @@ pub enum Event {
     Reload(Arc<Loaded>),
     /// Something became of a zone that has a primary.
     Fetched(FetchedZone),
+    /// Operators have set or cleared overrides, or some have ended.
+    Overrides(Arc<OverrideSet>),
 }
 
 /// A change of an endpoint's level, to be logged and counted.
@@ -63,6 +66,7 @@ pub struct Publisher {
     loaded: Arc<Loaded>,
     health: HealthTable,
     hosts: Arc<HostAddresses>,
+    overrides: Arc<OverrideSet>,
     /// Per contest: what was up when something last was.
     last_good: Vec<Vec<EndpointId>>,
     /// Per contest: the answers under the health of the moment.
@@ -95,6 +99,7 @@ impl Publisher {
             loaded,
             health,
             hosts: Arc::default(),
+            overrides: Arc::default(),
             last_good: vec![Vec::new(); contests],
             prepared: Vec::new(),
             dirty: Vec::new(),
@@ -169,6 +174,11 @@ impl Publisher {
             Event::Hosts(hosts) => {
                 self.hosts = hosts;
                 self.mark(|_| true);
+                None
+            }
+            Event::Overrides(overrides) => {
+                self.overrides = overrides;
+                self.force(now);
                 None
             }
             Event::Reload(loaded) => {
@@ -250,10 +260,26 @@ impl Publisher {
             .collect();
         self.health = health;
         self.loaded = loaded;
+        self.force(now);
         self.model_generation = self.generation + 1;
         self.behind = true;
         self.follow_primaries();
         self.prepare_all();
+    }
+
+    /// Lets the overrides decide about the endpoints of the fleet as it is now.
+    fn force(&mut self, now: Tick) {
+        let loaded = self.loaded.clone();
+        let fleet = &loaded.model.fleet;
+        let before = self.health.endpoints().to_vec();
+        self.health.set_overrides(&resolve(self.overrides.overrides(), fleet), now);
+        let after = self.health.endpoints().iter();
+        let changed = (0..).map(EndpointId).zip(before.iter().zip(after));
+        let changed: Vec<PoolId> = changed
+            .filter(|(_, (old, new))| old != new)
+            .map(|(id, _)| fleet.endpoint(id).pool)
+            .collect();
+        self.mark(|steering| steering.contest.pools().any(|pool| changed.contains(&pool)));
     }
 
     /// Gives each zone that has a primary somebody to be told of changes.
@@ -333,6 +359,7 @@ impl Publisher {
             state: Some(Arc::new(State {
                 loaded: self.loaded.clone(),
                 health: self.health.endpoints().to_vec(),
+                overrides: self.overrides.clone(),
             })),
         }
     }

@@ -10,10 +10,13 @@ use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
-use crate::config::spec::{CoordinatesTable, FleetFile, PoolTable, RegionTable, TextOr};
-use crate::config::value::{Fault, share};
+use crate::config::spec::{
+    CoordinatesTable, FleetFile, PoolTable, RegionTable, SafetyTable, Table, TextOr,
+};
+use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
     Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, Pool, PoolId, Probe, Region, RegionId,
+    Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -57,6 +60,8 @@ pub(in crate::config) struct FleetDraft {
     pub endpoints: Vec<Endpoint>,
     /// Networks by id.
     pub networks: Vec<Network>,
+    /// `[safety]`
+    pub safety: Safety,
 }
 
 impl FleetDraft {
@@ -68,6 +73,7 @@ impl FleetDraft {
             pools: self.pools.into_iter().collect::<Option<_>>()?,
             endpoints: self.endpoints,
             networks: self.networks,
+            safety: self.safety,
         })
     }
 
@@ -117,6 +123,7 @@ pub(in crate::config) fn resolve(
         used.extend(pool.iter().flat_map(|pool| pool.monitors.clone()));
         draft.pools.push(pool);
     }
+    draft.safety = safety(&mut top, spec.safety.as_ref());
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
     if !top.sheet.findings.has_errors() {
         for (index, (name, _)) in spec.monitor.iter().enumerate() {
@@ -127,6 +134,15 @@ pub(in crate::config) fn resolve(
         }
     }
     draft
+}
+
+/// `[safety]`
+fn safety(top: &mut Section<'_>, table: Option<&Spanned<Table<SafetyTable>>>) -> Safety {
+    let mut section = top.inside("safety", table.map(Spanned::span).unwrap_or_default());
+    let empty = SafetyTable::default();
+    let table = table.map_or(&empty, |table| &table.get_ref().0);
+    let read = whole_in("min_regions", &d::MIN_REGIONS_RANGE);
+    Safety { min_regions: section.value("min_regions", &table.min_regions, d::MIN_REGIONS, read) }
 }
 
 fn region(section: &mut Section<'_>, name: &str, table: &RegionTable) -> Option<Region> {
@@ -201,7 +217,7 @@ fn coordinates(
 fn pool(
     section: &mut Section<'_>,
     (id, name): (PoolId, &str),
-    table: &Spanned<crate::config::spec::Table<PoolTable>>,
+    table: &Spanned<Table<PoolTable>>,
     names: &FleetNames,
     probe: Option<&Probe>,
     draft: &mut FleetDraft,

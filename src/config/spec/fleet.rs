@@ -21,6 +21,16 @@ pub(in crate::config) struct FleetFile {
     pub pool: Named<PoolTable>,
     /// Networks by name.
     pub network: Named<NetworkTable>,
+    /// What no operator's act may break.
+    pub safety: Field<Table<SafetyTable>>,
+}
+
+/// `[safety]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct SafetyTable {
+    /// Regions that a service keeps.
+    pub min_regions: Field<i64>,
 }
 
 /// `[region.NAME]`

@@ -19,7 +19,7 @@ use toml::Spanned;
 
 pub(super) use fleet::{
     CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PoolTable,
-    RegionTable, VantageTable,
+    RegionTable, SafetyTable, VantageTable,
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{

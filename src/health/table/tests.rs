@@ -49,7 +49,7 @@ fn fleet(addresses: &[&str], monitors: u16) -> Fleet {
             endpoints: 0..addresses.len() as u32,
         }],
         endpoints: addresses.iter().map(endpoint).collect(),
-        networks: Vec::new(),
+        ..Fleet::default()
     }
 }
 
