@@ -82,6 +82,7 @@ mod action_word {
 
     use super::Action;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(action: &Action, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(action.as_str())
     }

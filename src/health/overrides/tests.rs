@@ -131,14 +131,18 @@ fn the_most_specific_target_decides_then_the_newest() {
     }
 }
 
+/// Levels by endpoint.
+type Health<'a> = &'a dyn Fn(EndpointId) -> Level;
+/// Services, the regions that they keep, and those they lose.
+type Told<'a> = &'a [(&'a str, usize, &'a [&'a str])];
+
 #[test]
 fn a_service_keeps_its_minimum_of_regions() {
     use Action::{Down, Drain, Up};
     let all_up = |_: EndpointId| Level::Up;
     let us_down = |id: EndpointId| if [1, 5].contains(&id.0) { Level::Down } else { Level::Up };
     let unknown = |_: EndpointId| Level::Unknown;
-    type Health<'a> = &'a dyn Fn(EndpointId) -> Level;
-    let cases: [(&str, u16, Health<'_>, Draft, &[(&str, usize, &[&str])]); 10] = [
+    let cases: [(&str, u16, Health<'_>, Draft, Told<'_>); 10] = [
         ("one of three", 1, &all_up, draft(Down, "region:us"), &[]),
         (
             "one of two, where two must be left",
