@@ -9,14 +9,18 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
 /// Certificates a chain may have; no authority issues nearly as many.
 const CHAIN_MAX: usize = 16;
+/// Characters of a subject that are shown.
+const SUBJECT_MAX: usize = 100;
 
 /// A certificate with its chain and the key that belongs to it.
 #[derive(Clone)]
@@ -108,15 +112,101 @@ pub fn server_config(
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ServerConfig, Error> {
     let provider = Arc::new(ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
+    finish(config, protocols)
+}
+
+/// [`server_config`] in all versions of TLS; with `clients`, for clients that show a certificate
+/// of these authorities, or may do without where the flag says so.
+///
+/// # Errors
+/// When there is no authority, or no randomness.
+pub fn server_config_for(
+    certificates: Arc<dyn ResolvesServerCert>,
+    protocols: &[&[u8]],
+    clients: Option<(Arc<RootCertStore>, bool)>,
+) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(rustls::ALL_VERSIONS)?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some((roots, optional)) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            let verifier =
+                if optional { verifier.allow_unauthenticated() } else { verifier }.build();
+            builder.with_client_cert_verifier(
+                verifier.map_err(|error| Error::General(error.to_string()))?,
+            )
+        }
+    };
+    finish(builder.with_cert_resolver(certificates), protocols)
+}
+
+/// How a client speaks TLS: it trusts the authorities of a PEM file, else those of the system, and
+/// shows the certificate and key of another PEM file.
+///
+/// # Errors
+/// What is wrong with these files.
+pub fn client_config(
+    trusted: Option<&[u8]>,
+    identity: Option<&[u8]>,
+) -> Result<ClientConfig, String> {
+    let roots = if let Some(text) = trusted {
+        authorities(text).map_err(|why| format!("the file of authorities {why}"))?
+    } else {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots);
+    let Some(text) = identity else { return Ok(builder.with_no_client_auth()) };
+    let unusable = |why: String| format!("the file of the identity {why}");
+    let chain = CertificateDer::pem_slice_iter(text).take(CHAIN_MAX).collect::<Result<_, _>>();
+    let chain = chain.map_err(|error| unusable(unreadable(&error)))?;
+    let key = private_key(text).map_err(unusable)?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| unusable(error.to_string()))
+}
+
+/// What all servers have in common.
+fn finish(mut config: ServerConfig, protocols: &[&[u8]]) -> Result<ServerConfig, Error> {
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     // What a client needs to resume lies with the client, so that many clients cost no memory.
     config.ticketer = ring::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
+}
+
+/// The authorities in a PEM file; the text says what is wrong with it.
+pub fn authorities(text: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        let added = roots.add(certificate);
+        added.map_err(|_| "holds a certificate that is malformed".to_owned())?;
+    }
+    if roots.is_empty() {
+        return Err("holds no certificate in PEM form".to_owned());
+    }
+    Ok(roots)
+}
+
+/// Whom a certificate is of: its common name, or all of its subject.
+pub fn subject(certificate: &CertificateDer<'_>) -> String {
+    let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
+        return "certificate".to_owned();
+    };
+    let subject = parsed.subject();
+    let common = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+    let name = common.map_or_else(|| subject.to_string(), str::to_owned);
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(SUBJECT_MAX).collect();
+    if shown.is_empty() { "certificate".to_owned() } else { shown }
 }
 
 fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {

@@ -65,8 +65,11 @@ fn run_on(site: &Site, arguments: &[&str], code: i32) -> (String, String) {
 
 #[test]
 fn every_command_explains_itself_with_two_examples() {
-    for name in ["serve", "check", "explain", "init", "demo"] {
-        let output = run(&[name, "--help"]);
+    let alone = ["serve", "check", "explain", "init", "demo", "status"];
+    let acts =
+        ["force up", "force down", "force drain", "force clear", "force list", "admin token"];
+    for name in alone.into_iter().chain(acts) {
+        let output = run(&name.split(' ').chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(output.status.code(), Some(0), "{name}");
         let help = text(&output.stdout);
         let examples = help.lines().filter(|line| line.trim_start().starts_with("meridian "));

@@ -1,17 +1,23 @@
-//! The connections of the admin listener: how many at a time, and for how long.
+//! The connections of the admin listener: how many at a time, for how long, and whose.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use crate::tls;
 
 /// Bounds of the admin listener.
 #[derive(Clone, Copy, Debug)]
@@ -25,52 +31,154 @@ pub(super) struct Limits {
 impl Default for Limits {
     /// Far more than scrapers and supervisors of one node need, and longer than they wait.
     fn default() -> Self {
-        Self { connections: 256, lifetime: Duration::from_secs(10) }
+        Self { connections: 256, lifetime: Duration::from_secs(30) }
     }
+}
+
+/// An open socket of either kind.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A socket file.
+    Unix(UnixListener),
 }
 
 /// A listener that keeps [`Limits`].
 pub(super) struct Bounded {
-    listener: TcpListener,
+    socket: Socket,
+    tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
     lifetime: Duration,
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener, limits: Limits) -> Self {
+    pub(super) fn new(socket: Socket, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections));
-        Self { listener, places, lifetime: limits.lifetime }
+        Self { socket, tls, places, lifetime: limits.lifetime }
     }
 }
 
 impl Listener for Bounded {
     type Io = Visit;
-    type Addr = SocketAddr;
+    type Addr = Peer;
 
-    async fn accept(&mut self) -> (Visit, SocketAddr) {
+    async fn accept(&mut self) -> (Visit, Peer) {
         // Nobody closes the semaphore, so that there is always a place in the end.
         let place = self.places.clone().acquire_owned().await.ok();
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let shown = Arc::new(OnceLock::new());
+        let (stream, address) = match &mut self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, address) = Listener::accept(listener).await;
+                let stream = match &self.tls {
+                    // The handshake waits for the first read, in the connection's own task.
+                    Some(tls) => Stream::Handshake(Box::new(tls.accept(stream)), shown.clone()),
+                    None => Stream::Clear(stream),
+                };
+                (stream, Some(address))
+            }
+            Socket::Unix(listener) => (Stream::Unix(Listener::accept(listener).await.0), None),
+        };
+        let peer = Peer { address, shown };
         (Visit { stream, end: Box::pin(sleep(self.lifetime)), _place: place }, peer)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<Peer> {
+        let address = match &self.socket {
+            Socket::Tcp(listener) => Some(listener.local_addr()?),
+            Socket::Unix(_) => None,
+        };
+        Ok(Peer { address, shown: Arc::default() })
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// `None`: it came over a socket file.
+    address: Option<SocketAddr>,
+    /// Whose certificate it has shown, once the handshake is done.
+    shown: Arc<OnceLock<String>>,
+}
+
+impl Peer {
+    /// Where it is; `None`: on this machine, over a socket file.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whether it came over a socket file.
+    pub(super) fn is_unix(&self) -> bool {
+        self.address.is_none()
+    }
+
+    /// Whom its certificate is of, which an authority of ours has signed.
+    pub(super) fn certificate(&self) -> Option<String> {
+        self.shown.get().cloned()
+    }
+
+    /// What to call it where everybody may come.
+    pub(super) fn kind(&self) -> &'static str {
+        if self.is_unix() { "socket file" } else { "loopback" }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.ip().fmt(f),
+            None => f.write_str("socket file"),
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        stream.remote_addr().clone()
+    }
+}
+
+/// What carries a connection.
+enum Stream {
+    Clear(TcpStream),
+    Unix(UnixStream),
+    Handshake(Box<Accept<TcpStream>>, Arc<OnceLock<String>>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Goes on with the handshake until there is something to read from and to write to.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Handshake(accept, shown) = self else { return Poll::Ready(Ok(())) };
+        match Pin::new(accept).poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(stream)) => {
+                let chain = stream.get_ref().1.peer_certificates();
+                if let Some(first) = chain.and_then(<[_]>::first) {
+                    // It is set here alone, once a connection.
+                    let _ = shown.set(tls::subject(first));
+                }
+                *self = Self::Tls(Box::new(stream));
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 }
 
 /// A connection that ends in time, whatever its client does.
 pub(super) struct Visit {
-    stream: TcpStream,
+    stream: Stream,
     end: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Visit {
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// Ready when the stream can be used, an error when its time is up.
+    fn poll_usable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => self.stream.poll_ready(context),
         }
     }
 }
@@ -81,8 +189,13 @@ impl AsyncRead for Visit {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        std::task::ready!(self.poll_usable(context))?;
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Handshake(..) => Poll::Pending,
+        }
     }
 }
 
@@ -92,16 +205,32 @@ impl AsyncWrite for Visit {
         context: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_write(context, octets)
+        std::task::ready!(self.poll_usable(context))?;
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_write(context, octets),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(context, octets),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, octets),
+            Stream::Handshake(..) => Poll::Pending,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        std::task::ready!(self.poll_usable(context))?;
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Handshake(..) => Poll::Pending,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            // Nothing was said that would have to end.
+            Stream::Handshake(..) => Poll::Ready(Ok(())),
+        }
     }
 }

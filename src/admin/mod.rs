@@ -1,9 +1,15 @@
-//! The admin listener: liveness, readiness and metrics over HTTP.
+//! The admin listener: liveness, readiness, metrics and the API over HTTP.
 
+mod access;
+mod api;
+mod audit;
 mod families;
+mod keeper;
 mod listener;
+mod problem;
 mod readiness;
 mod scrape;
+mod status;
 mod votes;
 
 use std::io;
@@ -11,23 +17,34 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns::Counters;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
+use crate::{model, tls};
 
-use listener::{Bounded, Limits};
+use access::{Failures, guard};
+use listener::{Bounded, Limits, Peer};
 
+pub use api::{Listing, Wish, Written};
+pub use keeper::{Desk, Keeper, Overriding};
+pub use listener::Socket;
 pub use readiness::Phase;
 pub use scrape::scrape;
+pub use status::{EndpointStatus, OverrideStatus, PoolStatus, Share, Status, ZoneStatus};
+
+/// Longest body of a request; the longest override is far below.
+const BODY_MAX: usize = 1 << 20;
 
 /// What the admin listener shows.
 #[derive(Clone, Debug)]
@@ -40,34 +57,85 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// What the node is doing.
     pub phase: watch::Receiver<Phase>,
+    /// Where overrides are set and seen.
+    pub desk: Desk,
+    /// What the listener was opened with.
+    pub settings: Arc<model::Admin>,
+    failures: Arc<Failures>,
+}
+
+impl Admin {
+    /// All that the listener shows and does.
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        counters: Option<Arc<Counters>>,
+        metrics: Arc<Metrics>,
+        phase: watch::Receiver<Phase>,
+        desk: Desk,
+        settings: model::Admin,
+    ) -> Self {
+        let (settings, failures) = (Arc::new(settings), Arc::default());
+        Self { snapshot, counters, metrics, phase, desk, settings, failures }
+    }
 }
 
 /// Serves until `shutdown`.
 ///
 /// # Errors
-/// When the listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    admin: Admin,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    serve_within(listener, admin, Limits::default(), shutdown).await
+/// When TLS cannot be set up, or the listener fails for good.
+pub async fn serve(socket: Socket, admin: Admin, shutdown: CancellationToken) -> io::Result<()> {
+    serve_within(socket, admin, Limits::default(), shutdown).await
 }
 
 async fn serve_within(
-    listener: TcpListener,
+    socket: Socket,
     admin: Admin,
     limits: Limits,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let tls = acceptor(&admin).map_err(io::Error::other)?;
+    let guarded = api::routes()
+        .route("/metrics", get(metrics))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(admin.clone(), guard));
     let routes = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .merge(guarded)
         .layer(map_response(last_reply))
         .with_state(admin);
-    let listener = Bounded::new(listener, limits);
+    let routes = routes.into_make_service_with_connect_info::<Peer>();
+    let listener = Bounded::new(socket, tls, limits);
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+/// How the listener speaks TLS. A client shows a certificate where authorities are given; it may
+/// go without where it may show a token instead.
+fn acceptor(admin: &Admin) -> Result<Option<TlsAcceptor>, String> {
+    let Some(own) = &admin.settings.tls else { return Ok(None) };
+    let clients = own.client_ca.clone().map(|roots| (roots, admin.settings.tokens.is_some()));
+    let shown =
+        Arc::new(Shown { admin: admin.clone(), first: own.certificate.certified().clone() });
+    let config = tls::server_config_for(shown, &[b"http/1.1"], clients);
+    config.map(|config| Some(TlsAcceptor::from(Arc::new(config)))).map_err(|e| e.to_string())
+}
+
+/// The certificate of the configuration as it is at the time of a handshake.
+#[derive(Debug)]
+struct Shown {
+    admin: Admin,
+    /// That of the start, for as long as there is no other.
+    first: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let snapshot = self.admin.snapshot.load();
+        let state = snapshot.state.as_ref();
+        let admin = state.and_then(|state| state.loaded.model.node.admin.as_ref());
+        let current = admin.and_then(|admin| admin.tls.as_ref());
+        Some(current.map_or(&self.first, |tls| tls.certificate.certified()).clone())
+    }
 }
 
 /// Each connection has one request, since its time is limited as a whole.

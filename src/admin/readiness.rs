@@ -64,6 +64,20 @@ pub(super) fn is_stale(snapshot: &Snapshot, apex: &crate::name::Name) -> bool {
     })
 }
 
+/// The state of a zone in one word, as metrics and status say it.
+pub(super) fn state_word(
+    snapshot: &Snapshot,
+    apex: &crate::name::Name,
+    entry: &ZoneEntry,
+) -> &'static str {
+    match entry {
+        ZoneEntry::Failed => "failed",
+        ZoneEntry::Expired => "expired",
+        ZoneEntry::Serving(_) if is_stale(snapshot, apex) => "stale",
+        ZoneEntry::Serving(_) => "ok",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,13 +7,13 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::Admin;
 use super::families::{counters, gauges};
-use super::readiness::is_stale;
+use super::readiness::state_word;
 use super::votes::votes;
 use crate::clock;
 use crate::dns::engine::rcode;
 use crate::dns::{Connections, Counters, LogTotals, QueryLog, Totals, Transport};
-use crate::health::Level;
-use crate::snapshot::{Snapshot, State, ZoneEntry};
+use crate::health::{Action, Level};
+use crate::snapshot::{Snapshot, State};
 
 /// Renders all metrics.
 ///
@@ -30,6 +30,7 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
     if let Some(state) = &snapshot.state {
         families.extend(health(state)?);
         families.extend(votes(state)?);
+        families.extend(overrides(state)?);
         families.extend(geo(state)?);
     }
     // The encoder refuses families without samples, such as replies before the first query.
@@ -200,12 +201,7 @@ fn query_log(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error>
 /// Whether each zone serves, serves old data, or fails.
 fn zones(snapshot: &Snapshot) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let states = snapshot.zones.iter().flat_map(|(apex, entry)| {
-        let state = match entry {
-            ZoneEntry::Failed => "failed",
-            ZoneEntry::Expired => "expired",
-            ZoneEntry::Serving(_) if is_stale(snapshot, apex) => "stale",
-            ZoneEntry::Serving(_) => "ok",
-        };
+        let state = state_word(snapshot, apex, entry);
         ["ok", "stale", "failed", "expired"].map(|word| {
             (vec![apex.to_string(), word.to_owned()], f64::from(u8::from(word == state)))
         })
@@ -258,6 +254,20 @@ fn health(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
         ages,
     )?);
     Ok(families)
+}
+
+/// Overrides in force.
+fn overrides(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let count = |action: Action| {
+        let of_action = state.overrides.overrides().filter(|one| one.action == action).count();
+        (vec![action.as_str().to_owned()], of_action as f64)
+    };
+    gauges(
+        "meridian_overrides",
+        "Operator overrides in force, by what they do.",
+        &["action"],
+        [Action::Up, Action::Down, Action::Drain].map(count),
+    )
 }
 
 /// Age of the geo databases.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
@@ -23,14 +23,14 @@ async fn start(limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (phase, told) = watch::channel(Phase::Serving);
-    let admin = Admin {
-        snapshot: Arc::default(),
-        counters: None,
-        metrics: Arc::new(Metrics::new().unwrap()),
-        phase: told,
-    };
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let state = tempfile::tempdir().unwrap();
+    let (_, desk) = Keeper::open(state.path(), metrics.clone());
+    let listen = model::AdminListen::Tcp(at);
+    let settings = model::Admin { listen, hosts: Vec::new(), tokens: None, tls: None };
+    let admin = Admin::new(Arc::default(), None, metrics, told, desk, settings);
     let stop = CancellationToken::new();
-    let task = tokio::spawn(serve_within(listener, admin, limits, stop.clone()));
+    let task = tokio::spawn(serve_within(Socket::Tcp(listener), admin, limits, stop.clone()));
     Running { at, phase, stop, task }
 }
 
@@ -45,7 +45,7 @@ async fn say(at: SocketAddr, what: &str) -> String {
 }
 
 async fn request(at: SocketAddr, method: &str, path: &str) -> (String, String) {
-    let reply = say(at, &format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    let reply = say(at, &format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
     let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
     assert!(head.contains("connection: close"), "one request a connection: {head}");
     let status = head.split(' ').nth(1).unwrap();

@@ -6,16 +6,18 @@ mod report;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::{Config, Exit, Format, Output};
 use crate::clock;
 use crate::diagnostic::nearest;
+use crate::health::overrides::OverrideStore;
 use crate::health::{HealthTable, Outcome, Source};
 use crate::model::{EndpointId, Fleet, RegionId};
 use crate::name::Name;
-use crate::snapshot::{Loaded, Publisher, load};
+use crate::snapshot::{Event, Loaded, Publisher, load};
 use crate::steering::Family;
 use question::{Asked, Question};
 use report::Report;
@@ -68,7 +70,17 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
         }
     };
     let health = supposed_health(&loaded, &down);
-    let publisher = Publisher::new(loaded, health);
+    let overrides = OverrideStore::new(&loaded.model.node.state).load();
+    let mut publisher = Publisher::new(loaded, health);
+    match overrides {
+        Ok(None) => {}
+        Ok(Some(saved)) => {
+            let set = saved.restore(clock::now(), clock::unix_seconds());
+            publisher.apply(Event::Overrides(Arc::new(set)), clock::now());
+            publisher.publish();
+        }
+        Err(error) => output.trouble(format!("warning: overrides are left out: {error}")),
+    }
     let asked = match options.rtype.to_ascii_uppercase().as_str() {
         "AAAA" => Asked::Addresses(Family::V6),
         "HTTPS" => Asked::Https,

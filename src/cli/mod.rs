@@ -1,13 +1,17 @@
 //! The commands: the only place that wires, spawns and joins.
 
+mod admin;
 mod check;
 mod demo;
 mod exit;
 mod explain;
+mod force;
 mod init;
 mod logging;
 mod output;
+mod remote;
 mod serve;
+mod status;
 mod watch;
 
 use std::path::PathBuf;
@@ -48,6 +52,19 @@ enum Command {
                             meridian explain www.app.example.com --client 203.0.113.7\n  \
                             meridian explain www.app.example.com AAAA --client 2001:db8::1")]
     Explain(explain::Options),
+    /// Show what a running node serves, and how healthy it is
+    #[command(after_help = "Examples:\n  meridian status\n  \
+                            meridian status --watch --node http://127.0.0.1:8053")]
+    Status(status::Options),
+    /// Override health on a running node: up, down, drain, clear, list
+    #[command(after_help = "Examples:\n  \
+        meridian force down region:eu-central --for 30m --reason 'network work'\n  \
+        meridian force list")]
+    Force(force::Options),
+    /// Make tokens for the admin listener
+    #[command(after_help = "Examples:\n  meridian admin token alice --role operate\n  \
+                            meridian admin token prometheus --role read")]
+    Admin(admin::Options),
 }
 
 /// Which configuration.
@@ -77,5 +94,8 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Serve(options) => serve::run(options, &mut output),
         Command::Check(options) => check::run(options, &mut output),
         Command::Explain(options) => explain::run(options, &mut output),
+        Command::Status(options) => status::run(options, &mut output),
+        Command::Force(options) => force::run(options, &mut output),
+        Command::Admin(options) => admin::run(options, &mut output),
     }
 }

@@ -21,17 +21,18 @@ mod value;
 mod wording;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, reason};
-use crate::model::{Model, PoolId};
+use crate::model::{Model, PoolId, Token};
 use files::{Files, Place};
 use resolve::{
     FleetDraft, FleetNames, Keys, Known, NodeDraft, resolve_fleet, resolve_keys, resolve_node,
-    resolve_zones,
+    resolve_tokens, resolve_zones,
 };
 use serde::de::DeserializeOwned;
 use sheet::Sheet;
-use spec::{FleetFile, KeysFile, NodeFile};
+use spec::{FleetFile, KeysFile, NodeFile, TokensFile};
 use unsupported::Rule;
 use value::Fault;
 
@@ -61,6 +62,14 @@ pub fn effective(dir: &Path) -> (Loaded, Vec<Effective>) {
     read(dir, Some(Vec::new()))
 }
 
+/// A duration as every file writes it, such as `30m`; the text says what is wrong.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    value::duration(text).map_err(|fault| match fault.hint {
+        Some(hint) => format!("{} ({hint})", fault.what),
+        None => fault.what,
+    })
+}
+
 fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective>) {
     let folder = Place::new(dir);
     if let Some(error) = no_folder(&folder) {
@@ -82,7 +91,10 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     let names = FleetNames::of(&fleet_spec, &mut fleet_sheet);
     let (keys, keys_sheet) = keys(&folder, &mut files, node_sheet.effective.is_some());
     let regions = &names.regions;
-    let node = resolve_node(&node_spec, &mut node_sheet, &folder, regions, &keys, &mut files);
+    let (tokens, tokens_sheet) =
+        tokens(&node_spec, &folder, &mut files, node_sheet.effective.is_some());
+    let access = (&keys, tokens);
+    let node = resolve_node(&node_spec, &mut node_sheet, &folder, regions, access, &mut files);
     let probe = node.probe.as_ref();
     let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, probe, &folder, &mut files);
     let known = Known { names: &names, fleet: &fleet, keys: &keys, state: &node.state };
@@ -94,7 +106,7 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     unjudged(&node, &mut node_sheet, &fleet);
     let mut diagnostics = Diagnostics::default();
     let mut effective = Vec::new();
-    for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet) {
+    for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet).chain(tokens_sheet) {
         diagnostics.extend(sheet.findings);
         effective.extend(sheet.effective.unwrap_or_default());
     }
@@ -157,6 +169,28 @@ fn keys(folder: &Place, files: &mut Files, effective: bool) -> (Keys, Option<She
     let (spec, mut sheet) = document::<KeysFile>(files, &place, &[], effective);
     let keys = resolve_keys(&spec, &mut sheet, folder, files);
     (keys, Some(sheet))
+}
+
+/// The tokens of the file that `[admin]` names; `None`: it names none.
+fn tokens(
+    node: &NodeFile,
+    folder: &Place,
+    files: &mut Files,
+    effective: bool,
+) -> (Option<Vec<Token>>, Option<Sheet>) {
+    let admin = node.admin.as_ref().map(|table| &table.get_ref().0);
+    let Some(named) = admin.and_then(|admin| admin.tokens.as_ref()) else { return (None, None) };
+    let place = folder.join(named.get_ref());
+    let effective = effective.then(Vec::new);
+    let (spec, mut sheet) = match files.read(&place) {
+        Ok(source) => document::read::<TokensFile>(source, &[], effective),
+        Err(error) => {
+            let error = error.hint("`meridian admin token` makes what belongs in it");
+            let sheet = Sheet::unreadable(&place.shown, error);
+            (TokensFile::default(), Sheet { effective, ..sheet })
+        }
+    };
+    (Some(resolve_tokens(&spec, &mut sheet)), Some(sheet))
 }
 
 /// The zones of the node's folder.

@@ -9,6 +9,7 @@ mod machine;
 mod merge;
 mod mode;
 mod outcome;
+pub mod overrides;
 mod roster;
 mod saved;
 mod store;

@@ -31,7 +31,7 @@ use row::{Row, RowState};
 pub struct HealthTable {
     /// By [`EndpointId`].
     rows: Vec<Row>,
-    /// By [`EndpointId`], derived from `rows`.
+    /// By [`EndpointId`], derived from `rows` and `forced`.
     health: Vec<EndpointHealth>,
     /// By `PoolId`.
     pools: Vec<PoolRows>,

@@ -4,6 +4,7 @@
 //! Ids are indexes into the vectors of [`Fleet`]; they hold within one model only, since a reload
 //! numbers everything anew.
 
+mod admin;
 mod cookie;
 mod fleet;
 mod monitor;
@@ -15,10 +16,11 @@ mod response_rates;
 mod service;
 mod transfer;
 
+pub use admin::{Admin, AdminListen, AdminTls, Role, Token, token_digest};
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId, Safety};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
-pub use node::{Admin, ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
+pub use node::{ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
 pub use query_log::{LogTarget, QueryLog, QueryLogFormat};

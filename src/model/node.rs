@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cookies, Key, QueryLog, RegionId, ResponseRates, Secondary};
+use super::{Admin, Cookies, Key, QueryLog, RegionId, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -144,13 +144,6 @@ pub struct Probe {
     pub allow_private: bool,
     /// Never probed, whatever a hostname resolves to.
     pub deny: Vec<Prefix>,
-}
-
-/// The admin listener.
-#[derive(Clone, Copy, Debug)]
-pub struct Admin {
-    /// A loopback address.
-    pub listen: SocketAddr,
 }
 
 /// How the process logs.

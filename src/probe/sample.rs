@@ -55,8 +55,7 @@ pub(super) fn fleet(endpoints: impl Iterator<Item = u16>, monitors: Vec<Monitor>
         }],
         monitors,
         endpoints,
-        networks: Vec::new(),
-        safety: crate::model::Safety::default(),
+        ..Fleet::default()
     }
 }
 

@@ -29,6 +29,7 @@ pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
 pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
+use crate::health::overrides::OverrideSet;
 use crate::health::{Council, EndpointHealth};
 use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
 use crate::prefix::Prefix;
@@ -80,6 +81,8 @@ pub struct State {
     pub health: Vec<EndpointHealth>,
     /// Who votes on it.
     pub council: Council,
+    /// What operators have decided.
+    pub overrides: Arc<OverrideSet>,
 }
 
 /// The node's settings that shape answers.

@@ -14,8 +14,9 @@ use super::{
     ServiceAnswers, Snapshot, State, Versions, ZoneEntry, ZoneSet,
 };
 use crate::clock::Tick;
+use crate::health::overrides::{OverrideSet, resolve};
 use crate::health::{
-    Change, Flip, Forced, HealthTable, HostAddresses, Level, LocalVotes, Outcome, PeerEvent,
+    Change, Flip, HealthTable, HostAddresses, Level, LocalVotes, Outcome, PeerEvent,
 };
 use crate::model::{EndpointId, MonitorId, PoolId, ZoneFiles};
 use crate::name::Name;
@@ -41,8 +42,6 @@ pub enum Event {
     },
     /// A peer says something, or something is known of it.
     Peers(PeerEvent),
-    /// Overrides in force now, by endpoint id of the model of this generation.
-    Overrides(u64, Vec<Option<Forced>>),
     /// Time has passed, up to when [`Publisher::next_due`] asked for it.
     Tick,
     /// Hostnames resolve differently now.
@@ -51,6 +50,8 @@ pub enum Event {
     Reload(Arc<Loaded>),
     /// Something became of a zone that has a primary.
     Fetched(FetchedZone),
+    /// Operators have set or cleared overrides, or some have ended.
+    Overrides(Arc<OverrideSet>),
 }
 
 /// A change of an endpoint's level, to be logged and counted.
@@ -69,6 +70,7 @@ pub struct Publisher {
     loaded: Arc<Loaded>,
     health: HealthTable,
     hosts: Arc<HostAddresses>,
+    overrides: Arc<OverrideSet>,
     /// Per contest: what was up when something last was.
     last_good: Vec<Vec<EndpointId>>,
     /// Per contest: the answers under the health of the moment.
@@ -101,6 +103,7 @@ impl Publisher {
             loaded,
             health,
             hosts: Arc::default(),
+            overrides: Arc::default(),
             last_good: vec![Vec::new(); contests],
             prepared: Vec::new(),
             dirty: Vec::new(),
@@ -163,8 +166,7 @@ impl Publisher {
     /// of events makes one snapshot.
     pub fn apply(&mut self, event: Event, now: Tick) -> Vec<EndpointFlip> {
         match event {
-            Event::Probe { generation, .. } | Event::Overrides(generation, _)
-                if generation != self.model_generation => {}
+            Event::Probe { generation, .. } if generation != self.model_generation => {}
             Event::Probe { endpoint, monitor, outcome, .. } => {
                 let changes = self.health.observe(endpoint, monitor, &outcome, now);
                 return self.changed(changes);
@@ -173,9 +175,9 @@ impl Publisher {
                 let changes = self.health.peers(&event, now);
                 return self.changed(changes);
             }
-            Event::Overrides(_, forced) => {
-                let changes = self.health.set_overrides(&forced, now);
-                return self.changed(changes);
+            Event::Overrides(overrides) => {
+                self.overrides = overrides;
+                return self.force(now);
             }
             Event::Tick => {
                 let changes = self.health.tick(now);
@@ -288,10 +290,21 @@ impl Publisher {
             .collect();
         self.health = health;
         self.loaded = loaded;
+        self.force(now);
         self.model_generation = self.generation + 1;
         self.behind = true;
         self.follow_primaries();
         self.prepare_all();
+    }
+
+    /// Lets the overrides decide about the endpoints of the fleet as it is now.
+    fn force(&mut self, now: Tick) -> Vec<EndpointFlip> {
+        // The count of overrides is part of what is shown.
+        self.behind = true;
+        let fleet = &self.loaded.model.fleet;
+        let forced = resolve(self.overrides.overrides(), fleet);
+        let changes = self.health.set_overrides(&forced, now);
+        self.changed(changes)
     }
 
     /// Gives each zone that has a primary somebody to be told of changes.
@@ -372,6 +385,7 @@ impl Publisher {
                 loaded: self.loaded.clone(),
                 health: self.health.endpoints().to_vec(),
                 council: self.health.council().clone(),
+                overrides: self.overrides.clone(),
             })),
         }
     }

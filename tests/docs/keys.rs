@@ -39,7 +39,7 @@ fn structs() -> BTreeMap<String, Vec<(String, String)>> {
     let body = Regex::new(r"(?s)struct (\w+) \{\n(.*?)\n\}").unwrap();
     let field = Regex::new(r"(?m)^    pub (\w+): (.+),$").unwrap();
     let mut structs = BTreeMap::new();
-    for file in ["node", "keys", "fleet", "zone"] {
+    for file in ["node", "keys", "tokens", "fleet", "zone"] {
         let text = fs::read_to_string(top().join(format!("src/config/spec/{file}.rs"))).unwrap();
         for found in body.captures_iter(&text) {
             let fields = field.captures_iter(&found[2]);
@@ -81,7 +81,7 @@ fn collect(
 fn every_key_of_the_specs_is_documented_and_no_other() {
     let structs = structs();
     let mut keys = BTreeSet::new();
-    for file in ["NodeFile", "KeysFile", "FleetFile", "ZoneFile"] {
+    for file in ["NodeFile", "KeysFile", "TokensFile", "FleetFile", "ZoneFile"] {
         collect(&structs, file, "", &mut keys);
     }
     assert!(keys.len() > 70 && keys.contains("monitor.NAME.headers.NAME.env"), "{keys:?}");
@@ -147,9 +147,7 @@ fn every_refused_key_and_word_is_listed_and_no_other() {
             }
         }
     }
-    // A key, of which only a part of the values is refused.
-    assert!(listed.remove("admin.listen"));
     let refused = refused();
-    assert!(refused.len() > 10, "{refused:?}");
+    assert!(refused.len() > 5, "{refused:?}");
     assert_eq!(listed, refused);
 }

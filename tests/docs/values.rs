@@ -13,15 +13,16 @@ use crate::keys::documented;
 use crate::markdown::codes;
 
 /// All tables, and every key that has a default left out.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     (
         "config/node.toml",
         "version = 1\n\
          [node]\nname = \"a\"\nregion = \"eu\"\n\
          [zones]\n[geo]\n[dns]\n[dns.query_log]\nfile = \"q\"\n\
          [dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[admin]\n\
-         [log]\n",
+         tokens = \"tokens.toml\"\n[log]\n",
     ),
+    ("config/tokens.toml", TOKENS),
     (
         "config/fleet.toml",
         "version = 1\n\
@@ -31,8 +32,7 @@ const FILES: [(&str, &str); 3] = [
          [monitor.secret]\nkind = \"http\"\nscheme = \"https\"\nexpires_within = \"7d\"\n\
          [monitor.port]\nkind = \"tcp\"\nport = 5432\n\
          [pool.web]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" }]\n\
-         [network.office]\nasns = [64500]\nregions = [\"us\"]\n\
-         [safety]\n",
+         [safety]\n[network.office]\nasns = [64500]\nregions = [\"us\"]\n",
     ),
     (
         "zones/example.com.toml",
@@ -44,6 +44,10 @@ const FILES: [(&str, &str); 3] = [
          { method = \"nearest\" }, { method = \"affinity\" }]\n",
     ),
 ];
+
+/// A token of a digest that nobody has a token for.
+const TOKENS: &str = "version = 1\n[token.a]\nrole = \"read\"\nhash = \"sha256:\
+    0000000000000000000000000000000000000000000000000000000000000000\"\n";
 
 /// A folder with these files.
 fn lay_out<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> TempDir {
@@ -60,7 +64,8 @@ fn lay_out<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> TempDir {
 
 /// A key in force as it is documented: `pool.web.endpoints[0].weight` is one of a pool's.
 fn general(key: &str) -> String {
-    let named = Regex::new(r#"^(region|monitor|pool|network|service)\.("[^"]*"|[^.]+)"#).unwrap();
+    let named =
+        Regex::new(r#"^(region|monitor|pool|network|service|token)\.("[^"]*"|[^.]+)"#).unwrap();
     let item = Regex::new(r"\[\d+\]").unwrap();
     item.replace_all(&named.replace(key, "$1.NAME"), "[]").into_owned()
 }

@@ -137,7 +137,6 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
             weight: 100,
             group: None,
         }],
-        networks: Vec::new(),
-        safety: meridian::model::Safety::default(),
+        ..Fleet::default()
     }
 }

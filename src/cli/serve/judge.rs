@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::serials::Serials;
 use super::state::{SAVE_EVERY, Saver};
+use crate::admin::Overriding;
 use crate::clock;
 use crate::dns::transfer::Assignment;
 use crate::health::{HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
@@ -36,6 +37,8 @@ pub(super) struct Inbox {
     pub(super) fetched: mpsc::Receiver<FetchedZone>,
     /// Files read anew.
     pub(super) reloads: mpsc::Receiver<Reload>,
+    /// What operators have decided.
+    pub(super) overrides: mpsc::Receiver<Overriding>,
 }
 
 /// What the judge says.
@@ -126,6 +129,14 @@ impl Judge {
                         let _ = done.send(());
                     });
                     self.advance().await;
+                }
+                Some((overrides, done)) = inbox.overrides.recv() => {
+                    self.spared(|judge| {
+                        judge.publisher.apply(Event::Overrides(overrides), clock::now());
+                        judge.publish();
+                        // Whoever waits may have given up.
+                        let _ = done.send(());
+                    });
                 }
                 Some(fetched) = inbox.fetched.recv() => {
                     self.spared(|judge| {

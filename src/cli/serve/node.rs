@@ -1,11 +1,13 @@
 //! One running node: its tasks, and how they start and end together.
 
 use std::fmt::Display;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,8 +17,8 @@ use super::judge::Reload;
 use super::listeners::{Listeners, Servers, not_bound, query_log};
 use super::serials::Serials;
 use super::state::Saver;
-use super::tasks::Tasks;
-use crate::admin::{self, Admin, Phase};
+use super::tasks::{Kept, Tasks};
+use crate::admin::{self, Admin, Keeper, Phase, Socket};
 use crate::cli::watch::Watch;
 use crate::clock;
 use crate::config;
@@ -24,8 +26,8 @@ use crate::diagnostic::{Diagnostics, Severity};
 use crate::dns::Counters;
 use crate::dns::transfer::Notifier;
 use crate::metrics::Metrics;
-use crate::model::Node;
-use crate::snapshot::{Loaded, Publisher, load};
+use crate::model::{AdminListen, Node};
+use crate::snapshot::{Event, Loaded, Publisher, load};
 
 /// The first answer waits for the first probe round, but no longer than this.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(5);
@@ -52,10 +54,13 @@ pub(super) async fn serve(
 
     // All listeners are opened before anything starts, so that a port in use is told at once.
     let listeners = model.node.dns.as_ref().map(Listeners::open).transpose()?;
-    let admin_listener = open_admin(&model.node).await?;
+    let admin_socket = open_admin(&model.node).await?;
     let saver = Saver::new(&model.node.state, metrics.clone());
     let health = saver.restore(&model, clock::now());
     let mut publisher = Publisher::new(loaded, health);
+    let (overrides, desk) = Keeper::open(&model.node.state, metrics.clone());
+    publisher.apply(Event::Overrides(overrides.overrides()), clock::now());
+    publisher.publish();
     let mut serials = Serials::load(&model.node.state, metrics.clone());
     if let Some(advanced) = publisher.advance(&serials.saved) {
         serials.save(advanced).await;
@@ -67,18 +72,17 @@ pub(super) async fn serve(
     let counters = Arc::new(Counters::new(services, regions).with_log(log));
     let (phase, told) = watch::channel(Phase::Starting);
     let stop = CancellationToken::new();
-    let admin = Admin {
-        snapshot: snapshot.clone(),
-        counters: listeners.as_ref().map(|_| counters.clone()),
-        metrics: metrics.clone(),
-        phase: told,
-    };
-    let admin = admin_listener
-        .map(|listener| tokio::spawn(admin::serve(listener, admin, stop.child_token())));
+    let dns_counters = listeners.as_ref().map(|_| counters.clone());
+    let admin = admin_socket.zip(model.node.admin.clone()).map(|(socket, settings)| {
+        let (snapshot, metrics) = (snapshot.clone(), metrics.clone());
+        let admin = Admin::new(snapshot, dns_counters, metrics, told, desk, settings);
+        tokio::spawn(admin::serve(socket, admin, stop.child_token()))
+    });
 
     let (reloads, reload_inbox) = mpsc::channel(1);
     let current = publisher.loaded().clone();
-    let mut tasks = Tasks::start(publisher, saver, serials, &metrics, reload_inbox, &model, &stop)?;
+    let kept = Kept { saver, serials, overrides };
+    let mut tasks = Tasks::start(publisher, kept, &metrics, reload_inbox, &model, &stop)?;
     let stopped = model.node.probe.is_some() && !first_round(&mut tasks, &mut signals).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
     if let Some(servers) = &servers {
@@ -138,11 +142,38 @@ impl Signals {
     }
 }
 
-async fn open_admin(node: &Node) -> Result<Option<TcpListener>, String> {
+async fn open_admin(node: &Node) -> Result<Option<Socket>, String> {
     let Some(admin) = &node.admin else { return Ok(None) };
-    let listener = TcpListener::bind(admin.listen).await;
-    let what = format!("listen on `{}` (admin)", admin.listen);
-    listener.map(Some).map_err(|error| not_bound(error.kind(), cannot(&what, &error)))
+    let opened = match &admin.listen {
+        AdminListen::Tcp(address) => TcpListener::bind(address)
+            .await
+            .map(Socket::Tcp)
+            .map_err(|error| (format!("listen on `{address}` (admin)"), error)),
+        AdminListen::Unix(path) => socket_file(path)
+            .map(Socket::Unix)
+            .map_err(|error| (format!("listen on `{}` (admin)", path.display()), error)),
+    };
+    opened.map(Some).map_err(|(what, error)| not_bound(error.kind(), cannot(&what, &error)))
+}
+
+/// Opens a socket file that its owner alone may use. One that a crash has left is replaced; one
+/// that somebody answers is not.
+fn socket_file(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    if fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket()) {
+        fs::remove_file(path)?;
+    }
+    // It gets its name only after its rights, so that nobody else can connect in between.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let listener = UnixListener::bind(&aside)?;
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&aside, path)?;
+    Ok(listener)
 }
 
 /// Waits for the first probe round, though not for ever; `false`: a signal came before.
@@ -248,7 +279,10 @@ fn warn_of_restart(old: &Node, new: &Node) {
     };
     let query_log = |node: &Node| node.dns.as_ref().and_then(|dns| dns.query_log.clone());
     let io = |node: &Node| node.dns.as_ref().map(|dns| dns.io.clone());
-    let admin = |node: &Node| node.admin.as_ref().map(|admin| admin.listen);
+    let admin = |node: &Node| {
+        let tls = |admin: &crate::model::Admin| (admin.tls.is_some(), admin.client_ca().is_some());
+        node.admin.as_ref().map(|admin| (admin.listen.clone(), admin.hosts.clone(), tls(admin)))
+    };
     let log = |node: &Node| (node.log.format, node.log.level.clone());
     for (changed, what) in [
         (listen(old) != listen(new), "listeners, workers or tcp_clients of [dns]"),

@@ -15,6 +15,7 @@ use super::judge::{Inbox, Judge, Outbox, Reload};
 use super::probes::Probes;
 use super::serials::Serials;
 use super::state::Saver;
+use crate::admin::Keeper;
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
 use crate::model::Model;
@@ -24,6 +25,16 @@ use crate::snapshot::{FetchedZone, Publisher, Snapshot};
 const RESULTS_MAX: usize = 1024;
 /// Fetched zones waiting for the judge; more wait with their keepers.
 const FETCHED_MAX: usize = 4;
+
+/// What is kept in the state folder.
+pub(super) struct Kept {
+    /// Health.
+    pub(super) saver: Saver,
+    /// Serials of transferred zones.
+    pub(super) serials: Serials,
+    /// What operators have decided.
+    pub(super) overrides: Keeper,
+}
 
 /// A task's name and how it ended.
 type Ended = (&'static str, Result<(), JoinError>);
@@ -44,13 +55,15 @@ impl Tasks {
     /// When TLS cannot be set up at all.
     pub(super) fn start(
         publisher: Publisher,
-        saver: Saver,
-        serials: Serials,
+        kept: Kept,
         metrics: &Arc<Metrics>,
         reloads: mpsc::Receiver<Reload>,
         model: &Model,
         stop: &CancellationToken,
     ) -> Result<Self, String> {
+        let Kept { saver, serials, overrides: keeper } = kept;
+        let snapshot = publisher.shared();
+        let (overriding, overrides) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS_MAX);
         let (targets, targets_out) = watch::channel(Arc::default());
         let (names, names_out) = watch::channel(BTreeSet::new());
@@ -68,11 +81,12 @@ impl Tasks {
         if model.node.probe.is_some() {
             probes.probe(targets_out, results_in, hosts.clone(), stop)?;
         }
-        let judge = tokio::spawn(
-            judge.run(Inbox { results, peers, hosts, fetched, reloads }, stop.child_token()),
-        );
+        let inbox = Inbox { results, peers, hosts, fetched, reloads, overrides };
+        let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
+        let keeper = tokio::spawn(keeper.run(snapshot, overriding, stop.child_token()));
+        let own = [("judge of health", judge), ("keeper of overrides", keeper)];
         let mut all = JoinSet::new();
-        for (name, task) in [("judge of health", judge)].into_iter().chain(probes.into_tasks()) {
+        for (name, task) in own.into_iter().chain(probes.into_tasks()) {
             all.spawn(async move { (name, task.await) });
         }
         let fetching = Some((fetched_in, assigned));

@@ -11,7 +11,7 @@ use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
-    CoordinatesTable, FleetFile, PoolTable, RegionTable, SafetyTable, TextOr,
+    CoordinatesTable, FleetFile, PoolTable, RegionTable, SafetyTable, Table, TextOr,
 };
 use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
@@ -221,7 +221,7 @@ fn coordinates(
 fn pool(
     section: &mut Section<'_>,
     (id, name): (PoolId, &str),
-    table: &Spanned<crate::config::spec::Table<PoolTable>>,
+    table: &Spanned<Table<PoolTable>>,
     names: &FleetNames,
     probe: Option<&Probe>,
     draft: &mut FleetDraft,

@@ -1,5 +1,6 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
+mod admin;
 mod cookies;
 mod direct;
 mod endpoint;
@@ -14,6 +15,7 @@ mod node;
 mod query_log;
 mod response_rates;
 mod service;
+mod tokens;
 mod transports;
 mod zones;
 
@@ -24,6 +26,7 @@ use super::value::Fault;
 pub(super) use fleet::{FleetDraft, FleetNames, resolve as resolve_fleet};
 pub(super) use keys::{Keys, resolve as resolve_keys};
 pub(super) use node::{NodeDraft, resolve as resolve_node};
+pub(super) use tokens::resolve as resolve_tokens;
 pub(super) use zones::{Known, ZonesDraft, resolve as resolve_zones, unusable};
 
 /// The one version of the language there is.

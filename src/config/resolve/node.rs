@@ -1,6 +1,5 @@
 //! node.toml: from what is written to [`Node`].
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -12,15 +11,15 @@ use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
-    AdminTable, ClientSubnetTable, DnsTable, GeoTable, LimitsTable, List, LogTable, NodeFile,
-    ProbeTable, SecondaryTable, Table,
+    ClientSubnetTable, DnsTable, GeoTable, LimitsTable, List, LogTable, NodeFile, ProbeTable,
+    SecondaryTable, Table,
 };
 use crate::config::value::{
     Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
 };
 use crate::diagnostic::reason;
 use crate::model::{
-    Admin, ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId, Secondary,
+    ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId, Secondary, Token,
 };
 use crate::prefix::Prefix;
 
@@ -46,7 +45,7 @@ pub(in crate::config) fn resolve(
     sheet: &mut Sheet,
     folder: &Place,
     regions: &Names<RegionId>,
-    keys: &Keys,
+    (keys, tokens): (&Keys, Option<Vec<Token>>),
     files: &mut Files,
 ) -> NodeDraft {
     let mut top = sheet.top();
@@ -70,7 +69,10 @@ pub(in crate::config) fn resolve(
         let words = [("embedded", ())];
         section.value("engine", &cluster.get_ref().0.engine, d::ENGINE, word("engine", &words));
     }
-    let admin = spec.admin.as_ref().map(|table| admin(&mut top, table, dns.as_ref()));
+    let admin = spec
+        .admin
+        .as_ref()
+        .map(|table| super::admin::resolve(&mut top, table, dns.as_ref(), tokens, folder, files));
     let log = log(&mut top, spec.log.as_ref());
     let idle = dns.is_none() && probe.is_none() && admin.is_none();
     if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {
@@ -324,32 +326,6 @@ fn probe(top: &mut Section<'_>, table: &Spanned<Table<ProbeTable>>) -> Probe {
         deny = d::DENY.value.parse::<Prefix>().into_iter().collect();
     }
     Probe { max_in_flight, allow_private, deny }
-}
-
-fn admin(top: &mut Section<'_>, table: &Spanned<Table<AdminTable>>, dns: Option<&Dns>) -> Admin {
-    let mut section = top.inside("admin", table.span());
-    let taken = |own: SocketAddr| {
-        let same = |other: &&SocketAddr| {
-            other.port() == own.port()
-                && other.is_ipv4() == own.is_ipv4()
-                && (other.ip() == own.ip() || other.ip().is_unspecified())
-        };
-        dns.and_then(|dns| dns.listen.iter().find(same))
-    };
-    let read = |text: &String| -> Result<SocketAddr, Fault> {
-        let read = listener(text, 8_053)?;
-        if let Some(other) = taken(read) {
-            return Err(Fault::new(format!("`{text}` is taken by `{other}` of [dns]"))
-                .hint("DNS listens on TCP as well; write another port"));
-        }
-        if read.ip().is_loopback() {
-            return Ok(read);
-        }
-        Err(Fault::new(format!("`{text}` is not on loopback"))
-            .hint("other addresses need tokens, which are not supported yet; use `127.0.0.1:8053`"))
-    };
-    let listen = section.value("listen", &table.get_ref().0.listen, d::ADMIN_LISTEN, read);
-    Admin { listen }
 }
 
 fn log(top: &mut Section<'_>, table: Option<&Spanned<Table<LogTable>>>) -> Log {

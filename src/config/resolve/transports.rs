@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::clock;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
-use crate::config::spec::{CertificateTable, DnsTable, List, Table};
+use crate::config::spec::{DnsTable, List};
 use crate::config::value::{Fault, listener, prefix};
 use crate::diagnostic::reason;
 use crate::model::Transports;
@@ -42,7 +42,10 @@ pub(super) fn transports(
                     Fault::new("`certificate` has no effect without an encrypted transport");
                 section.warn(table.span(), fault.hint("add `tls`, `quic` or `https`"));
             }
-            certificate(section, table, folder, files)
+            let mut section = section.inside("certificate", table.span());
+            let table = &table.get_ref().0;
+            let pair = (table.chain.as_ref(), table.key.as_ref());
+            certificate(&mut section, pair, folder, files)
         }
         (None, Some(key)) => {
             let fault = Fault::new(format!("`certificate` is missing, which `{key}` needs"));
@@ -91,15 +94,14 @@ struct Ports {
     udp: bool,
 }
 
-/// `certificate`: reads both files, because a reload must see what is in them.
-fn certificate(
-    dns: &mut Section<'_>,
-    table: &Spanned<Table<CertificateTable>>,
+/// The certificate and key of a table: reads both files, because a reload must see what is in
+/// them.
+pub(super) fn certificate(
+    section: &mut Section<'_>,
+    (chain_at, key_at): (Option<&Spanned<String>>, Option<&Spanned<String>>),
     folder: &Place,
     files: &mut Files,
 ) -> Option<Certificate> {
-    let mut section = dns.inside("certificate", table.span());
-    let table = &table.get_ref().0;
     let mut read = |text: &String| {
         super::node::path(text)?;
         let place = folder.join(text);
@@ -108,14 +110,14 @@ fn certificate(
         })?;
         Ok((place.shown, octets))
     };
-    let chain = section.required("chain", table.chain.as_ref(), &mut read);
-    let key = section.required("key", table.key.as_ref(), &mut read);
+    let chain = section.required("chain", chain_at, &mut read);
+    let key = section.required("key", key_at, &mut read);
     let ((chain_file, chain), (key_file, key)) = chain.zip(key)?;
     let span = |field: Option<&Spanned<String>>| field.map(Spanned::span).unwrap_or_default();
-    let (chain_at, key_at) = (span(table.chain.as_ref()), span(table.key.as_ref()));
+    let (chain_at, key_at) = (span(chain_at), span(key_at));
     match Certificate::from_pem(&chain, &key) {
         Ok(certificate) => {
-            validity(&mut section, chain_at, &chain_file, &certificate);
+            validity(section, chain_at, &chain_file, &certificate);
             Some(certificate)
         }
         Err(error) => {

@@ -7,6 +7,7 @@
 mod fleet;
 mod keys;
 mod node;
+mod tokens;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -23,9 +24,10 @@ pub(super) use fleet::{
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
-    AdminTable, CertificateTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
+    AdminTable, AdminTlsTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
     LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
 };
+pub(super) use tokens::TokensFile;
 pub(super) use zone::{
     AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable, TtlTable,
     ZoneFile, ZoneTable,

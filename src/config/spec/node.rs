@@ -218,6 +218,24 @@ pub(in crate::config) struct ClusterTable {
 pub(in crate::config) struct AdminTable {
     /// Address of the listener.
     pub listen: Field<String>,
+    /// Names of the listener.
+    pub hosts: List<String>,
+    /// File of those who may use it.
+    pub tokens: Field<String>,
+    /// How it speaks TLS.
+    pub tls: Field<Table<AdminTlsTable>>,
+}
+
+/// `[admin.tls]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct AdminTlsTable {
+    /// PEM file of the certificate and those that lead to its authority.
+    pub chain: Field<String>,
+    /// PEM file of its key.
+    pub key: Field<String>,
+    /// PEM file of the authorities whose clients may do everything.
+    pub client_ca: Field<String>,
 }
 
 /// `[log]`

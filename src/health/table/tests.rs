@@ -5,9 +5,7 @@ mod safety;
 
 use super::*;
 use crate::health::{CauseKind, SavedHealth, Verdict};
-use crate::model::{
-    Address, Check, Endpoint, Pool, PoolId, Region, RegionId, Safety, TcpCheck, Vantage,
-};
+use crate::model::{Address, Check, Endpoint, Pool, PoolId, Region, RegionId, TcpCheck, Vantage};
 use crate::place::Point;
 
 const A: EndpointId = EndpointId(0);
@@ -54,8 +52,7 @@ fn fleet(addresses: &[&str], monitors: u16) -> Fleet {
             endpoints: 0..addresses.len() as u32,
         }],
         endpoints: addresses.iter().map(endpoint).collect(),
-        networks: Vec::new(),
-        safety: Safety::default(),
+        ..Fleet::default()
     }
 }
 

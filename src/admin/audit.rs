@@ -1,0 +1,213 @@
+//! The audit log: one line for each write over the API, chained by digests.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::{info, warn};
+
+/// A log that is longer at the start is put aside, and a new one goes on with its chain.
+const SIZE_MAX: u64 = 16 << 20;
+/// Longest line that is read; texts of overrides are bounded far below.
+const LINE_MAX: u64 = 1 << 20;
+/// What stands between a line's content and its digest.
+const MARK: &str = ",\"hash\":\"";
+/// The digest before the first line.
+const FIRST: &str = "";
+
+/// One write.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Record<'a> {
+    /// Seconds since 1970-01-01 UTC.
+    pub(super) time: u64,
+    /// Whose rights it was done with.
+    pub(super) who: &'a str,
+    /// Where from.
+    pub(super) address: &'a str,
+    /// What was done: `override.set`, `override.clear`.
+    pub(super) what: &'a str,
+    /// What there was; null: nothing.
+    pub(super) before: Value,
+    /// What there is; null: nothing.
+    pub(super) after: Value,
+    /// Why.
+    pub(super) reason: &'a str,
+}
+
+/// A record and the digest of the line before.
+#[derive(Serialize)]
+struct Chained<'a> {
+    #[serde(flatten)]
+    record: &'a Record<'a>,
+    previous: &'a str,
+}
+
+/// `audit.log` in the state folder.
+///
+/// A line's digest is over its text and, in it, the digest of the line before: who changes or
+/// removes a line in the middle must write all later ones anew, and whoever has seen a later
+/// digest can tell.
+#[derive(Debug)]
+pub(super) struct AuditLog {
+    path: PathBuf,
+    last: String,
+}
+
+/// What is wrong with a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Broken {
+    line: u64,
+    why: &'static str,
+}
+
+impl AuditLog {
+    /// Opens the log in this state folder, which need not be there, and warns of a broken chain.
+    pub(super) fn open(state: &Path) -> Self {
+        let path = state.join("audit.log");
+        let mut last = FIRST.to_owned();
+        match File::open(&path).and_then(|file| verify(BufReader::new(file))) {
+            Ok((digest, broken)) => {
+                last = digest;
+                if let Some(Broken { line, why }) = broken {
+                    let file = path.display();
+                    warn!(%file, line, why, "the audit log was changed by somebody else");
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warn!(file = %path.display(), %error, "cannot read the audit log"),
+        }
+        let log = Self { path, last };
+        log.put_aside();
+        log
+    }
+
+    /// Puts a long log aside under the beginning of its last digest.
+    fn put_aside(&self) {
+        let length = fs::metadata(&self.path).map_or(0, |data| data.len());
+        if length <= SIZE_MAX {
+            return;
+        }
+        let name = format!("audit-{}.log", self.last.get(..16).unwrap_or("broken"));
+        let aside = self.path.with_file_name(name);
+        match fs::rename(&self.path, &aside) {
+            Ok(()) => info!(file = %aside.display(), "the audit log was put aside, it is long"),
+            Err(error) => warn!(%error, "cannot put the audit log aside, it goes on"),
+        }
+    }
+
+    /// Appends one line and waits until it is on disk.
+    pub(super) fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let text = serde_json::to_string(&Chained { record, previous: &self.last })?;
+        let content = text.strip_suffix('}').unwrap_or(&text);
+        let hash = hash(content);
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        file.write_all(format!("{content}{MARK}{hash}\"}}\n").as_bytes())?;
+        // The line is written; a crash before it is on disk loses it as a whole.
+        self.last = hash;
+        file.sync_data()
+    }
+}
+
+/// The last digest of a log, and the first thing that is wrong with it.
+fn verify(mut log: impl BufRead) -> io::Result<(String, Option<Broken>)> {
+    let mut last: Option<String> = None;
+    let mut broken = None;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if io::Read::take(&mut log, LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let mut wrong = |why| {
+            broken.get_or_insert(Broken { line: number, why });
+        };
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches('\n');
+        let Some((content, end)) = text.rsplit_once(MARK) else {
+            wrong("it has no digest");
+            continue;
+        };
+        let told = end.strip_suffix("\"}").unwrap_or_default();
+        // The first line of a log that goes on from another one names a digest that is not here.
+        let previous = last.as_ref().map(|last| format!(",\"previous\":\"{last}\""));
+        if hash(content) != told {
+            wrong("its content does not match its digest");
+        } else if previous.is_some_and(|previous| !content.ends_with(&previous)) {
+            wrong("a line before it is missing or changed");
+        }
+        last = Some(told.to_owned());
+    }
+    Ok((last.unwrap_or_else(|| FIRST.to_owned()), broken))
+}
+
+fn hash(content: &str) -> String {
+    HEXLOWER.encode(digest(&SHA256, content.as_bytes()).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(reason: &str) -> Record<'_> {
+        let (before, after) = (Value::Null, serde_json::json!({ "x": "a\",\"hash\":\"b" }));
+        Record { time: 7, who: "a", address: "-", what: "override.set", before, after, reason }
+    }
+
+    fn broken(text: &str) -> Option<Broken> {
+        verify(text.as_bytes()).unwrap().1
+    }
+
+    #[test]
+    fn a_changed_or_missing_line_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = AuditLog::open(folder.path());
+        for reason in ["one", "two", "three"] {
+            log.append(&record(reason)).unwrap();
+        }
+        // A restart goes on with the chain.
+        let mut log = AuditLog::open(folder.path());
+        log.append(&record("four")).unwrap();
+        let text = fs::read_to_string(folder.path().join("audit.log")).unwrap();
+        assert_eq!(text.lines().count(), 4);
+        assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{text}");
+        assert_eq!(broken(&text), None);
+        let lines: Vec<&str> = text.lines().collect();
+        let without: Vec<&str> = [lines[0], lines[2], lines[3]].to_vec();
+        let (changed, gone) = ("its content does not match its digest", "a line before it is");
+        for (case, text, line, why) in [
+            ("a changed word", text.replace("two", "owt"), 2, changed),
+            ("a line taken out", without.join("\n"), 2, gone),
+            ("a line without digest", format!("{text}{{}}\n"), 5, "it has no digest"),
+            ("half a line", text[..text.len() - 9].to_owned(), 4, changed),
+        ] {
+            let found = broken(&text).expect(case);
+            assert!(found.line == line && found.why.starts_with(why), "{case}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_log_is_put_aside_and_its_chain_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = AuditLog::open(folder.path());
+        log.append(&record("first")).unwrap();
+        let path = folder.path().join("audit.log");
+        let one = fs::read_to_string(&path).unwrap();
+        let long = one.repeat((SIZE_MAX / one.len() as u64) as usize + 2);
+        fs::write(&path, &long).unwrap();
+        let mut log = AuditLog::open(folder.path());
+        assert!(!path.exists());
+        log.append(&record("next")).unwrap();
+        let next = fs::read_to_string(&path).unwrap();
+        assert!(
+            next.contains(&format!("\"previous\":\"{}\"", hash(one.rsplit_once(MARK).unwrap().0)))
+        );
+        assert_eq!(broken(&next), None);
+    }
+}

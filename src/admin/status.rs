@@ -1,0 +1,180 @@
+//! What a node tells of itself: regions, pools, endpoints, zones, overrides.
+
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::api::listed;
+use super::readiness::{readiness, state_word};
+use crate::clock::{self, Tick};
+use crate::health::Level;
+use crate::health::overrides::{Entry, Override};
+use crate::model::{Endpoint, EndpointId, Fleet, PoolId, RegionId};
+use crate::snapshot::State;
+
+/// The state of a node at one time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the node; empty before its files are read.
+    pub node: String,
+    /// Its region.
+    pub region: String,
+    /// Version of the program.
+    pub version: String,
+    /// Whether it answers queries.
+    pub ready: bool,
+    /// Why not, and which zones have errors; one line each.
+    pub notes: Vec<String>,
+    /// Number of the snapshot that answers are given from.
+    pub generation: u64,
+    /// Regions by name.
+    pub regions: Vec<Share>,
+    /// Pools, each in each of its regions.
+    pub pools: Vec<PoolStatus>,
+    /// All endpoints.
+    pub endpoints: Vec<EndpointStatus>,
+    /// Zones by name.
+    pub zones: Vec<ZoneStatus>,
+    /// The overrides, the oldest first.
+    pub overrides: Vec<OverrideStatus>,
+}
+
+/// How many endpoints are how healthy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Of which region.
+    pub region: String,
+    /// Endpoints that are up.
+    pub up: usize,
+    /// Endpoints that nobody has judged yet.
+    pub unknown: usize,
+    /// All endpoints.
+    pub endpoints: usize,
+}
+
+/// A pool in one region.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Name of the pool.
+    pub pool: String,
+    /// Its endpoints there.
+    #[serde(flatten)]
+    pub share: Share,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Name of its pool.
+    pub pool: String,
+    /// Name of its region.
+    pub region: String,
+    /// Its address or hostname.
+    pub endpoint: String,
+    /// up, unknown or down.
+    pub health: String,
+    /// Why.
+    pub cause: String,
+    /// For how long, in seconds.
+    pub age_seconds: u64,
+}
+
+/// One zone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ZoneStatus {
+    /// Its apex.
+    pub zone: String,
+    /// ok, stale, failed or expired.
+    pub state: String,
+}
+
+/// One override and the time it has left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OverrideStatus {
+    /// The override.
+    #[serde(flatten)]
+    pub what: Override,
+    /// `None`: it lasts until it is cleared.
+    pub left_seconds: Option<u64>,
+}
+
+impl OverrideStatus {
+    /// As of `now`; a second that has begun counts.
+    pub(super) fn of(entry: &Entry, now: Tick) -> Self {
+        let left = entry.left(now).map(|left| left.as_millis().div_ceil(1_000) as u64);
+        Self { what: entry.what.clone(), left_seconds: left }
+    }
+}
+
+impl Status {
+    /// The state of this node.
+    pub(super) fn of(admin: &Admin) -> Self {
+        let snapshot = admin.snapshot.load();
+        let (ready, text) = readiness(*admin.phase.borrow(), &snapshot);
+        let mut status = Self {
+            node: String::new(),
+            region: String::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready,
+            notes: text.lines().filter(|line| *line != "ready").map(str::to_owned).collect(),
+            generation: snapshot.generation,
+            regions: Vec::new(),
+            pools: Vec::new(),
+            endpoints: Vec::new(),
+            zones: Vec::new(),
+            overrides: listed(&admin.desk.overrides()),
+        };
+        let zone = |(apex, entry): (&crate::name::Name, _)| ZoneStatus {
+            zone: apex.to_string(),
+            state: state_word(&snapshot, apex, entry).to_owned(),
+        };
+        status.zones = snapshot.zones.iter().map(zone).collect();
+        if let Some(state) = &snapshot.state {
+            status.fill(state, clock::now());
+        }
+        status
+    }
+
+    /// Adds what is known of the fleet.
+    fn fill(&mut self, state: &State, now: Tick) {
+        let model = &state.loaded.model;
+        let fleet = &model.fleet;
+        self.node.clone_from(&model.node.name);
+        self.region.clone_from(&fleet.region(model.node.region).name);
+        let ids = || (0..).map(RegionId).take(fleet.regions.len());
+        let share = |region, pool| share(state, region, pool);
+        self.regions = ids().map(|region| share(region, None)).collect();
+        for (pool, name) in (0..).map(PoolId).zip(fleet.pools.iter().map(|pool| &pool.name)) {
+            let shares = ids().map(|region| share(region, Some(pool)));
+            let there = shares.filter(|share| share.endpoints > 0);
+            self.pools.extend(there.map(|share| PoolStatus { pool: name.clone(), share }));
+        }
+        let endpoints = fleet.endpoints.iter().zip(&state.health);
+        self.endpoints.extend(endpoints.map(|(endpoint, health)| EndpointStatus {
+            pool: fleet.pool(endpoint.pool).name.clone(),
+            region: fleet.region(endpoint.region).name.clone(),
+            endpoint: endpoint.address.to_string(),
+            health: health.level.as_str().to_owned(),
+            cause: health.cause.to_string(),
+            age_seconds: now.since(health.since).as_secs(),
+        }));
+    }
+}
+
+/// The endpoints of a region, of one pool or all.
+fn share(state: &State, region: RegionId, pool: Option<PoolId>) -> Share {
+    let fleet: &Fleet = &state.loaded.model.fleet;
+    let meant = |endpoint: &Endpoint| {
+        endpoint.region == region && pool.is_none_or(|pool| endpoint.pool == pool)
+    };
+    let mut share = Share { region: fleet.region(region).name.clone(), ..Share::default() };
+    let all = (0..).map(EndpointId).zip(&fleet.endpoints);
+    for (id, _) in all.filter(|(_, endpoint)| meant(endpoint)) {
+        share.endpoints += 1;
+        match state.health.get(id.0 as usize).map(|health| health.level) {
+            Some(Level::Up) => share.up += 1,
+            Some(Level::Unknown) | None => share.unknown += 1,
+            Some(_) => {}
+        }
+    }
+    share
+}
