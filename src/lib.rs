@@ -25,6 +25,7 @@ pub mod steering;
 
 pub mod snapshot;
 
+pub mod cluster;
 pub mod dns;
 pub mod probe;
 

@@ -18,7 +18,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["health"],
     &["steering"],
     &["snapshot"],
-    &["dns", "probe"],
+    &["cluster", "dns", "probe"],
     &["admin"],
     &["cli"],
 ];
