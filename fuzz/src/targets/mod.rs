@@ -15,6 +15,7 @@ mod dns_support;
 pub mod doh_request;
 pub mod edns_ecs;
 pub mod mmdb;
+pub mod overrides;
 pub mod proxy_header;
 pub mod rdata_text;
 pub mod saved_health;
@@ -35,6 +36,7 @@ pub const ALL: &[Target] = &[
     ("doh_request", doh_request::run),
     ("edns_ecs", edns_ecs::run),
     ("mmdb", mmdb::run),
+    ("overrides", overrides::run),
     ("proxy_header", proxy_header::run),
     ("rdata_text", rdata_text::run),
     ("saved_health", saved_health::run),
