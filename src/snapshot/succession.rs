@@ -187,10 +187,6 @@ mod tests {
         Size { endpoints, services, records: [(zone, records)].into() }
     }
 
-    fn mark(epoch: u32, version: u32, shrink: bool) -> PlanMark {
-        PlanMark { number: PlanNumber { epoch, version }, shrink }
-    }
-
     #[test]
     fn plans_only_move_forward_and_shrink_only_when_told_to() {
         let (one, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
@@ -198,64 +194,40 @@ mod tests {
         let served = size(10, 4, 100);
         let empty = Size::default();
         for (case, accepted, mark, fingerprint, size, expected) in [
-            ("the first with a number", None, Some(mark(0, 1, false)), one, &served, Ok(false)),
+            ("the first with a number", None, Some((0, 1, false)), one, &served, Ok(false)),
             ("none ever had a number", None, None, other, &empty, Ok(false)),
-            ("the next", Some(&accepted), Some(mark(2, 6, false)), other, &served, Ok(false)),
-            ("the same again", Some(&accepted), Some(mark(2, 5, false)), one, &served, Ok(false)),
-            ("the same number", Some(&accepted), Some(mark(2, 5, false)), other, &served, Ok(true)),
-            (
-                "an older one",
-                Some(&accepted),
-                Some(mark(2, 4, false)),
-                one,
-                &served,
-                Err("is older"),
-            ),
-            (
-                "an older epoch",
-                Some(&accepted),
-                Some(mark(1, 99, true)),
-                one,
-                &served,
-                Err("is older"),
-            ),
-            ("a newer epoch", Some(&accepted), Some(mark(3, 0, false)), one, &served, Ok(false)),
+            ("the next", Some(&accepted), Some((2, 6, false)), other, &served, Ok(false)),
+            ("the same again", Some(&accepted), Some((2, 5, false)), one, &served, Ok(false)),
+            ("the same number", Some(&accepted), Some((2, 5, false)), other, &served, Ok(true)),
+            ("an older one", Some(&accepted), Some((2, 4, false)), one, &served, Err("is older")),
+            ("an older epoch", Some(&accepted), Some((1, 99, true)), one, &served, Err("is older")),
+            ("a newer epoch", Some(&accepted), Some((3, 0, false)), one, &served, Ok(false)),
             ("without a number", Some(&accepted), None, one, &served, Err("has no number")),
             (
                 "empty",
                 Some(&accepted),
-                Some(mark(2, 6, false)),
+                Some((2, 6, false)),
                 one,
                 &empty,
                 Err("0 endpoints instead"),
             ),
-            ("empty, as is meant", Some(&accepted), Some(mark(2, 6, true)), one, &empty, Ok(false)),
-            ("half", None, Some(mark(0, 1, false)), one, &size(5, 2, 50), Ok(false)),
+            ("empty, as is meant", Some(&accepted), Some((2, 6, true)), one, &empty, Ok(false)),
+            ("half", None, Some((0, 1, false)), one, &size(5, 2, 50), Ok(false)),
             (
                 "fewer endpoints",
                 None,
-                Some(mark(0, 1, false)),
+                Some((0, 1, false)),
                 one,
                 &size(4, 4, 99),
                 Err("4 endpoints"),
             ),
-            (
-                "fewer services",
-                None,
-                Some(mark(0, 1, false)),
-                one,
-                &size(9, 1, 99),
-                Err("1 services"),
-            ),
-            (
-                "fewer records",
-                None,
-                Some(mark(0, 1, false)),
-                one,
-                &size(9, 4, 49),
-                Err("zone x.test."),
-            ),
+            ("fewer services", None, Some((0, 1, false)), one, &size(9, 1, 99), Err("1 services")),
+            ("fewer records", None, Some((0, 1, false)), one, &size(9, 4, 49), Err("zone x.test.")),
         ] {
+            let mark = mark.map(|(epoch, version, shrink)| {
+                let number = PlanNumber { epoch, version };
+                PlanMark { number, shrink }
+            });
             let found = succeed(accepted, &served, Candidate { mark, fingerprint, size });
             let told = found.clone().map(|warning| warning.is_some());
             let same = match (told, expected) {
