@@ -27,6 +27,10 @@ pub struct Metrics {
     pub zone_fetches: IntCounterVec,
     /// Failed writes to the state folder.
     pub state_failures: IntCounter,
+    /// Reloads refused since their plan must not follow the one served.
+    pub plan_refusals: IntCounter,
+    /// 1 while a plan is served that is older than one served before.
+    pub plan_behind: IntGauge,
     /// Generation of the published snapshot.
     pub generation: IntGauge,
 }
@@ -73,6 +77,14 @@ impl Metrics {
                 "meridian_state_write_failures_total",
                 "Failed writes to the state folder; serving goes on without.",
             )?,
+            plan_refusals: IntCounter::new(
+                "meridian_plan_refusals_total",
+                "Reloads refused since their plan is older than the one served, or much smaller.",
+            )?,
+            plan_behind: IntGauge::new(
+                "meridian_plan_behind",
+                "1 while a plan is served that is older than one served before.",
+            )?,
             generation: IntGauge::new(
                 "meridian_snapshot_generation",
                 "Number of the snapshot that answers are given from.",
@@ -96,6 +108,8 @@ impl Metrics {
         self.registry.register(Box::new(self.reloads.clone()))?;
         self.registry.register(Box::new(self.zone_fetches.clone()))?;
         self.registry.register(Box::new(self.state_failures.clone()))?;
+        self.registry.register(Box::new(self.plan_refusals.clone()))?;
+        self.registry.register(Box::new(self.plan_behind.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))
     }
 

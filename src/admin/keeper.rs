@@ -171,7 +171,15 @@ impl Keeper {
                     // Whoever gave the order may have gone.
                     let _ = reply.send(done);
                 }
-                () = end => self.end(&judge).await,
+                () = end => {
+                    if !self.end(&judge).await {
+                        // Nobody judges health any more, or the process ends.
+                        tokio::select! {
+                            () = stop.cancelled() => break,
+                            () = sleep(JUDGE_PATIENCE) => {}
+                        }
+                    }
+                }
                 _ = save.tick() => {
                     if self.unsaved || self.set.next_end().is_some() {
                         self.save().await;
@@ -204,18 +212,19 @@ impl Keeper {
         if !self.publish(set.clone(), judge).await {
             return Err(Refused::Unavailable);
         }
+        done.note.tell(&done.done);
         done.done.saved = self.save().await;
         self.note(done.note).await;
         done.done.set = set;
         Ok(done.done)
     }
 
-    /// Ends what has lasted its time.
-    async fn end(&mut self, judge: &mpsc::Sender<Overriding>) {
+    /// Ends what has lasted its time; `false`: it could not.
+    async fn end(&mut self, judge: &mpsc::Sender<Overriding>) -> bool {
         let mut after = OverrideSet::clone(&self.set);
         let ended = after.expire(clock::now());
-        if ended.is_empty() || !self.publish(Arc::new(after), judge).await {
-            return;
+        if !ended.is_empty() && !self.publish(Arc::new(after), judge).await {
+            return false;
         }
         for one in ended {
             let Override { id, target, action, author, reason, .. } = &one;
@@ -223,6 +232,7 @@ impl Keeper {
             info!(id, %target, action, author, reason, "an override has ended, its time is up");
         }
         self.save().await;
+        true
     }
 
     /// Puts a set into force; `false`: health is not judged any more.
@@ -312,6 +322,25 @@ struct Note {
 }
 
 impl Note {
+    /// Tells the log what was done.
+    fn tell(&self, done: &Done) {
+        let who = &self.who.name;
+        for Loss { service, left, .. } in &done.losses {
+            warn!(service, left, who, "an override breaks a minimum of regions, as ordered");
+        }
+        match &self.after {
+            Some(made) => {
+                let (id, target, endpoints) = (&made.id, &made.target, done.endpoints);
+                warn!(id, %target, endpoints, who, words = %made.words(), "override set");
+            }
+            None => {
+                for Override { id, target, .. } in &self.before {
+                    info!(id, %target, who, reason = self.reason, "override cleared");
+                }
+            }
+        }
+    }
+
     fn record(&self) -> Record<'_> {
         let value = |list: &[Override]| match list {
             [] => Value::Null,
@@ -359,12 +388,6 @@ fn set(
     if !losses.is_empty() && !anyway {
         return Err(Refused::Unsafe(losses));
     }
-    for loss in &losses {
-        let (service, left) = (&loss.service, loss.left);
-        warn!(service, left, who = who.name, "an override breaks a minimum of regions, as ordered");
-    }
-    let Override { id, target, .. } = &made;
-    warn!(id, %target, endpoints, who = who.name, words = %made.words(), "override set");
     let reason = made.reason.clone();
     let what = "override.set";
     let note = Note { who: who.clone(), what, before, after: Some(made.clone()), reason };
@@ -376,9 +399,6 @@ fn clear(set: &mut OverrideSet, which: &str, reason: &str, who: &Who) -> Result<
     let changed = set.clear(which);
     if changed.is_empty() {
         return Err(Refused::Unknown);
-    }
-    for one in &changed {
-        info!(id = one.id, target = %one.target, who = who.name, reason, "override cleared");
     }
     let (before, after, reason) = (changed.clone(), None, reason.to_owned());
     let note = Note { who: who.clone(), what: "override.clear", before, after, reason };

@@ -41,7 +41,9 @@ pub use keeper::{Desk, Keeper, Overriding};
 pub use listener::Socket;
 pub use readiness::Phase;
 pub use scrape::scrape;
-pub use status::{EndpointStatus, OverrideStatus, PoolStatus, Share, Status, ZoneStatus};
+pub use status::{
+    EndpointStatus, OverrideStatus, PlanStatus, PoolStatus, Share, Status, ZoneStatus,
+};
 
 /// Longest body of a request; the longest override is far below.
 const BODY_MAX: usize = 1 << 20;

@@ -31,6 +31,7 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
         families.extend(health(state)?);
         families.extend(votes(state)?);
         families.extend(overrides(state)?);
+        families.extend(plan(state)?);
         families.extend(geo(state)?);
     }
     // The encoder refuses families without samples, such as replies before the first query.
@@ -268,6 +269,25 @@ fn overrides(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
         &["action"],
         [Action::Up, Action::Down, Action::Drain].map(count),
     )
+}
+
+/// Which configuration is served.
+fn plan(state: &State) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let number = state.loaded.model.fleet.plan.map(|mark| mark.number).unwrap_or_default();
+    let parts = [("epoch", number.epoch), ("version", number.version)];
+    let mut families = gauges(
+        "meridian_plan_number",
+        "Epoch and version of the plan that is served; zero without [plan].",
+        &["part"],
+        parts.map(|(part, number)| (vec![part.to_owned()], f64::from(number))),
+    )?;
+    families.extend(gauges(
+        "meridian_config_digest",
+        "The first 48 bits of the digest of what all nodes share.",
+        &[],
+        [(Vec::new(), state.loaded.fingerprint.short() as f64)],
+    )?);
+    Ok(families)
 }
 
 /// Age of the geo databases.

@@ -8,7 +8,7 @@ use super::readiness::{readiness, state_word};
 use crate::clock::{self, Tick};
 use crate::health::Level;
 use crate::health::overrides::{Entry, Override};
-use crate::model::{Endpoint, EndpointId, Fleet, PoolId, RegionId};
+use crate::model::{Endpoint, EndpointId, Fleet, PlanNumber, PoolId, RegionId};
 use crate::snapshot::State;
 
 /// The state of a node at one time.
@@ -26,6 +26,10 @@ pub struct Status {
     pub notes: Vec<String>,
     /// Number of the snapshot that answers are given from.
     pub generation: u64,
+    /// Digest of what all nodes share: fleet.toml, network lists and zones.
+    pub digest: String,
+    /// Number of the plan that is served; `None`: it has none.
+    pub plan: Option<PlanStatus>,
     /// Regions by name.
     pub regions: Vec<Share>,
     /// Pools, each in each of its regions.
@@ -36,6 +40,15 @@ pub struct Status {
     pub zones: Vec<ZoneStatus>,
     /// The overrides, the oldest first.
     pub overrides: Vec<OverrideStatus>,
+}
+
+/// The number of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanStatus {
+    /// Goes up when versions begin anew.
+    pub epoch: u32,
+    /// Goes up with every plan.
+    pub version: u32,
 }
 
 /// How many endpoints are how healthy.
@@ -117,6 +130,8 @@ impl Status {
             ready,
             notes: text.lines().filter(|line| *line != "ready").map(str::to_owned).collect(),
             generation: snapshot.generation,
+            digest: String::new(),
+            plan: None,
             regions: Vec::new(),
             pools: Vec::new(),
             endpoints: Vec::new(),
@@ -140,6 +155,9 @@ impl Status {
         let fleet = &model.fleet;
         self.node.clone_from(&model.node.name);
         self.region.clone_from(&fleet.region(model.node.region).name);
+        self.digest = state.loaded.fingerprint.to_string();
+        let number = fleet.plan.map(|mark| mark.number);
+        self.plan = number.map(|PlanNumber { epoch, version }| PlanStatus { epoch, version });
         let ids = || (0..).map(RegionId).take(fleet.regions.len());
         let share = |region, pool| share(state, region, pool);
         self.regions = ids().map(|region| share(region, None)).collect();

@@ -3,6 +3,7 @@
 mod judge;
 mod listeners;
 mod node;
+mod plans;
 mod probes;
 mod serials;
 mod state;

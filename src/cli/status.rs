@@ -66,6 +66,11 @@ fn screen(status: &Status, paint: Paint) -> Vec<String> {
     let ready = if status.ready { paint.good("ready") } else { paint.bad("not ready") };
     let mut lines =
         vec![format!("{node} in {region}, meridian {version}: {ready}, generation {generation}")];
+    let digest = status.digest.get(..12).unwrap_or_default();
+    lines.push(match status.plan {
+        Some(plan) => format!("  plan ({}, {}), digest {digest}", plan.epoch, plan.version),
+        None => format!("  configuration without a plan number, digest {digest}"),
+    });
     lines.extend(status.notes.iter().map(|note| format!("  {note}")));
     let title = |title: &str| [String::new(), title.to_owned()];
     lines.extend(title("regions"));

@@ -174,6 +174,12 @@ pub(super) const AT_LEAST_RANGE: RangeInclusive<u16> = 1..=1_000;
 pub(super) const WEIGHT: Preset<u32> = preset(100, "100");
 /// Range of `weight`: sums over a pool stay far from overflow.
 pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 0..=1_000_000;
+/// `plan.epoch`
+pub(super) const EPOCH: Preset<u32> = preset(0, "0");
+/// Range of `plan.epoch` and `plan.version`
+pub(super) const PLAN_RANGE: RangeInclusive<u32> = 0..=u32::MAX;
+/// `plan.shrink`: what is gone is mostly gone by mistake.
+pub(super) const SHRINK: Preset<bool> = preset(false, "false");
 /// Range of ports.
 pub(super) const PORT_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
 /// Range of autonomous system numbers (RFC 7607 reserves 0).

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
+
 use crate::diagnostic::{Diagnostic, Location, Source, reason};
 
 /// Longest file that is read. A million prefixes fit; an endless device does not.
@@ -58,6 +60,8 @@ pub(super) struct Files {
     pub used: BTreeSet<PathBuf>,
     /// Folders in which new files count.
     pub folders: Vec<PathBuf>,
+    /// Name and SHA-256 of each text file read since this was last emptied.
+    pub sums: Vec<(String, [u8; 32])>,
 }
 
 impl Files {
@@ -73,6 +77,8 @@ impl Files {
             let what = format!("cannot be read: {}", reason(&error));
             Diagnostic::error(Location::file(&place.shown), what)
         })?;
+        let name = place.real.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.sums.push((name, sha256(&octets)));
         match String::from_utf8(octets) {
             // A byte order mark is no part of the text, though some editors write one.
             Ok(text) => Ok(source(place, text.strip_prefix('\u{feff}').unwrap_or(&text))),
@@ -101,6 +107,13 @@ impl Files {
         names.sort();
         Ok(names)
     }
+}
+
+/// SHA-256.
+pub(super) fn sha256(octets: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest(&SHA256, octets).as_ref());
+    sum
 }
 
 fn octets(path: &Path) -> io::Result<Vec<u8>> {

@@ -50,6 +50,9 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Folders in which a new or removed file is a reason as well.
     pub folders: Vec<PathBuf>,
+    /// SHA-256 of what all nodes of a fleet share, master files and databases aside: equal where
+    /// fleet.toml, network lists and zones/NAME.toml are.
+    pub digest: [u8; 32],
 }
 
 /// Reads the configuration in `dir`.
@@ -77,17 +80,20 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         diagnostics.push(error);
         let files = vec![dir.join("node.toml"), dir.join("fleet.toml")];
         let folders = vec![folder.real];
-        return (Loaded { model: None, diagnostics, files, folders }, Vec::new());
+        let digest = [0; 32];
+        return (Loaded { model: None, diagnostics, files, folders, digest }, Vec::new());
     }
     let mut files = Files { folders: vec![folder.real.clone()], ..Files::default() };
     let (node_spec, mut node_sheet) =
         document::<NodeFile>(&mut files, &folder.join("node.toml"), unsupported::NODE, effective);
+    files.sums.clear();
     let (fleet_spec, mut fleet_sheet) = document::<FleetFile>(
         &mut files,
         &folder.join("fleet.toml"),
         unsupported::FLEET,
         node_sheet.effective.as_ref().map(|_| Vec::new()),
     );
+    let mut shared = std::mem::take(&mut files.sums);
     let names = FleetNames::of(&fleet_spec, &mut fleet_sheet);
     let (keys, keys_sheet) = keys(&folder, &mut files, node_sheet.effective.is_some());
     let regions = &names.regions;
@@ -95,10 +101,12 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         tokens(&node_spec, &folder, &mut files, node_sheet.effective.is_some());
     let access = (&keys, tokens);
     let node = resolve_node(&node_spec, &mut node_sheet, &folder, regions, access, &mut files);
+    files.sums.clear();
     let probe = node.probe.as_ref();
     let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, probe, &folder, &mut files);
     let known = Known { names: &names, fleet: &fleet, keys: &keys, state: &node.state };
     let zones = zones(&node, &mut node_sheet, known, &mut files);
+    shared.append(&mut files.sums);
     let sound = !zones.findings.has_errors() && !fleet_sheet.findings.has_errors();
     if node.dns && sound && !zones.zones.is_empty() {
         unused_pools(&fleet_spec, &mut fleet_sheet, &zones);
@@ -117,9 +125,21 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     } else {
         node.node.zip(fleet.finish()).map(|(node, fleet)| Model { node, fleet, zones: zones.zones })
     };
-    let Files { used, folders } = files;
+    let Files { used, folders, .. } = files;
     let files = used.into_iter().collect();
-    (Loaded { model, diagnostics, files, folders }, effective)
+    (Loaded { model, diagnostics, files, folders, digest: digest(shared) }, effective)
+}
+
+/// One digest of files by name, in whatever order they were read.
+fn digest(mut files: Vec<(String, [u8; 32])>) -> [u8; 32] {
+    files.sort();
+    let mut text = Vec::new();
+    for (name, sum) in files {
+        text.extend_from_slice(&(name.len() as u64).to_be_bytes());
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(&sum);
+    }
+    files::sha256(&text)
 }
 
 /// What is wrong when the folder is none: said once, not for each file in it.

@@ -164,7 +164,7 @@ const TABLES: [(&str, &[&str]); 3] = [
         "node.toml",
         &["node", "zones", "geo", "dns", "probe", "proxy", "cluster", "admin", "log", "telemetry"],
     ),
-    ("fleet.toml", &["region", "monitor", "pool", "network", "safety", "latency", "route"]),
+    ("fleet.toml", &["region", "monitor", "pool", "network", "safety", "plan", "latency", "route"]),
     ("zones/NAME.toml", &["service"]),
 ];
 

@@ -1,6 +1,6 @@
 //! What all nodes share: regions, monitors, pools and operator networks.
 
-use super::{Endpoint, EndpointId, Monitor, MonitorId, Pool, PoolId};
+use super::{Endpoint, EndpointId, Monitor, MonitorId, PlanMark, Pool, PoolId};
 use crate::place::{Continent, Country, Point};
 use crate::prefix::Prefix;
 
@@ -57,6 +57,8 @@ pub struct Fleet {
     pub networks: Vec<Network>,
     /// What keeps health and operators from taking too much out.
     pub safety: Safety,
+    /// What the configuration says about itself; `None`: it has no number.
+    pub plan: Option<PlanMark>,
 }
 
 /// `[safety]`

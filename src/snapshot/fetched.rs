@@ -86,6 +86,7 @@ impl LoadedZone {
             zone,
             stale: false,
             expired: false,
+            digest: [0; 32],
             primary: files.primary.clone(),
             fetched,
             steered,

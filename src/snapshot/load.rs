@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::Fingerprint;
 use super::fetched::{self, Fetched};
 use super::plan::Plan;
 use crate::config;
@@ -30,6 +31,8 @@ pub struct Loaded {
     /// What DNS cookies are made with where the configuration has no secret: random, and the same
     /// for the life of the process. `None`: the system has no random numbers.
     pub cookie_secret: Option<CookieSecret>,
+    /// What all nodes of a fleet share, in one number.
+    pub fingerprint: Fingerprint,
     /// Warnings, and the errors of zones that serve their last good data or fail.
     pub diagnostics: Diagnostics,
     /// Every file that was read, to be watched.
@@ -50,6 +53,8 @@ pub struct LoadedZone {
     pub stale: bool,
     /// Whether its primary was not heard of for so long that it must not be served.
     pub expired: bool,
+    /// Digest of its records; zeros when it was never read, and when it is fetched.
+    pub(super) digest: [u8; 32],
     /// Where it is fetched; `None`: it has a master file.
     pub(super) primary: Option<Primary>,
     /// What was fetched.
@@ -93,7 +98,7 @@ impl Stamp {
 /// All mistakes, when the configuration or the geo databases cannot be used. A broken master file
 /// is no such mistake: its zone keeps the data of `previous`, or fails alone.
 pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics> {
-    let config::Loaded { model, mut diagnostics, mut files, folders } = config::load(dir);
+    let config::Loaded { model, mut diagnostics, mut files, folders, digest } = config::load(dir);
     let Some(model) = model else {
         master_files(&files, &mut diagnostics);
         // A running node has read them before, and large ones take seconds.
@@ -120,6 +125,7 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
     files.sort();
     files.dedup();
     Ok(Loaded {
+        fingerprint: Fingerprint::of(digest, &zones),
         model: Arc::new(model),
         zones,
         databases,
@@ -299,7 +305,8 @@ fn load_zone(
     };
     let origin = files.origin.clone();
     let loaded = LoadedZone::of(origin, steered, stamps);
-    Some(LoadedZone { zone: Some(zone), lone, ..loaded })
+    let digest = records.digest();
+    Some(LoadedZone { zone: Some(zone), lone, digest, ..loaded })
 }
 
 /// A zone whose master file has errors: its last good data, or nothing.
@@ -329,8 +336,8 @@ impl LoadedZone {
     /// A zone that has a master file and could not be read yet.
     fn of(origin: Name, steered: Vec<Steered>, stamps: Vec<(PathBuf, Option<Stamp>)>) -> Self {
         let (lone, zone, primary, fetched) = (vec![false; steered.len()], None, None, None);
-        let (stale, expired) = (false, false);
-        Self { origin, zone, stale, expired, primary, fetched, lone, steered, stamps }
+        let (stale, expired, digest) = (false, false, [0; 32]);
+        Self { origin, zone, stale, expired, digest, primary, fetched, lone, steered, stamps }
     }
 
     fn is_unchanged(&self, steered: &[Steered]) -> bool {

@@ -8,6 +8,7 @@ mod load;
 mod matches;
 mod plan;
 mod publisher;
+mod succession;
 mod version;
 mod zones;
 
@@ -26,6 +27,7 @@ pub use labels::{Labels, OTHER};
 pub use load::{Loaded, LoadedZone, load};
 pub use plan::{Plan, Steering};
 pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
+pub use succession::{Accepted, Candidate as PlanCandidate, Fingerprint, Size, follow, succeed};
 pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 

@@ -1,5 +1,7 @@
 //! The records of one zone as read, packed so that a million of them stay small.
 
+use ring::digest::{Context, SHA256};
+
 /// One resource record, borrowed from [`Records`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -117,6 +119,22 @@ impl Records {
         keyed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(&key(&b.1))));
         self.offsets.clear();
         self.offsets.extend(keyed.into_iter().map(|(_, offset)| offset));
+    }
+
+    /// SHA-256 of what the records say, wherever they stand in files: equal for equal records in
+    /// an equal order.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        for Record { owner, rtype, ttl, rdata, .. } in self.iter() {
+            context.update(owner);
+            context.update(&rtype.to_be_bytes());
+            context.update(&ttl.to_be_bytes());
+            context.update(&(rdata.len() as u32).to_be_bytes());
+            context.update(rdata);
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        digest
     }
 
     /// Removes the records at these indices, which ascend.

@@ -32,7 +32,7 @@ const FILES: [(&str, &str); 4] = [
          [monitor.secret]\nkind = \"http\"\nscheme = \"https\"\nexpires_within = \"7d\"\n\
          [monitor.port]\nkind = \"tcp\"\nport = 5432\n\
          [pool.web]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" }]\n\
-         [safety]\n[network.office]\nasns = [64500]\nregions = [\"us\"]\n",
+         [safety]\n[plan]\nversion = 1\n[network.office]\nasns = [64500]\nregions = [\"us\"]\n",
     ),
     (
         "zones/example.com.toml",

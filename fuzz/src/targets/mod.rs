@@ -15,6 +15,7 @@ mod dns_support;
 pub mod doh_request;
 pub mod edns_ecs;
 pub mod mmdb;
+pub mod overrides;
 pub mod page;
 pub mod proxy_header;
 pub mod rdata_text;
@@ -36,6 +37,7 @@ pub const ALL: &[Target] = &[
     ("doh_request", doh_request::run),
     ("edns_ecs", edns_ecs::run),
     ("mmdb", mmdb::run),
+    ("overrides", overrides::run),
     ("page", page::run),
     ("proxy_header", proxy_header::run),
     ("rdata_text", rdata_text::run),

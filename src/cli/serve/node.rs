@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::judge::Reload;
 use super::listeners::{Listeners, Servers, not_bound, query_log};
+use super::plans::Plans;
 use super::serials::Serials;
 use super::state::Saver;
 use super::tasks::{Kept, Tasks};
@@ -55,6 +56,7 @@ pub(super) async fn serve(
     // All listeners are opened before anything starts, so that a port in use is told at once.
     let listeners = model.node.dns.as_ref().map(Listeners::open).transpose()?;
     let admin_socket = open_admin(&model.node).await?;
+    let plans = Plans::open(&model.node.state, &loaded, metrics.clone()).await;
     let saver = Saver::new(&model.node.state, metrics.clone());
     let health = saver.restore(&model, clock::now());
     let mut publisher = Publisher::new(loaded, health);
@@ -100,7 +102,8 @@ pub(super) async fn serve(
             dns = ?servers.as_ref().map(Servers::described).unwrap_or_default(),
             "serving"
         );
-        let reloader = Reloader { dir, started: &model.node, reloads, metrics: &metrics };
+        let mut reloader =
+            Reloader { dir, started: &model.node, reloads, plans, metrics: &metrics };
         reloader.run(current, watch, &mut signals, &mut tasks, &phase).await;
     }
 
@@ -190,13 +193,14 @@ struct Reloader<'a> {
     /// What the process was started with, which holds for listeners until it ends.
     started: &'a Node,
     reloads: mpsc::Sender<Reload>,
+    plans: Plans,
     metrics: &'a Metrics,
 }
 
 impl Reloader<'_> {
     /// Reads the files again whenever there is reason to, until a signal ends the process.
     async fn run(
-        &self,
+        &mut self,
         mut current: Arc<Loaded>,
         mut watch: Watch,
         signals: &mut Signals,
@@ -230,9 +234,9 @@ impl Reloader<'_> {
     /// Reads the files and, if they are right, waits until they are served. Else what was served
     /// before serves on, and the error is the files that were read: what is wrong may be mended in
     /// one that was not read before.
-    async fn reload(&self, current: Arc<Loaded>) -> Result<Arc<Loaded>, Vec<PathBuf>> {
+    async fn reload(&mut self, current: Arc<Loaded>) -> Result<Arc<Loaded>, Vec<PathBuf>> {
         let begun = clock::stopwatch();
-        let dir = self.dir.to_owned();
+        let (dir, served_now) = (self.dir.to_owned(), current.clone());
         let read = tokio::task::spawn_blocking(move || {
             load(&dir, Some(&current)).map_err(|diagnostics| {
                 let config::Loaded { files, folders, .. } = config::load(&dir);
@@ -252,6 +256,10 @@ impl Reloader<'_> {
             }
         };
         log_findings(&loaded.diagnostics);
+        if !self.plans.admits(&served_now, &loaded) {
+            error!("reload refused; what was served before serves on");
+            return Err([loaded.files.clone(), loaded.folders.clone()].concat());
+        }
         warn_of_restart(self.started, &loaded.model.node);
         let (done, served) = oneshot::channel();
         let sent = self.reloads.send((loaded.clone(), done)).await;
@@ -259,6 +267,7 @@ impl Reloader<'_> {
             error!("reload failed: the judge of health did not take it");
             return Err(Vec::new());
         }
+        self.plans.accept(&loaded).await;
         info!(zones = loaded.zones.len(), took = ?begun.elapsed(), "reloaded");
         Ok(loaded)
     }

@@ -86,9 +86,8 @@ impl Plans {
         info!(plan = %mark.number, "plan accepted");
         let (path, json) = (self.path.clone(), accepted.to_json());
         self.accepted = Some(accepted);
-        let write = move || {
-            json.and_then(|json| durable::replace(&path, &json).map_err(|e| e.to_string()))
-        };
+        let write =
+            move || json.and_then(|json| durable::replace(&path, &json).map_err(|e| e.to_string()));
         let written = tokio::task::spawn_blocking(write).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(error.to_string())) {
             self.metrics.state_failures.inc();

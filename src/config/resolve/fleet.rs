@@ -11,12 +11,12 @@ use crate::config::files::{Files, Place};
 use crate::config::names::Names;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
-    CoordinatesTable, FleetFile, PoolTable, RegionTable, SafetyTable, Table, TextOr,
+    CoordinatesTable, FleetFile, PlanTable, PoolTable, RegionTable, SafetyTable, Table, TextOr,
 };
 use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
-    Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, Pool, PoolId, Probe, Region, RegionId,
-    Safety,
+    Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber, Pool, PoolId,
+    Probe, Region, RegionId, Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -62,6 +62,8 @@ pub(in crate::config) struct FleetDraft {
     pub networks: Vec<Network>,
     /// `[safety]`
     pub safety: Safety,
+    /// `[plan]`
+    pub plan: Option<PlanMark>,
 }
 
 impl FleetDraft {
@@ -74,6 +76,7 @@ impl FleetDraft {
             endpoints: self.endpoints,
             networks: self.networks,
             safety: self.safety,
+            plan: self.plan,
         })
     }
 
@@ -123,6 +126,7 @@ pub(in crate::config) fn resolve(
         used.extend(pool.iter().flat_map(|pool| pool.monitors.clone()));
         draft.pools.push(pool);
     }
+    draft.plan = spec.plan.as_ref().and_then(|table| plan(&mut top, table));
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
     draft.safety = safety(&mut top, spec);
     if !top.sheet.findings.has_errors() {
@@ -147,6 +151,17 @@ fn safety(top: &mut Section<'_>, spec: &FleetFile) -> Safety {
     let read = whole_in("min_regions", &d::MIN_REGIONS_RANGE);
     let min_regions = section.value("min_regions", &table.min_regions, d::MIN_REGIONS, read);
     Safety { max_removed, min_regions }
+}
+
+/// `[plan]`
+fn plan(top: &mut Section<'_>, table: &Spanned<Table<PlanTable>>) -> Option<PlanMark> {
+    let mut section = top.inside("plan", table.span());
+    let table = &table.get_ref().0;
+    let epoch = section.value("epoch", &table.epoch, d::EPOCH, whole_in("epoch", &d::PLAN_RANGE));
+    let read = whole_in("version", &d::PLAN_RANGE);
+    let version = section.required("version", table.version.as_ref(), read)?;
+    let shrink = section.value("shrink", &table.shrink, d::SHRINK, |flag| Ok(*flag));
+    Some(PlanMark { number: PlanNumber { epoch, version }, shrink })
 }
 
 fn region(section: &mut Section<'_>, name: &str, table: &RegionTable) -> Option<Region> {

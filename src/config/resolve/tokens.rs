@@ -23,22 +23,14 @@ pub(in crate::config) fn resolve(spec: &TokensFile, sheet: &mut Sheet) -> Vec<To
         let table = &table.get_ref().0;
         let words = [("read", Role::Read), ("operate", Role::Operate)];
         let role = section.required("role", table.role.as_ref(), word("role", &words));
-        let digest = match &table.hash {
-            Some(field) => match digest(field.get_ref()) {
-                Ok(digest) => {
-                    section.written("hash", field.span());
-                    Some(digest)
-                }
-                // What stands there may be a token, so its line is not shown.
-                Err(fault) => {
-                    section.error(text.span(), fault);
-                    None
-                }
-            },
-            None => {
-                section.missing("hash");
-                None
-            }
+        // What stands in the place of a hash may be a token, so its line is not shown.
+        let at = table.hash.as_ref().map(|hash| (hash.span(), digest(hash.get_ref())));
+        let digest = if let Some((span, read)) = at {
+            let span = if read.is_ok() { span } else { text.span() };
+            section.read("hash", span, read)
+        } else {
+            section.missing("hash");
+            None
         };
         let (Some(role), Some(digest)) = (role, digest) else { continue };
         if let Some(other) = tokens.iter().find(|other| other.digest == digest) {

@@ -23,6 +23,20 @@ pub(in crate::config) struct FleetFile {
     pub network: Named<NetworkTable>,
     /// What keeps too much from being taken out.
     pub safety: Field<Table<SafetyTable>>,
+    /// Which configuration this is.
+    pub plan: Field<Table<PlanTable>>,
+}
+
+/// `[plan]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct PlanTable {
+    /// Goes up when versions begin anew.
+    pub epoch: Field<i64>,
+    /// Goes up with every plan.
+    pub version: Field<i64>,
+    /// Whether it is meant to be much smaller.
+    pub shrink: Field<bool>,
 }
 
 /// `[safety]`

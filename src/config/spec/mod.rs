@@ -19,8 +19,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 pub(super) use fleet::{
-    CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PoolTable,
-    RegionTable, SafetyTable, VantageTable,
+    CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PlanTable,
+    PoolTable, RegionTable, SafetyTable, VantageTable,
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{

@@ -63,7 +63,7 @@ impl FromStr for Target {
                 }
                 None => named(name).map(Self::Pool),
             },
-            "endpoint" => named(name).map(|name| Self::Endpoint(canonical(&name))),
+            "endpoint" => named(&canonical(name)).map(Self::Endpoint),
             _ => Err(fault(format!("`{text}` is not a target"))),
         }
     }
@@ -74,7 +74,7 @@ fn canonical(name: &str) -> String {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     match bare.parse::<IpAddr>() {
         Ok(address) => address.to_string(),
-        Err(_) => bare.strip_suffix('.').unwrap_or(bare).to_owned(),
+        Err(_) => name.trim_end_matches('.').to_owned(),
     }
 }
 
@@ -238,8 +238,17 @@ mod tests {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), plain, "{text}");
         }
         let long = format!("pool:{}", "x".repeat(LENGTH_MAX));
-        for wrong in ["", "web", "pool:", "pool:@eu", "pool:web@", "pools:web", "region:a b", &long]
-        {
+        for wrong in [
+            "",
+            "web",
+            "pool:",
+            "pool:@eu",
+            "pool:web@",
+            "pools:web",
+            "region:a b",
+            "endpoint:.",
+            &long,
+        ] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");
         }
     }
