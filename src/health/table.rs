@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calculated::words;
 use super::{
     CauseKind, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, SavedHealth,
-    SavedVerdict, Verdict, merge,
+    SavedVerdict, Verdict, calculate, merge,
 };
 use crate::clock::Tick;
-use crate::model::{EndpointId, Fleet, Monitor, MonitorId};
+use crate::model::{Calculated, Check, EndpointId, Fleet, Monitor, MonitorId};
 
 /// The machines of every endpoint and monitor of one fleet, and the health that follows.
 ///
@@ -40,6 +41,10 @@ struct Cell {
     name: Arc<str>,
     rules: Rules,
     machine: Machine,
+    /// How it follows from the cells before it; its machine then says nothing.
+    calculated: Option<Arc<Calculated>>,
+    /// Whether the pool lists it, or only what is calculated from it counts.
+    listed: bool,
 }
 
 /// A change of an endpoint's level.
@@ -137,19 +142,26 @@ impl HealthTable {
         let mut rows = Vec::with_capacity(fleet.endpoints.len());
         for endpoint in &fleet.endpoints {
             let identity = EndpointIdentity::of(fleet, endpoint);
+            let pool = fleet.pool(endpoint.pool);
             let cell = |id: &MonitorId| {
                 let monitor = fleet.monitor(*id);
+                let calculated = match &monitor.check {
+                    Check::Calculated(rule) => Some(Arc::new(rule.clone())),
+                    _ => None,
+                };
                 Cell {
                     monitor: *id,
                     name: names.get(usize::from(id.0)).cloned().unwrap_or_default(),
                     rules: Rules::from(monitor),
                     machine: known(&identity, monitor).unwrap_or_else(|| Machine::new(now)),
+                    calculated,
+                    listed: pool.monitors.contains(id),
                 }
             };
-            let cells = fleet.pool(endpoint.pool).monitors.iter().map(cell).collect();
+            let cells = fleet.watched(pool).iter().map(cell).collect();
             rows.push(Row { cells });
         }
-        let cells = || rows.iter().flat_map(|row| &row.cells);
+        let cells = || rows.iter().flat_map(|row| row.probed());
         let unobserved = cells().filter(|cell| !cell.machine.is_observed()).count();
         let health = rows.iter().map(|row| row.health(now)).collect();
         Self { rows, health, unobserved }
@@ -201,8 +213,8 @@ impl HealthTable {
             }
         }
         *health = row.health(now);
-        if row.cells.is_empty() {
-            // Nothing can take it down in truth.
+        if health.level != Level::Down {
+            // Its monitors cannot take it down, or it has none.
             (health.level, health.cause) = (Level::Down, CAUSE.into());
         }
     }
@@ -221,7 +233,7 @@ impl HealthTable {
     /// All endpoints and monitors.
     pub fn entries(&self) -> impl Iterator<Item = TableEntry<'_>> {
         (0..).map(EndpointId).zip(&self.rows).flat_map(|(endpoint, row)| {
-            row.cells.iter().map(move |cell| TableEntry {
+            row.probed().map(move |cell| TableEntry {
                 endpoint,
                 monitor: cell.monitor,
                 machine: &cell.machine,
@@ -234,7 +246,7 @@ impl HealthTable {
         let mut verdicts = Vec::new();
         for (row, endpoint) in self.rows.iter().zip(&fleet.endpoints) {
             let identity = EndpointIdentity::of(fleet, endpoint);
-            let known = row.cells.iter().filter(|c| c.machine.verdict() != Verdict::Unknown);
+            let known = row.probed().filter(|c| c.machine.verdict() != Verdict::Unknown);
             verdicts.extend(
                 known.map(|cell| SavedVerdict::new(&identity, &cell.name, &cell.machine, now)),
             );
@@ -244,27 +256,60 @@ impl HealthTable {
 }
 
 impl Row {
-    /// Down while any monitor says down, else unknown while any does not know, else up.
+    /// The cells that probes report to.
+    fn probed(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|cell| cell.calculated.is_none())
+    }
+
+    /// What each cell says; those calculated follow from cells before them.
+    fn verdicts(&self) -> Vec<Verdict> {
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(self.cells.len());
+        for cell in &self.cells {
+            let verdict = match &cell.calculated {
+                Some(rule) => calculate(rule, |id| self.verdict_of(id, &verdicts)),
+                None => merge(cell.rules.vantage, [cell.machine.verdict()]),
+            };
+            verdicts.push(verdict);
+        }
+        verdicts
+    }
+
+    /// The verdict of one monitor among those of the first cells.
+    fn verdict_of(&self, monitor: MonitorId, verdicts: &[Verdict]) -> Verdict {
+        let found = self.cells.iter().zip(verdicts).find(|(cell, _)| cell.monitor == monitor);
+        found.map_or(Verdict::Unknown, |(_, verdict)| *verdict)
+    }
+
+    /// Down while any listed monitor says down, else unknown while any does not know, else up.
     fn health(&self, now: Tick) -> EndpointHealth {
-        let Some(first) = self.cells.first() else {
+        let verdicts = self.verdicts();
+        let cells: Vec<(&Cell, Level)> = self
+            .cells
+            .iter()
+            .zip(verdicts.iter().copied().map(Level::from))
+            .filter(|(cell, _)| cell.listed)
+            .collect();
+        let Some((first, _)) = cells.first() else {
             let (level, cause) = (Level::Up, "no monitors".into());
             let (kind, since) = (None, Tick::START);
             return EndpointHealth { level, cause, kind, since, earliest_change: None };
         };
-        let level_of =
-            |cell: &Cell| Level::from(merge(cell.rules.vantage, [cell.machine.verdict()]));
-        let level = self.cells.iter().map(level_of).max().unwrap_or(Level::Unknown);
-        let at_level = || self.cells.iter().filter(|cell| level_of(cell) == level);
+        let level = cells.iter().map(|(_, level)| *level).max().unwrap_or(Level::Unknown);
+        let at_level = || cells.iter().filter(|(_, other)| *other == level).map(|(cell, _)| *cell);
         let since = match level {
             // Down since the first monitor said so; up since the last one did.
-            Level::Down | Level::Unknown => at_level().map(|cell| cell.machine.since()).min(),
-            Level::Up => at_level().map(|cell| cell.machine.since()).max(),
+            Level::Down | Level::Unknown => at_level().map(|cell| self.since(cell)).min(),
+            Level::Up => at_level().map(|cell| self.since(cell)).max(),
         };
         let cause = match (level, at_level().next()) {
-            (Level::Up, _) if self.cells.len() > 1 => "all monitors up".into(),
+            (Level::Up, _) if cells.len() > 1 => "all monitors up".into(),
             (_, cell) => {
                 let cell = cell.unwrap_or(first);
-                format!("monitor {}: {}", cell.name, cell.machine.cause()).into()
+                let words = match &cell.calculated {
+                    Some(rule) => words(rule, |id| self.verdict_of(id, &verdicts)),
+                    None => cell.machine.cause().to_string(),
+                };
+                format!("monitor {}: {words}", cell.name).into()
             }
         };
         let kind = at_level().find_map(|cell| cell.machine.kind());
@@ -277,9 +322,23 @@ impl Row {
         }
     }
 
+    /// Since when a cell says what it says. What is calculated has changed with one of its own at
+    /// the latest.
+    fn since(&self, cell: &Cell) -> Tick {
+        let Some(rule) = &cell.calculated else { return cell.machine.since() };
+        let own = |other: &&Cell| rule.of.iter().any(|(id, _)| *id == other.monitor);
+        let latest = self.cells.iter().filter(own).map(|other| self.since(other)).max();
+        latest.unwrap_or_else(|| cell.machine.since())
+    }
+
     /// Up ends with the first monitor that says down; down and unknown last at least until the
     /// slowest of the monitors behind them changes.
     fn earliest_change(&self, level: Level, now: Tick) -> Option<Duration> {
+        if self.cells.iter().any(|cell| cell.calculated.is_some()) {
+            // Whichever changes first may be the one that decides.
+            let times = self.probed().map(|cell| cell.machine.earliest_change(&cell.rules, now));
+            return times.min();
+        }
         let times = |wanted: Verdict| {
             let cells = self.cells.iter().filter(move |c| c.machine.verdict() == wanted);
             cells.map(|cell| cell.machine.earliest_change(&cell.rules, now))

@@ -4,8 +4,10 @@
 //! Ids are indexes into the vectors of [`Fleet`]; they hold within one model only, since a reload
 //! numbers everything anew.
 
+mod check;
 mod cookie;
 mod fleet;
+mod guard;
 mod monitor;
 mod node;
 mod policy;
@@ -15,9 +17,14 @@ mod response_rates;
 mod service;
 mod transfer;
 
+pub use check::{
+    Calculated, Check, DnsCheck, DnsTransport, ExecCheck, ExpectedRecord, FeedCheck, GrpcCheck,
+    HttpCheck, HttpVersion, Scheme, Stale, TcpCheck, TlsCheck,
+};
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
-pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
+pub use guard::Guard;
+pub use monitor::{Family, Monitor, MonitorId, Reach, Vantage};
 pub use node::{Admin, ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};

@@ -37,7 +37,7 @@ pub(crate) fn documented() -> Vec<Key> {
 /// The structs of the specs by name, each with the name and type of its fields.
 fn structs() -> BTreeMap<String, Vec<(String, String)>> {
     let body = Regex::new(r"(?s)struct (\w+) \{\n(.*?)\n\}").unwrap();
-    let field = Regex::new(r"(?m)^    pub (\w+): (.+),$").unwrap();
+    let field = Regex::new(r"(?m)^    pub (?:r#)?(\w+): (.+),$").unwrap();
     let mut structs = BTreeMap::new();
     for file in ["node", "keys", "fleet", "zone"] {
         let text = fs::read_to_string(top().join(format!("src/config/spec/{file}.rs"))).unwrap();
@@ -152,6 +152,6 @@ fn every_refused_key_and_word_is_listed_and_no_other() {
         assert!(listed.remove(key), "{key}");
     }
     let refused = refused();
-    assert!(refused.len() > 20, "{refused:?}");
+    assert!(refused.len() > 5, "{refused:?}");
     assert_eq!(listed, refused);
 }

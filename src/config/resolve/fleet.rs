@@ -13,7 +13,8 @@ use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{CoordinatesTable, FleetFile, PoolTable, RegionTable, TextOr};
 use crate::config::value::{Fault, share};
 use crate::model::{
-    Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, Pool, PoolId, Probe, Region, RegionId,
+    Check, Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, Pool, PoolId, Probe, Region,
+    RegionId,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -106,9 +107,11 @@ pub(in crate::config) fn resolve(
     for (name, table) in &spec.monitor {
         let mut section = top.named("monitor", name.get_ref(), table.span());
         let alone = names.regions.count() < 2;
-        let resolved = monitor::resolve(&mut section, name.get_ref(), &table.get_ref().0, alone);
+        let around = monitor::Around { alone, monitors: &names.monitors, folder };
+        let resolved = monitor::resolve(&mut section, name.get_ref(), &table.get_ref().0, around);
         draft.monitors.push(resolved);
     }
+    monitor::loops(top.sheet, &spec.monitor, &draft.monitors);
     let mut used = BTreeSet::new();
     for (index, (name, table)) in spec.pool.iter().enumerate() {
         let mut section = top.named("pool", name.get_ref(), table.span());
@@ -118,6 +121,9 @@ pub(in crate::config) fn resolve(
         draft.pools.push(pool);
     }
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
+    for id in used.clone() {
+        members(id, &draft.monitors, &mut used);
+    }
     if !top.sheet.findings.has_errors() {
         for (index, (name, _)) in spec.monitor.iter().enumerate() {
             if !used.contains(&MonitorId(index as u16)) {
@@ -127,6 +133,18 @@ pub(in crate::config) fn resolve(
         }
     }
     draft
+}
+
+/// Adds the monitors that one is calculated from.
+fn members(id: MonitorId, monitors: &[Option<Monitor>], used: &mut BTreeSet<MonitorId>) {
+    let monitor = monitors.get(usize::from(id.0)).and_then(Option::as_ref);
+    if let Some(Check::Calculated(calculated)) = monitor.map(|monitor| &monitor.check) {
+        for (below, _) in &calculated.of {
+            if used.insert(*below) {
+                members(*below, monitors, used);
+            }
+        }
+    }
 }
 
 fn region(section: &mut Section<'_>, name: &str, table: &RegionTable) -> Option<Region> {
