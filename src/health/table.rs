@@ -161,7 +161,7 @@ impl HealthTable {
             let cells = fleet.watched(pool).iter().map(cell).collect();
             rows.push(Row { cells });
         }
-        let cells = || rows.iter().flat_map(|row| row.probed());
+        let cells = || rows.iter().flat_map(Row::probed);
         let unobserved = cells().filter(|cell| !cell.machine.is_observed()).count();
         let health = rows.iter().map(|row| row.health(now)).collect();
         Self { rows, health, unobserved }

@@ -152,6 +152,8 @@ fn heard(v6: bool, access: Access, packet: &[u8], token: Token) -> Heard {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TOKEN: Token = *b"0123456789abcdef";
@@ -213,6 +215,18 @@ mod tests {
             ),
         ] {
             assert_eq!(heard(v6, access, &octets, TOKEN), found, "{case}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_is_too_odd(
+            packet in prop::collection::vec(any::<u8>(), 0..120),
+            v6 in any::<bool>(),
+            raw in any::<bool>(),
+        ) {
+            let access = if raw { Access::Raw } else { Access::Datagram };
+            prop_assert_eq!(heard(v6, access, &packet, TOKEN), Heard::Other);
         }
     }
 }

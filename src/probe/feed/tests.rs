@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const NOW: u64 = 1_800_000_000;
@@ -123,4 +125,23 @@ fn reports_are_bounded() {
         feeds.push(&number.to_string(), "a", report()).unwrap();
     }
     assert!(feeds.push("more", "a", report()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_odd_for_reports(
+        text in "[{}\":,# \\t\\n0-9a-z.é]{0,80}|\\PC{0,80}",
+        at in any::<u64>(),
+        stale in prop::sample::select(vec![Stale::Unknown, Stale::Down, Stale::Keep]),
+    ) {
+        let feeds = Feeds::default();
+        feeds.take_in("load", &text, at);
+        let outcome = feeds.judge("load", &check(stale), &nobody(), NOW);
+        prop_assert!(!outcome.word().is_empty());
+    }
+}
+
+/// An endpoint that no generated text names.
+fn nobody() -> Address {
+    at("2001:db8::1")
 }
