@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use super::{Config, Exit, Format, Output};
 use crate::config::{self, Effective};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::model::{Check, Model};
+use crate::probe::icmp_refusal;
 use crate::snapshot::load;
 
 /// Arguments of `check`.
@@ -33,10 +35,15 @@ struct Report<'a> {
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
     let dir = &options.config.config;
     let loaded = load(dir, None);
-    let (diagnostics, zones) = match &loaded {
-        Ok(loaded) => (&loaded.diagnostics, loaded.zones.len()),
-        Err(diagnostics) => (diagnostics, 0),
+    let (mut diagnostics, zones) = match &loaded {
+        Ok(loaded) => (loaded.diagnostics.clone(), loaded.zones.len()),
+        Err(diagnostics) => (diagnostics.clone(), 0),
     };
+    if let Some(why) = loaded.as_ref().ok().and_then(|loaded| unable(&loaded.model)) {
+        let at = Location::file(&dir.join("fleet.toml").to_string_lossy());
+        diagnostics.push(Diagnostic::warning(at, why));
+    }
+    let diagnostics = &diagnostics;
     let valid = !diagnostics.has_errors();
     let effective = (options.effective && valid).then(|| config::effective(dir).1);
     match options.format {
@@ -48,6 +55,12 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
         Format::Text => text(dir, diagnostics, effective.as_deref(), zones, output),
     }
     if valid { Exit::Fine } else { Exit::Usage }
+}
+
+/// What the monitors need and this process could not do if it were the node.
+fn unable(model: &Model) -> Option<String> {
+    let sends_icmp = model.fleet.monitors.iter().any(|m| matches!(m.check, Check::Icmp));
+    icmp_refusal().filter(|_| model.node.probe.is_some() && sends_icmp)
 }
 
 fn text(

@@ -5,8 +5,11 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use hickory_proto::rr::RecordType;
+
 use crate::model::{
-    AllDown, CookiePolicy, Flattened, Io, LogFormat, QueryLogFormat, Scheme, Vantage,
+    AllDown, CookiePolicy, DnsTransport, Family, Flattened, HttpVersion, Io, LogFormat,
+    QueryLogFormat, Scheme, Stale, Vantage,
 };
 
 /// A default.
@@ -110,6 +113,11 @@ pub(super) const QUERY_LOG_FORMAT: Preset<QueryLogFormat> =
 pub(super) const MAX_IN_FLIGHT: Preset<usize> = preset(512, "512");
 /// Range of `probe.max_in_flight`: ports of one source address.
 pub(super) const MAX_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=60_000;
+/// `probe.rate`: many times what a fleet of hundreds needs, and no flood.
+pub(super) const PROBE_RATE: Preset<Option<NonZeroU32>> =
+    preset(NonZeroU32::new(1_000), "\"1000/s\"");
+/// Range of `probe.rate`
+pub(super) const PROBE_RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 /// `probe.allow_private`
 pub(super) const ALLOW_PRIVATE: Preset<bool> = preset(true, "true");
 /// `probe.deny`: where clouds hand out credentials.
@@ -128,6 +136,10 @@ pub(super) const LOG_LEVEL: Preset<&str> = preset("info", "\"info\"");
 
 /// `monitor.scheme`
 pub(super) const SCHEME: Preset<Scheme> = preset(Scheme::Http, "\"http\"");
+/// `monitor.version`
+pub(super) const HTTP_VERSION: Preset<HttpVersion> = preset(HttpVersion::One, "\"1.1\"");
+/// `monitor.port` over TLS
+pub(super) const HTTPS_PORT: Preset<u16> = preset(443, "443");
 /// `monitor.path`
 pub(super) const PATH: Preset<&str> = preset("/", "\"/\"");
 /// `monitor.method`
@@ -140,6 +152,38 @@ pub(super) const STATUS_RANGE: RangeInclusive<u16> = 100..=599;
 pub(super) const VERIFY: Preset<bool> = preset(true, "true");
 /// Range of `monitor.expires_within`
 pub(super) const EXPIRES_RANGE: RangeInclusive<Duration> = span(0, 3_650 * DAY);
+/// `monitor.port` of kind `dns`
+pub(super) const DNS_PORT: Preset<u16> = preset(53, "53");
+/// `monitor.type`
+pub(super) const DNS_TYPE: Preset<RecordType> = preset(RecordType::A, "\"A\"");
+/// `monitor.transport`
+pub(super) const DNS_TRANSPORT: Preset<DnsTransport> = preset(DnsTransport::Udp, "\"udp\"");
+/// `monitor.recursion`: a server of zones takes no notice, a resolver needs it.
+pub(super) const RECURSION: Preset<bool> = preset(true, "true");
+/// `monitor.expect_rcode`
+pub(super) const EXPECT_RCODE: Preset<u16> = preset(0, "\"NOERROR\"");
+/// `monitor.expect_status` of kind `exec`
+pub(super) const EXPECT_EXIT: Preset<RangeInclusive<u16>> = preset(0..=0, "[\"0\"]");
+/// Range of `monitor.expect_status` of kind `exec`.
+pub(super) const EXIT_RANGE: RangeInclusive<u16> = 0..=255;
+/// `monitor.expires`
+pub(super) const REPORT_EXPIRES: Preset<Duration> = seconds(300, "\"5m\"");
+/// Range of `monitor.expires`
+pub(super) const REPORT_RANGE: RangeInclusive<Duration> = span(1_000, 365 * DAY);
+/// `monitor.stale`
+pub(super) const STALE: Preset<Stale> = preset(Stale::Unknown, "\"unknown\"");
+/// `monitor.fall` and `monitor.rise` of kind `feed`
+pub(super) const REPORTS: Preset<u32> = preset(1, "1");
+/// `monitor.invert`
+pub(super) const INVERT: Preset<bool> = preset(false, "false");
+/// Range of `monitor.at_least`
+pub(super) const AT_LEAST_RANGE: RangeInclusive<u32> = 1..=65_535;
+/// Range of the numbers in `monitor.weights`
+pub(super) const MONITOR_WEIGHT_RANGE: RangeInclusive<u32> = 1..=1_000;
+/// Range of `monitor.threshold`: all monitors there can be, at their heaviest.
+pub(super) const THRESHOLD_RANGE: RangeInclusive<u32> = 1..=65_535_000;
+/// `monitor.family`
+pub(super) const FAMILY: Preset<Family> = preset(Family::Any, "\"any\"");
 /// `monitor.interval`
 pub(super) const INTERVAL: Preset<Duration> = seconds(5, "\"5s\"");
 /// Range of `monitor.interval`: probes more often than ten a second are load, not monitoring.
@@ -169,7 +213,7 @@ pub(super) const MIN_REGIONS: Preset<u16> = preset(1, "1");
 /// Range of `safety.min_regions`: what no service can have would refuse every act.
 pub(super) const MIN_REGIONS_RANGE: RangeInclusive<u16> = 0..=1_000;
 /// Range of `vantage.at_least`
-pub(super) const AT_LEAST_RANGE: RangeInclusive<u16> = 1..=1_000;
+pub(super) const VANTAGE_RANGE: RangeInclusive<u16> = 1..=1_000;
 /// `weight` of an endpoint
 pub(super) const WEIGHT: Preset<u32> = preset(100, "100");
 /// Range of `weight`: sums over a pool stay far from overflow.

@@ -50,17 +50,8 @@ pub(super) const NODE: &[Rule] = &[
     key(&["telemetry"], ""),
 ];
 
-const KINDS: &str = "supported kinds: http, tcp";
-
 /// The refusals of fleet.toml.
 pub(super) const FLEET: &[Rule] = &[
-    word(&["monitor", "*", "kind"], When::Is("tls"), "kind http with scheme https checks TLS", 1),
-    word(&["monitor", "*", "kind"], When::Is("grpc"), KINDS, 1),
-    word(&["monitor", "*", "kind"], When::Is("dns"), KINDS, 1),
-    word(&["monitor", "*", "kind"], When::Is("icmp"), KINDS, 1),
-    word(&["monitor", "*", "kind"], When::Is("exec"), KINDS, 1),
-    word(&["monitor", "*", "kind"], When::Is("feed"), KINDS, 1),
-    word(&["monitor", "*", "kind"], When::Is("calculated"), KINDS, 1),
     key(&["pool", "*", "capacity"], ""),
     key(&["pool", "*", "endpoints", "*", "depends_on"], ""),
     key(&["latency"], "the method `proximity` ranks by distance"),

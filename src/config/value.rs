@@ -85,7 +85,7 @@ pub(super) fn duration_in(
     }
 }
 
-/// Reads a rate in `range` of answers a second; `"off"` is no bound.
+/// Reads a rate in `range` of things a second; `"off"` is no bound.
 pub(super) fn rate_in(
     key: &str,
     range: &RangeInclusive<u32>,

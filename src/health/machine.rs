@@ -154,6 +154,9 @@ impl Machine {
         match outcome {
             Outcome::Success => self.succeed(rules, now),
             Outcome::Failure { kind, cause } => self.fail(rules, *kind, cause, now),
+            Outcome::Missed(cause) if before == Verdict::Unknown => self.cause = cause.clone(),
+            Outcome::Missed(_) => {}
+            Outcome::Unknown(cause) => self.forget(cause, now),
         }
         self.verdict != before
     }
@@ -185,6 +188,15 @@ impl Machine {
             Verdict::Down => {}
         }
         (self.kind, self.cause) = (Some(kind), cause.clone());
+    }
+
+    /// Goes back to knowing nothing; that it came up lately is remembered.
+    fn forget(&mut self, cause: &Arc<str>, now: Tick) {
+        if self.verdict != Verdict::Unknown {
+            (self.verdict, self.since) = (Verdict::Unknown, now);
+        }
+        (self.failures, self.successes) = (0, 0);
+        (self.kind, self.cause) = (None, cause.clone());
     }
 
     fn rise(&mut self, now: Tick) {

@@ -1,5 +1,6 @@
 //! The only judge of what is up: probe results become verdicts, verdicts become health.
 
+mod calculated;
 mod damper;
 mod forced;
 mod hosts;
@@ -20,6 +21,7 @@ mod vote;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use calculated::calculate;
 pub use forced::{Action, Forced};
 pub use hosts::{HostAddresses, Resolved};
 pub use identity::EndpointIdentity;

@@ -14,12 +14,26 @@ pub enum Outcome {
         /// The failure in a few exact words: `status 503, expected 200-299`.
         cause: Arc<str>,
     },
+    /// This node could not look, through no fault of the endpoint: what was known stays.
+    Missed(Arc<str>),
+    /// Nothing can be known any more: what was known is forgotten.
+    Unknown(Arc<str>),
 }
 
 impl Outcome {
     /// A failure of this sort and in these words.
     pub fn failure(kind: CauseKind, cause: impl Into<Arc<str>>) -> Self {
         Self::Failure { kind, cause: cause.into() }
+    }
+
+    /// The word in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Success => "ok",
+            Self::Failure { .. } => "failed",
+            Self::Missed(_) => "missed",
+            Self::Unknown(_) => "unknown",
+        }
     }
 
     /// Whether the probe succeeded.
@@ -53,11 +67,15 @@ pub enum CauseKind {
     Status,
     /// The body does not match.
     Body,
+    /// Others say that it is down.
+    Reported,
+    /// Nobody has said for too long how it is.
+    Stale,
 }
 
 impl CauseKind {
     /// All of them, for metrics that show zeros.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Resolve,
         Self::Denied,
         Self::Refused,
@@ -69,6 +87,8 @@ impl CauseKind {
         Self::Expiry,
         Self::Status,
         Self::Body,
+        Self::Reported,
+        Self::Stale,
     ];
 
     /// The label value.
@@ -85,6 +105,8 @@ impl CauseKind {
             Self::Expiry => "expiry",
             Self::Status => "status",
             Self::Body => "body",
+            Self::Reported => "reported",
+            Self::Stale => "stale",
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     CauseKind, Council, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, Subject,
 };
 use crate::clock::Tick;
-use crate::model::{EndpointId, Fleet, Monitor, MonitorId, Node};
+use crate::model::{Check, EndpointId, Fleet, Monitor, MonitorId, Node};
 pub use cell::Source;
 use cell::{Cell, PeerVote, TRAFFIC};
 use row::{Row, RowState};
@@ -109,17 +109,26 @@ impl HealthTable {
         let (mut subjects, mut targets) = (HashMap::new(), HashSet::new());
         for (at, endpoint) in fleet.endpoints.iter().enumerate() {
             let identity = EndpointIdentity::of(fleet, endpoint);
+            let pool = fleet.pool(endpoint.pool);
             let cell = |id: &MonitorId| {
                 let monitor = fleet.monitor(*id);
                 let name = names.get(usize::from(id.0)).cloned().unwrap_or_default();
                 let machine = known(&identity, monitor).unwrap_or_else(|| Machine::new(now));
                 let subject = Subject::of(&identity, &name);
-                Cell::new(Source::Monitor(*id), name, Rules::from(monitor), subject, machine)
+                let source = Source::Monitor(*id);
+                let mut cell = Cell::new(source, name, Rules::from(monitor), subject, machine);
+                cell.calculated = match &monitor.check {
+                    Check::Calculated(rule) => Some(Arc::new(rule.clone())),
+                    _ => None,
+                };
+                cell.listed = pool.monitors.contains(id);
+                cell
             };
-            let cells: Vec<Cell> = fleet.pool(endpoint.pool).monitors.iter().map(cell).collect();
+            let cells: Vec<Cell> = fleet.watched(pool).iter().map(cell).collect();
             let traffic = Subject::of(&identity, TRAFFIC);
             subjects.insert(traffic, (at, Source::Traffic));
-            subjects.extend(cells.iter().map(|cell| (cell.subject, (at, cell.source))));
+            let probed = cells.iter().filter(|cell| cell.calculated.is_none());
+            subjects.extend(probed.map(|cell| (cell.subject, (at, cell.source))));
             let (address, probe) = (&endpoint.address, &endpoint.probe);
             rows.push(Row {
                 pool: endpoint.pool,
@@ -132,7 +141,7 @@ impl HealthTable {
                 due: None,
             });
         }
-        let cells = || rows.iter().flat_map(|row| &row.cells);
+        let cells = || rows.iter().flat_map(Row::probed);
         let unobserved = cells().filter(|cell| !cell.machine.is_observed()).count();
         let mut table = Self {
             health: Vec::with_capacity(rows.len()),
@@ -267,10 +276,9 @@ impl HealthTable {
                 cell.observe(&failure, now);
             }
         }
-        let nothing_watches = row.cells.is_empty();
         self.update(at, now);
-        if let Some(health) = self.health.get_mut(at).filter(|_| nothing_watches) {
-            // Nothing can take it down in truth.
+        if let Some(health) = self.health.get_mut(at).filter(|h| h.level != Level::Down) {
+            // Its monitors cannot take it down, or it has none.
             (health.level, health.cause) = (Level::Down, CAUSE.into());
         }
     }
@@ -294,7 +302,7 @@ impl HealthTable {
     /// All endpoints and sources of observations.
     pub fn entries(&self) -> impl Iterator<Item = TableEntry<'_>> {
         (0..).map(EndpointId).zip(&self.rows).flat_map(|(endpoint, row)| {
-            row.cells.iter().map(move |cell| TableEntry {
+            row.probed().map(move |cell| TableEntry {
                 endpoint,
                 source: cell.source,
                 machine: &cell.machine,
@@ -305,7 +313,10 @@ impl HealthTable {
 
 impl PoolRows {
     fn new(pool: &crate::model::Pool, fleet: &Fleet) -> Self {
-        let intervals = pool.monitors.iter().map(|id| fleet.monitor(*id).interval);
+        let watched = fleet.watched(pool);
+        let monitors = watched.iter().map(|id| fleet.monitor(*id));
+        let probed = monitors.filter(|monitor| !matches!(monitor.check, Check::Calculated(_)));
+        let intervals = probed.map(|monitor| monitor.interval);
         let budget = Budget {
             share: fleet.safety.max_removed,
             interval: intervals.max().unwrap_or(Duration::from_secs(1)),

@@ -1,6 +1,6 @@
 //! What all nodes share: regions, monitors, pools and operator networks.
 
-use super::{Endpoint, EndpointId, Monitor, MonitorId, PlanMark, Pool, PoolId};
+use super::{Check, Endpoint, EndpointId, Monitor, MonitorId, PlanMark, Pool, PoolId};
 use crate::place::{Continent, Country, Point};
 use crate::prefix::Prefix;
 
@@ -102,6 +102,25 @@ impl Fleet {
     #[allow(clippy::indexing_slicing)] // As above.
     pub fn pool(&self, id: PoolId) -> &Pool {
         &self.pools[usize::from(id.0)]
+    }
+
+    /// The monitors that the health of a pool depends on, each once: those it lists, and before a
+    /// calculated one those it is calculated from.
+    pub fn watched(&self, pool: &Pool) -> Vec<MonitorId> {
+        let mut found = Vec::with_capacity(pool.monitors.len());
+        pool.monitors.iter().for_each(|id| self.watch(*id, &mut found));
+        found
+    }
+
+    fn watch(&self, id: MonitorId, found: &mut Vec<MonitorId>) {
+        if found.contains(&id) {
+            return;
+        }
+        // The model has no loops.
+        if let Check::Calculated(calculated) = &self.monitor(id).check {
+            calculated.of.iter().for_each(|(below, _)| self.watch(*below, found));
+        }
+        found.push(id);
     }
 
     /// The endpoint of this id.

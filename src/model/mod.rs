@@ -5,8 +5,10 @@
 //! numbers everything anew.
 
 mod admin;
+mod check;
 mod cookie;
 mod fleet;
+mod guard;
 mod monitor;
 mod node;
 mod plan;
@@ -18,9 +20,14 @@ mod service;
 mod transfer;
 
 pub use admin::{Admin, AdminListen, AdminTls, Role, Token, token_digest};
+pub use check::{
+    Calculated, Check, DnsCheck, DnsTransport, ExecCheck, ExpectedRecord, FeedCheck, GrpcCheck,
+    HttpCheck, HttpVersion, Scheme, Stale, TcpCheck, TlsCheck,
+};
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId, Safety};
-pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};
+pub use guard::Guard;
+pub use monitor::{Family, Monitor, MonitorId, Reach, Vantage};
 pub use node::{ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
 pub use plan::{PlanMark, PlanNumber};
 pub use policy::{Fence, Method};

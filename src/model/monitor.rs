@@ -1,9 +1,9 @@
 //! Monitors: definitions of checks.
 
-use std::ops::RangeInclusive;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use regex::bytes::Regex;
+use super::Check;
 
 /// Index into [`super::Fleet::monitors`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,8 @@ pub struct Monitor {
     pub name: String,
     /// What is asked and what must come back.
     pub check: Check,
+    /// From where, and over which family.
+    pub reach: Reach,
     /// Time between two probes of one endpoint, before jitter.
     pub interval: Duration,
     /// A probe without a result by then has failed; usually below `interval`.
@@ -43,62 +45,34 @@ pub enum Vantage {
     AtLeast(u16),
 }
 
-/// What a monitor does.
-#[derive(Clone, Debug)]
-pub enum Check {
-    /// An HTTP or HTTPS request.
-    Http(HttpCheck),
-    /// A TCP connection.
-    Tcp(TcpCheck),
+/// How probes of a monitor reach an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The address they leave from; `None`: what the routes say.
+    pub source: Option<IpAddr>,
+    /// The address family they keep to.
+    pub family: Family,
 }
 
-impl Check {
-    /// The port that is probed unless the endpoint says otherwise.
-    pub fn port(&self) -> u16 {
+/// An address family, or both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 and IPv6.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl Family {
+    /// Whether `address` is of it.
+    pub fn holds(self, address: IpAddr) -> bool {
         match self {
-            Self::Http(check) => check.port,
-            Self::Tcp(check) => check.port,
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
         }
     }
-}
-
-/// The scheme of an [`HttpCheck`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the clear.
-    Http,
-    /// Over TLS.
-    Https,
-}
-
-/// An HTTP request and what must come back.
-#[derive(Clone, Debug)]
-pub struct HttpCheck {
-    /// In the clear or over TLS.
-    pub scheme: Scheme,
-    /// Destination port.
-    pub port: u16,
-    /// Path and query, starting with a slash.
-    pub path: String,
-    /// Host header and server name; the probed address when `None`.
-    pub host: Option<String>,
-    /// Request method.
-    pub method: String,
-    /// Header fields added to the request.
-    pub headers: Vec<(String, String)>,
-    /// Status codes that count as success.
-    pub expect_status: Vec<RangeInclusive<u16>>,
-    /// Must match within the first 64 KiB of the body.
-    pub expect_body: Option<Regex>,
-    /// Whether chain, name and dates of the certificate must hold.
-    pub verify_certificate: bool,
-    /// A certificate that ends within this time is a failure in advance.
-    pub expires_within: Option<Duration>,
-}
-
-/// A TCP connection that must be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpCheck {
-    /// Destination port.
-    pub port: u16,
 }

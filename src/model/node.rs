@@ -1,6 +1,7 @@
 //! One process: its name, place, roles and listeners.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,8 @@ impl ClientSubnet {
 pub struct Probe {
     /// Most probes under way at a time.
     pub max_in_flight: usize,
+    /// Most probes started in a second; `None`: no bound.
+    pub rate: Option<NonZeroU32>,
     /// Whether endpoints in private, loopback and link-local space may be probed.
     pub allow_private: bool,
     /// Never probed, whatever a hostname resolves to.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rustls::CertificateError;
@@ -13,9 +14,18 @@ pub(super) fn timed_out(after: Duration) -> Outcome {
     Outcome::failure(CauseKind::Timeout, format!("timed out after {after:?}"))
 }
 
+/// What this node could not do itself.
+pub(super) fn missed(what: &str, error: &io::Error) -> Outcome {
+    Outcome::Missed(format!("{what}: {}", error.kind()).into())
+}
+
 /// The failure of a connection attempt or of a connection.
 pub(super) fn of_io(error: &io::Error) -> Outcome {
     use io::ErrorKind as Kind;
+    // A source address that this node lacks, or no free port: the endpoint had no part in it.
+    if error.kind() == Kind::AddrNotAvailable {
+        return missed("cannot connect", error);
+    }
     let kind = match error.kind() {
         Kind::ConnectionRefused => CauseKind::Refused,
         Kind::TimedOut => CauseKind::Timeout,
@@ -28,6 +38,14 @@ pub(super) fn of_io(error: &io::Error) -> Outcome {
     };
     // The kind's own words leave out the number of the operating system's error.
     Outcome::failure(kind, error.kind().to_string())
+}
+
+/// The failure of a TLS handshake, of which the connection's error may be the wrapping.
+pub(super) fn of_handshake(error: &io::Error) -> Outcome {
+    match error.get_ref().and_then(|held| held.downcast_ref::<rustls::Error>()) {
+        Some(tls) => of_tls(tls),
+        None => of_io(error),
+    }
 }
 
 /// The failure behind an error of the HTTP client, from the most exact of its causes.
@@ -102,6 +120,25 @@ pub(super) fn in_words(time: Duration) -> String {
         hours @ 2..48 => format!("{hours} hours"),
         hours => format!("{} days", hours / 24),
     }
+}
+
+/// Statuses as they are written: `200, 301-302`.
+pub(super) fn ranges(statuses: &[RangeInclusive<u16>]) -> String {
+    let words = statuses.iter().map(|range| match (range.start(), range.end()) {
+        (start, end) if start == end => start.to_string(),
+        (start, end) => format!("{start}-{end}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Octets of a peer in one line, cut after a few.
+pub(super) fn shown(octets: &[u8]) -> String {
+    /// As much as a reader takes in.
+    const SHOWN_MAX: usize = 60;
+    let text = String::from_utf8_lossy(octets);
+    let cut: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+    let more = if text.chars().nth(SHOWN_MAX).is_some() { "…" } else { "" };
+    cut + more
 }
 
 #[cfg(test)]

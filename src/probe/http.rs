@@ -2,16 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::tls::TlsInfo;
 use reqwest::{Client, Method, Request, Response, Url, redirect};
 
-use super::{Tls, failure};
+use super::{Route, Tls, certificate, failure};
 use crate::health::{CauseKind, Outcome};
-use crate::model::{HttpCheck, Scheme};
+use crate::model::{HttpCheck, HttpVersion, Scheme};
 
 /// How much of a body is read.
 const BODY_MAX: usize = 64 * 1024;
@@ -25,10 +24,8 @@ pub(super) struct HttpProbe<'a> {
     pub(super) check: &'a HttpCheck,
     /// The address or hostname that is probed, without port.
     pub(super) name: &'a str,
-    /// Where to connect, at least one; no other address is ever connected to.
-    pub(super) addresses: &'a [SocketAddr],
-    /// Time for all of it.
-    pub(super) timeout: Duration,
+    /// Where to connect; no other address is ever connected to.
+    pub(super) route: &'a Route,
     /// How to speak TLS.
     pub(super) tls: &'a Tls,
     /// Wall-clock time in seconds, for the end of the certificate.
@@ -42,10 +39,13 @@ impl HttpProbe<'_> {
             Ok(ready) => ready,
             Err(what) => return Outcome::failure(CauseKind::Protocol, what),
         };
-        match client.execute(request).await {
-            Ok(response) => self.judge(response).await,
-            Err(error) => failure::of_http(&error, self.timeout),
-        }
+        let work = async {
+            match client.execute(request).await {
+                Ok(response) => self.judge(response).await,
+                Err(error) => failure::of_http(&error, self.route.limit.within),
+            }
+        };
+        self.route.limit.cut(work).await.unwrap_or_else(|late| late)
     }
 
     /// A client for this probe alone, and the request.
@@ -54,16 +54,20 @@ impl HttpProbe<'_> {
     /// listener is gone, and the certificate would not be seen again.
     fn prepare(&self) -> Result<(Client, Request), String> {
         let url = self.url()?;
-        let pinned = Arc::new(Pinned(self.addresses.to_vec()));
-        let client = Client::builder()
-            .tls_backend_preconfigured(self.tls.config(self.check.verify_certificate))
+        let pinned = Arc::new(Pinned(self.route.addresses.clone()));
+        let (version, alpn) = match self.check.version {
+            HttpVersion::One => (Client::builder().http1_only(), "http/1.1"),
+            HttpVersion::Two => (Client::builder().http2_prior_knowledge(), "h2"),
+        };
+        let client = version
+            .tls_backend_preconfigured(self.tls.config(self.check.verify_certificate, &[alpn]))
             .tls_info(self.check.expires_within.is_some())
             .dns_resolver(pinned)
-            .connect_timeout(self.timeout)
+            .connect_timeout(self.route.limit.within)
+            .local_address(self.route.source)
             .redirect(redirect::Policy::none())
             .referer(false)
             .no_proxy()
-            .http1_only()
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| format!("no client: {error}"))?;
@@ -83,17 +87,20 @@ impl HttpProbe<'_> {
             Scheme::Http => "http",
             Scheme::Https => "https",
         };
-        let first = self.addresses.first().ok_or("no address")?;
-        let with_host = |host: &str| {
-            let text = format!("{scheme}://{host}:{}{}", first.port(), self.check.path);
+        let first = self.route.addresses.first().ok_or("no address")?;
+        let with_host = |host: &str, port: &str| {
+            let text = format!("{scheme}://{host}{port}{}", self.check.path);
             Url::parse(&text).map_err(|error| format!("`{text}` is not a URL: {error}"))
         };
         let host = self.check.host.as_deref().map_or(self.name, without_port);
-        match with_host(host.trim_end_matches('.')) {
+        let port = format!(":{}", first.port());
+        // In HTTP/2 the URL is all that names the host; the pinned addresses know the port.
+        let alone = self.check.version == HttpVersion::Two && self.check.host.is_some();
+        match with_host(host.trim_end_matches('.'), if alone { "" } else { &port }) {
             Ok(url) if url.domain().is_some() => Ok(url),
             _ => match first.ip() {
-                IpAddr::V4(v4) => with_host(&v4.to_string()),
-                IpAddr::V6(v6) => with_host(&format!("[{v6}]")),
+                IpAddr::V4(v4) => with_host(&v4.to_string(), &port),
+                IpAddr::V6(v6) => with_host(&format!("[{v6}]"), &port),
             },
         }
     }
@@ -102,7 +109,8 @@ impl HttpProbe<'_> {
     fn headers(&self) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, AGENT);
-        if let Some(host) = &self.check.host {
+        let host = self.check.host.as_ref().filter(|_| self.check.version == HttpVersion::One);
+        if let Some(host) = host {
             let value = HeaderValue::from_str(host);
             headers.insert(HOST, value.map_err(|_| format!("`{host}` is not a host"))?);
         }
@@ -121,14 +129,7 @@ impl HttpProbe<'_> {
         let status = response.status().as_u16();
         let expected = &self.check.expect_status;
         if !expected.iter().any(|range| range.contains(&status)) {
-            let ranges: Vec<String> = expected
-                .iter()
-                .map(|range| match (range.start(), range.end()) {
-                    (start, end) if start == end => start.to_string(),
-                    (start, end) => format!("{start}-{end}"),
-                })
-                .collect();
-            let cause = format!("status {status}, expected {}", ranges.join(", "));
+            let cause = format!("status {status}, expected {}", failure::ranges(expected));
             return Outcome::failure(CauseKind::Status, cause);
         }
         if let Some(pattern) = &self.check.expect_body {
@@ -151,7 +152,7 @@ impl HttpProbe<'_> {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) => return Err(failure::of_http(&error, self.timeout)),
+                Err(error) => return Err(failure::of_http(&error, self.route.limit.within)),
             }
         }
         body.truncate(BODY_MAX);
@@ -165,25 +166,9 @@ impl HttpProbe<'_> {
         let Some(certificate) = shown.and_then(TlsInfo::peer_certificate) else {
             return Outcome::Success; // In the clear.
         };
-        match expiry(certificate, self.unix_now, within) {
+        match certificate::expiry(certificate, self.unix_now, within) {
             None => Outcome::Success,
             Some(cause) => Outcome::failure(CauseKind::Expiry, cause),
-        }
-    }
-}
-
-/// Why a certificate in DER form does not hold for another `within` seconds; `None`: it does.
-fn expiry(certificate: &[u8], unix_now: u64, within: Duration) -> Option<String> {
-    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
-        return Some("certificate cannot be read".to_owned());
-    };
-    let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    match end.checked_sub(unix_now).map(Duration::from_secs) {
-        Some(left) if left >= within => None,
-        Some(left) => Some(format!("certificate expires in {}", failure::in_words(left))),
-        None => {
-            let ago = Duration::from_secs(unix_now - end);
-            Some(format!("certificate expired {} ago", failure::in_words(ago)))
         }
     }
 }

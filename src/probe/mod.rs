@@ -1,10 +1,17 @@
 //! Probes: when they run, and what each kind of check does.
 
+mod allowance;
+mod certificate;
 mod checker;
+mod dns;
+mod exec;
 mod failure;
-mod guard;
+mod feed;
+mod grpc;
 mod http;
+mod icmp;
 mod resolve;
+mod route;
 #[cfg(test)]
 mod sample;
 mod schedule;
@@ -12,10 +19,14 @@ mod scheduler;
 mod target;
 mod tcp;
 mod tls;
+mod tls_check;
 
 pub use checker::Checker;
-pub use guard::Guard;
+pub use feed::{Feeds, Report, State};
+pub use icmp::refusal as icmp_refusal;
 pub use resolve::{Found, LookUp, NameServer, keep_resolved};
 pub use scheduler::{ProbeResult, Scheduler};
 pub use target::{Target, Targets, hostnames};
 pub use tls::Tls;
+
+use route::{Limit, Route};

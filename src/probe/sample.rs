@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Targets;
 use crate::model::{
-    Address, Check, Endpoint, Fleet, Monitor, MonitorId, Pool, PoolId, Probe, Region, RegionId,
-    TcpCheck, Vantage,
+    Address, Check, Endpoint, Fleet, Monitor, MonitorId, Pool, PoolId, Probe, Reach, Region,
+    RegionId, TcpCheck, Vantage,
 };
 use crate::place::Point;
 
@@ -14,7 +14,8 @@ use crate::place::Point;
 pub(super) fn monitor(name: &str, interval: Duration) -> Monitor {
     Monitor {
         name: name.to_owned(),
-        check: Check::Tcp(TcpCheck { port: 80 }),
+        check: Check::Tcp(TcpCheck::connecting(80)),
+        reach: Reach::default(),
         interval,
         timeout: interval / 2,
         fall: 2,
@@ -61,7 +62,7 @@ pub(super) fn fleet(endpoints: impl Iterator<Item = u16>, monitors: Vec<Monitor>
 
 /// Rules that allow everything.
 pub(super) fn rules(max_in_flight: usize) -> Probe {
-    Probe { max_in_flight, allow_private: true, deny: Vec::new() }
+    Probe { max_in_flight, rate: None, allow_private: true, deny: Vec::new() }
 }
 
 /// The targets of `fleet` for these rules.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::allowance::Allowance;
 use super::{Target, Targets};
 use crate::clock::Tick;
 use crate::health::EndpointIdentity;
@@ -50,6 +51,7 @@ pub(super) struct Schedule {
     in_flight: HashMap<Serial, Arc<EndpointIdentity>>,
     busy: HashSet<Arc<EndpointIdentity>>,
     next_serial: u64,
+    allowance: Allowance,
     random: Rng,
 }
 
@@ -79,6 +81,7 @@ impl Schedule {
             in_flight: HashMap::new(),
             busy: HashSet::new(),
             next_serial: 0,
+            allowance: Allowance::default(),
             random,
         }
     }
@@ -88,6 +91,7 @@ impl Schedule {
     pub(super) fn replace(&mut self, targets: &Targets, now: Tick) {
         self.generation = targets.generation;
         self.max_in_flight = targets.max_in_flight.max(1);
+        self.allowance.set_rate(targets.rate);
         let mut old: HashMap<Key, (Serial, Entry)> = std::mem::take(&mut self.entries)
             .into_iter()
             .map(|(serial, entry)| (key(&entry.target), (serial, entry)))
@@ -109,9 +113,13 @@ impl Schedule {
         self.ready.retain(|(_, serial)| entries.contains_key(serial));
     }
 
-    /// When the next target becomes due; `None`: there is none.
-    pub(super) fn next_due(&self) -> Option<Tick> {
-        self.due.peek().map(|Reverse((due, _))| *due)
+    /// When there is something to do next: a target becomes due, or one that waits for the rate
+    /// may start; `None`: never.
+    pub(super) fn next_due(&self, now: Tick) -> Option<Tick> {
+        let due = self.due.peek().map(|Reverse((due, _))| *due);
+        let room = !self.ready.is_empty() && self.in_flight.len() < self.max_in_flight;
+        let allowed = self.allowance.next(now).filter(|_| room);
+        due.into_iter().chain(allowed).min()
     }
 
     /// The probes to start now, oldest first. `undelivered`: places taken by finished probes whose
@@ -126,7 +134,7 @@ impl Schedule {
         }
         let mut started = Vec::new();
         let mut blocked = VecDeque::new();
-        while self.in_flight.len() + undelivered < self.max_in_flight {
+        while self.in_flight.len() + undelivered < self.max_in_flight && self.allowance.any(now) {
             let Some((due, serial)) = self.ready.pop_front() else { break };
             let Some(entry) = self.entries.get_mut(&serial) else { continue };
             let target = entry.target.clone();
@@ -134,6 +142,7 @@ impl Schedule {
                 blocked.push_back((due, serial));
                 continue;
             }
+            self.allowance.take();
             let next = entry.next_due(now, &mut self.random);
             self.due.push(Reverse((next, serial)));
             self.in_flight.insert(serial, target.identity.clone());

@@ -96,7 +96,7 @@ where
             for start in self.schedule.start(now, self.outbox.len()) {
                 self.spawn_check(start);
             }
-            let due = self.schedule.next_due().map(|due| due.since(now));
+            let due = self.schedule.next_due(now).map(|due| due.since(now));
             tokio::select! {
                 changed = self.targets.changed() => match changed {
                     Ok(()) => self.replace(),

@@ -1,11 +1,11 @@
 //! What is probed: one target for each endpoint and monitor.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::Guard;
 use crate::health::EndpointIdentity;
-use crate::model::{Address, EndpointId, Fleet, Monitor, MonitorId, Probe};
+use crate::model::{Address, Check, EndpointId, Fleet, Guard, Monitor, MonitorId, Probe};
 use crate::name::Name;
 
 /// One endpoint and monitor, with all a probe needs to know.
@@ -39,6 +39,8 @@ pub struct Targets {
     pub list: Vec<Target>,
     /// Most probes under way at a time, over all endpoints; at least 1.
     pub max_in_flight: usize,
+    /// Most probes started in a second; `None`: no bound.
+    pub rate: Option<NonZeroU32>,
 }
 
 impl Targets {
@@ -52,12 +54,16 @@ impl Targets {
             .collect();
         let mut list = Vec::new();
         for pool in &fleet.pools {
+            let watched = fleet.watched(pool);
             for (id, endpoint) in fleet.endpoints_of(pool) {
                 let identity = Arc::new(EndpointIdentity::of(fleet, endpoint));
-                for monitor in &pool.monitors {
+                for monitor in &watched {
                     let Some((definition, words)) = monitors.get(usize::from(monitor.0)) else {
                         continue; // Not reached: the model resolves every name.
                     };
+                    if matches!(definition.check, Check::Calculated(_)) {
+                        continue;
+                    }
                     let probe = endpoint.probe.as_ref();
                     let own_port = probe.and_then(|probe| probe.port);
                     list.push(Target {
@@ -73,7 +79,7 @@ impl Targets {
                 }
             }
         }
-        Self { generation, list, max_in_flight: rules.max_in_flight }
+        Self { generation, list, max_in_flight: rules.max_in_flight, rate: rules.rate }
     }
 }
 

@@ -46,14 +46,16 @@ impl Tls {
         Ok(Self { verifying: finished(verifying), trusting: finished(trusting) })
     }
 
-    /// The configuration for a monitor that verifies certificates or not.
-    pub(super) fn config(&self, verify: bool) -> ClientConfig {
-        ClientConfig::clone(if verify { &self.verifying } else { &self.trusting })
+    /// The configuration for a monitor that verifies certificates or not, and offers these
+    /// protocols.
+    pub(super) fn config(&self, verify: bool, alpn: &[&str]) -> ClientConfig {
+        let mut config = ClientConfig::clone(if verify { &self.verifying } else { &self.trusting });
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
     }
 }
 
 fn finished(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // A resumed session shows no certificate, so that a bad new one would go unnoticed.
     config.resumption = Resumption::disabled();
     Arc::new(config)

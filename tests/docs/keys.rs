@@ -37,7 +37,7 @@ pub(crate) fn documented() -> Vec<Key> {
 /// The structs of the specs by name, each with the name and type of its fields.
 fn structs() -> BTreeMap<String, Vec<(String, String)>> {
     let body = Regex::new(r"(?s)struct (\w+) \{\n(.*?)\n\}").unwrap();
-    let field = Regex::new(r"(?m)^    pub (\w+): (.+),$").unwrap();
+    let field = Regex::new(r"(?m)^    pub (?:r#)?(\w+): (.+),$").unwrap();
     let mut structs = BTreeMap::new();
     for file in ["node", "keys", "tokens", "fleet", "zone"] {
         let text = fs::read_to_string(top().join(format!("src/config/spec/{file}.rs"))).unwrap();

@@ -31,6 +31,14 @@ const FILES: [(&str, &str); 4] = [
          [monitor.clear]\nkind = \"http\"\n\
          [monitor.secret]\nkind = \"http\"\nscheme = \"https\"\nexpires_within = \"7d\"\n\
          [monitor.port]\nkind = \"tcp\"\nport = 5432\n\
+         [monitor.handshake]\nkind = \"tls\"\n\
+         [monitor.call]\nkind = \"grpc\"\n\
+         [monitor.question]\nkind = \"dns\"\nname = \"a.example\"\n\
+         [monitor.echo]\nkind = \"icmp\"\n\
+         [monitor.command]\nkind = \"exec\"\ncommand = [\"true\"]\n\
+         [monitor.both]\nkind = \"calculated\"\nof = [\"clear\", \"port\"]\nat_least = 2\n\
+         [monitor.heavy]\nkind = \"calculated\"\nweights = { clear = 2, port = 1 }\nthreshold = 2\n\
+         [monitor.reports]\nkind = \"feed\"\nfile = \"reports\"\n\
          [pool.web]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" }]\n\
          [safety]\n[plan]\nversion = 1\n[network.office]\nasns = [64500]\nregions = [\"us\"]\n",
     ),

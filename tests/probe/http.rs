@@ -48,7 +48,7 @@ fn plain_nginx() -> (Nginx, SocketAddr) {
     (Nginx::start(folder, &servers, port), at)
 }
 
-fn expecting(mut check: HttpCheck, body: &str) -> HttpCheck {
+pub(crate) fn expecting(mut check: HttpCheck, body: &str) -> HttpCheck {
     check.expect_body = Some(Regex::new(body).unwrap());
     check
 }
@@ -189,7 +189,7 @@ async fn broken_servers_have_exact_causes() {
 }
 
 /// An nginx with a server for each certificate, and the address of each.
-fn tls_nginx(authority: &Authority) -> (Nginx, Vec<SocketAddr>) {
+pub(crate) fn tls_nginx(authority: &Authority) -> (Nginx, Vec<SocketAddr>) {
     let folder = tempfile::tempdir().unwrap();
     let pairs = [
         authority.sign("www.example.net", -1, 60),

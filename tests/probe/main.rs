@@ -10,10 +10,21 @@
 )]
 
 mod certificates;
+mod dns;
+mod exec;
+mod forbidden;
+mod grpc;
+mod grpc_server;
 mod http;
+mod http2;
+mod icmp;
 mod nginx;
 mod round;
+#[allow(clippy::disallowed_methods, reason = "its loads and deadlines are of real time")]
+#[path = "../support/mod.rs"]
+mod support;
 mod tcp;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +33,8 @@ use std::time::Duration;
 
 use meridian::health::{CauseKind, HostAddresses, Outcome, Resolved};
 use meridian::model::{
-    Address, Check, Endpoint, Fleet, HttpCheck, Monitor, MonitorId, Pool, PoolId, Probe,
-    ProbeAddress, Region, RegionId, Scheme, Vantage,
+    Address, Check, Endpoint, Fleet, HttpCheck, HttpVersion, Monitor, MonitorId, Pool, PoolId,
+    Probe, ProbeAddress, Reach, Region, RegionId, Scheme, Vantage,
 };
 use meridian::name::Name;
 use meridian::place::Point;
@@ -35,6 +46,7 @@ struct Lab {
     tls: Tls,
     hosts: HostAddresses,
     rules: Probe,
+    reach: Reach,
     timeout: Duration,
 }
 
@@ -44,7 +56,8 @@ impl Lab {
         Self {
             tls,
             hosts: BTreeMap::new(),
-            rules: Probe { max_in_flight: 10, allow_private: true, deny: Vec::new() },
+            rules: Probe { max_in_flight: 10, rate: None, allow_private: true, deny: Vec::new() },
+            reach: Reach::default(),
             timeout: Duration::from_secs(3),
         }
     }
@@ -67,7 +80,8 @@ impl Lab {
 
     /// Runs one probe of `address` at `port` and shows what it found.
     async fn probe(&self, check: Check, address: Address, port: u16) -> Outcome {
-        let fleet = fleet(check, ProbeAddress { address, port: Some(port) }, self.timeout);
+        let mut fleet = fleet(check, ProbeAddress { address, port: Some(port) }, self.timeout);
+        fleet.monitors[0].reach = self.reach;
         let targets = Targets::of(&fleet, &self.rules, 1);
         let (_sender, hosts) = watch::channel(Arc::new(self.hosts.clone()));
         Checker::new(self.tls.clone(), hosts).check(&targets.list[0]).await
@@ -83,6 +97,8 @@ fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Success => "ok".to_owned(),
         Outcome::Failure { kind, cause } => format!("{}: {cause}", CauseKind::as_str(*kind)),
+        Outcome::Missed(cause) => format!("missed: {cause}"),
+        Outcome::Unknown(cause) => format!("unknown: {cause}"),
     }
 }
 
@@ -93,6 +109,7 @@ fn host(name: &str) -> Name {
 fn http(path: &str) -> HttpCheck {
     HttpCheck {
         scheme: Scheme::Http,
+        version: HttpVersion::One,
         port: 80,
         path: path.to_owned(),
         host: None,
@@ -116,6 +133,7 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
         monitors: vec![Monitor {
             name: "ready".to_owned(),
             check,
+            reach: Reach::default(),
             interval: timeout * 2,
             timeout,
             fall: 2,

@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Two endpoints: one that is there, one that is not.
 fn fleet(live: u16, dead: u16) -> Fleet {
-    let check = Check::Tcp(TcpCheck { port: live });
+    let check = Check::Tcp(TcpCheck::connecting(live));
     let probe = ProbeAddress { address: Address::Ip(address()), port: None };
     let mut fleet = crate::fleet(check, probe, INTERVAL / 2);
     let mut second = fleet.endpoints[0].clone();

@@ -175,9 +175,8 @@ impl Judge {
         }
         let definition = model.fleet.monitor(monitor);
         let name = definition.name.as_str();
-        let word = if outcome.is_success() { "ok" } else { "failed" };
         let durations = &self.metrics.probe_duration;
-        durations.with_label_values(&[name, word]).observe(took.as_secs_f64());
+        durations.with_label_values(&[name, outcome.word()]).observe(took.as_secs_f64());
         if let Outcome::Failure { kind, .. } = &outcome {
             self.metrics.probe_failures.with_label_values(&[name, kind.as_str()]).inc();
         }

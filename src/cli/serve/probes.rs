@@ -10,9 +10,11 @@ use tracing::{error, warn};
 
 use crate::clock;
 use crate::health::HostAddresses;
+use crate::model::Check;
 use crate::name::Name;
 use crate::probe::{
-    Checker, LookUp, NameServer, ProbeResult, Scheduler, Targets, Tls, keep_resolved,
+    Checker, LookUp, NameServer, ProbeResult, Scheduler, Target, Targets, Tls, icmp_refusal,
+    keep_resolved,
 };
 
 /// The tasks of the role.
@@ -48,7 +50,7 @@ impl Probes {
     /// Starts to probe `targets`.
     ///
     /// # Errors
-    /// When TLS cannot be set up at all.
+    /// When TLS cannot be set up at all, or an `icmp` monitor is there and ICMP cannot be sent.
     pub(super) fn probe(
         &mut self,
         targets: watch::Receiver<Arc<Targets>>,
@@ -56,12 +58,17 @@ impl Probes {
         hosts: watch::Receiver<Arc<HostAddresses>>,
         stop: &CancellationToken,
     ) -> Result<(), String> {
+        let sends_icmp = |target: &Target| matches!(target.definition.check, Check::Icmp);
+        let why = icmp_refusal().filter(|_| targets.borrow().list.iter().any(sends_icmp));
+        if let Some(why) = why {
+            return Err(why);
+        }
         let (tls, problems) = Tls::system().map_err(|e| format!("cannot set up TLS: {e}"))?;
         for problem in problems {
             warn!(%problem, "certificates of probed servers may not be verifiable");
         }
         let checker = Checker::new(tls, hosts);
-        let check = move |target: Arc<crate::probe::Target>| {
+        let check = move |target: Arc<Target>| {
             let checker = checker.clone();
             async move { checker.check(&target).await }
         };

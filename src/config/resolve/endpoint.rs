@@ -1,7 +1,6 @@
 //! The endpoints of a pool.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -11,7 +10,7 @@ use crate::config::names::Names;
 use crate::config::sheet::Section;
 use crate::config::spec::{EndpointTable, Field, List, Table};
 use crate::config::value::{Fault, address, name, probe as probe_address, whole_in};
-use crate::model::{Address, Endpoint, PoolId, Probe, ProbeAddress, RegionId};
+use crate::model::{Address, Endpoint, Guard, PoolId, Probe, ProbeAddress, RegionId};
 
 /// Resolves the list. `probe` is the probing role that will reach out to these endpoints, if any.
 pub(super) fn resolve(
@@ -88,19 +87,14 @@ fn reachable(
     if let Some(denied) = role.deny.iter().find(|prefix| prefix.contains(*ip)) {
         let fault = Fault::new(format!("`{ip}` is never probed by this node"));
         section.error(span, fault.hint(format!("`{denied}` is in `deny` of [probe]")));
-    } else if !role.allow_private && is_private(*ip) {
-        let fault = Fault::new(format!("`{ip}` is private and never probed by this node"));
-        section.error(span, fault.hint("[probe] has `allow_private = false`"));
+        return;
     }
-}
-
-/// Private, loopback and link-local space (RFC 1918, RFC 4193, RFC 6598, RFC 3927, RFC 4291).
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let shared = u32::from(v4) >> 22 == 0x6440_0000 >> 22;
-            v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unique_local(),
-    }
+    let Some(why) = Guard::new(role).refusal(*ip) else { return };
+    let fault = if why.contains("allow_private") {
+        Fault::new(format!("`{ip}` is private and never probed by this node"))
+            .hint("[probe] has `allow_private = false`")
+    } else {
+        Fault::new(format!("`{ip}` is never probed by this node")).hint(why)
+    };
+    section.error(span, fault);
 }

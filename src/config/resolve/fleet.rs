@@ -15,8 +15,8 @@ use crate::config::spec::{
 };
 use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
-    Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber, Pool, PoolId,
-    Probe, Region, RegionId, Safety,
+    Check, Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber, Pool,
+    PoolId, Probe, Region, RegionId, Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -115,9 +115,11 @@ pub(in crate::config) fn resolve(
     for (name, table) in &spec.monitor {
         let mut section = top.named("monitor", name.get_ref(), table.span());
         let alone = names.regions.count() < 2;
-        let resolved = monitor::resolve(&mut section, name.get_ref(), &table.get_ref().0, alone);
+        let around = monitor::Around { alone, monitors: &names.monitors, folder };
+        let resolved = monitor::resolve(&mut section, name.get_ref(), &table.get_ref().0, around);
         draft.monitors.push(resolved);
     }
+    monitor::loops(top.sheet, &spec.monitor, &draft.monitors);
     let mut used = BTreeSet::new();
     for (index, (name, table)) in spec.pool.iter().enumerate() {
         let mut section = top.named("pool", name.get_ref(), table.span());
@@ -128,6 +130,9 @@ pub(in crate::config) fn resolve(
     }
     draft.plan = spec.plan.as_ref().and_then(|table| plan(&mut top, table));
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
+    for id in used.clone() {
+        members(id, &draft.monitors, &mut used);
+    }
     draft.safety = safety(&mut top, spec);
     if !top.sheet.findings.has_errors() {
         for (index, (name, _)) in spec.monitor.iter().enumerate() {
@@ -162,6 +167,18 @@ fn plan(top: &mut Section<'_>, table: &Spanned<Table<PlanTable>>) -> Option<Plan
     let version = section.required("version", table.version.as_ref(), read)?;
     let shrink = section.value("shrink", &table.shrink, d::SHRINK, |flag| Ok(*flag));
     Some(PlanMark { number: PlanNumber { epoch, version }, shrink })
+}
+
+/// Adds the monitors that one is calculated from.
+fn members(id: MonitorId, monitors: &[Option<Monitor>], used: &mut BTreeSet<MonitorId>) {
+    let monitor = monitors.get(usize::from(id.0)).and_then(Option::as_ref);
+    if let Some(Check::Calculated(calculated)) = monitor.map(|monitor| &monitor.check) {
+        for (below, _) in &calculated.of {
+            if used.insert(*below) {
+                members(*below, monitors, used);
+            }
+        }
+    }
 }
 
 fn region(section: &mut Section<'_>, name: &str, table: &RegionTable) -> Option<Region> {

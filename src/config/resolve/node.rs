@@ -15,7 +15,7 @@ use crate::config::spec::{
     SecondaryTable, Table,
 };
 use crate::config::value::{
-    Fault, duration_in, listener, name, prefix, unknown_word, whole_in, word,
+    Fault, duration_in, listener, name, prefix, rate_in, unknown_word, whole_in, word,
 };
 use crate::diagnostic::reason;
 use crate::model::{
@@ -318,6 +318,8 @@ fn probe(top: &mut Section<'_>, table: &Spanned<Table<ProbeTable>>) -> Probe {
         section.value("max_in_flight", &table.max_in_flight, d::MAX_IN_FLIGHT, |n| {
             read(n).map(|n| n as usize)
         });
+    let read = rate_in("rate", &d::PROBE_RATE_RANGE);
+    let rate = section.value("rate", &table.rate, d::PROBE_RATE, read);
     let allow_private =
         section.value("allow_private", &table.allow_private, d::ALLOW_PRIVATE, |flag| Ok(*flag));
     let mut deny = section.list("deny", &table.deny, |text| prefix(text).map(Some));
@@ -325,7 +327,7 @@ fn probe(top: &mut Section<'_>, table: &Spanned<Table<ProbeTable>>) -> Probe {
         section.default("deny", d::DENY.written);
         deny = d::DENY.value.parse::<Prefix>().into_iter().collect();
     }
-    Probe { max_in_flight, allow_private, deny }
+    Probe { max_in_flight, rate, allow_private, deny }
 }
 
 fn log(top: &mut Section<'_>, table: Option<&Spanned<Table<LogTable>>>) -> Log {

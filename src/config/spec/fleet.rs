@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DurationText, Field, List, Named, Table, TextOr};
+use super::{DurationText, Field, List, Named, Table, TextOr, TextOrList};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -73,10 +73,12 @@ pub(in crate::config) struct CoordinatesTable {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct MonitorTable {
-    /// http or tcp.
+    /// http, tcp, tls, grpc, dns, icmp, exec, feed or calculated.
     pub kind: Field<String>,
     /// http or https.
     pub scheme: Field<String>,
+    /// 1.1 or 2.
+    pub version: Field<String>,
     /// Destination port.
     pub port: Field<i64>,
     /// Path and query.
@@ -95,6 +97,48 @@ pub(in crate::config) struct MonitorTable {
     pub verify_certificate: Field<bool>,
     /// Certificate end counted as failure in advance.
     pub expires_within: Field<DurationText>,
+    /// What is sent.
+    pub send: Field<String>,
+    /// Regular expression, or records.
+    pub expect: Field<TextOrList>,
+    /// Name asked for and verified.
+    pub server_name: Field<String>,
+    /// Protocols of which the server must take one.
+    pub alpn: List<String>,
+    /// Name asked for.
+    pub name: Field<String>,
+    /// Type asked for.
+    pub r#type: Field<String>,
+    /// Response code.
+    pub expect_rcode: Field<String>,
+    /// udp or tcp.
+    pub transport: Field<String>,
+    /// Whether recursion is asked for.
+    pub recursion: Field<bool>,
+    /// Service of gRPC.
+    pub service: Field<String>,
+    /// Program and arguments.
+    pub command: Field<Vec<String>>,
+    /// Reports.
+    pub file: Field<String>,
+    /// Age at which reports are stale.
+    pub expires: Field<DurationText>,
+    /// What stale reports mean.
+    pub stale: Field<String>,
+    /// Monitors that are counted.
+    pub of: List<String>,
+    /// How many of them must be up.
+    pub at_least: Field<i64>,
+    /// Monitors that are weighed.
+    pub weights: Field<BTreeMap<Spanned<String>, Spanned<i64>>>,
+    /// What those that are up must weigh.
+    pub threshold: Field<i64>,
+    /// Whether up and down are exchanged.
+    pub invert: Field<bool>,
+    /// Address that probes leave from.
+    pub source: Field<String>,
+    /// any, v4 or v6.
+    pub family: Field<String>,
     /// Time between probes.
     pub interval: Field<DurationText>,
     /// Longest probe.

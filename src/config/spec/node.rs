@@ -198,6 +198,8 @@ pub(in crate::config) struct ResponseRateTable {
 pub(in crate::config) struct ProbeTable {
     /// Most probes under way.
     pub max_in_flight: Field<i64>,
+    /// Most probes started in a second.
+    pub rate: Field<RateText>,
     /// Whether private space may be probed.
     pub allow_private: Field<bool>,
     /// Never probed.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::health::roster::Slot;
 use crate::health::{
-    CauseKind, Council, Machine, Outcome, Poll, Quorum, Rules, Subject, Verdict, merged, regional,
+    CauseKind, Council, Machine, Outcome, Poll, Quorum, Rules, Subject, Verdict, calculate, merged,
+    regional,
 };
-use crate::model::{MonitorId, RegionId, Vantage};
+use crate::model::{Calculated, MonitorId, RegionId, Vantage};
 
 /// What proxied traffic is called beside the monitors, whose names have no spaces.
 pub(super) const TRAFFIC: &str = "proxied traffic";
@@ -51,6 +52,10 @@ pub(super) struct Cell {
     pub(super) rules: Rules,
     pub(super) subject: Subject,
     pub(super) machine: Machine,
+    /// How it follows from the cells before it; its machine then says nothing.
+    pub(super) calculated: Option<Arc<Calculated>>,
+    /// Whether the endpoint goes by it; else only by what is calculated from it.
+    pub(super) listed: bool,
     /// Votes of other probers, by slot.
     pub(super) ballot: Vec<PeerVote>,
     /// What the last vote with a quorum came to.
@@ -92,6 +97,8 @@ impl Cell {
             rules,
             subject,
             machine,
+            calculated: None,
+            listed: true,
             ballot: Vec::new(),
             settled: shown,
             shown,
@@ -112,8 +119,9 @@ impl Cell {
     pub(super) fn observe(&mut self, outcome: &Outcome, now: Tick) -> bool {
         self.observed_at = now;
         self.failing_since = match outcome {
-            Outcome::Success => None,
+            Outcome::Success | Outcome::Unknown(_) => None,
             Outcome::Failure { .. } => self.failing_since.or(Some(now)),
+            Outcome::Missed(_) => self.failing_since,
         };
         self.machine.observe(&self.rules, outcome, now)
     }
@@ -145,6 +153,42 @@ impl Cell {
         self.shown = new.shown;
     }
 
+    /// Takes what follows from the cells before it, which are `members` among others.
+    pub(super) fn follow(
+        &mut self,
+        rule: &Calculated,
+        members: &[Cell],
+        council: &Council,
+        now: Tick,
+    ) {
+        let member = |id: MonitorId| members.iter().find(|cell| cell.source == id.into());
+        let shown = calculate(rule, |id| member(id).map_or(Verdict::Unknown, |cell| cell.shown));
+        let mut regions: Vec<RegionId> = members
+            .iter()
+            .flat_map(|cell| cell.regions.iter().map(|(region, _)| *region))
+            .collect();
+        regions.sort();
+        regions.dedup();
+        let says = |region: RegionId, id: MonitorId| {
+            let said = member(id)?.regions.iter().find(|(other, _)| *other == region)?;
+            Some(said.1)
+        };
+        self.regions.clear();
+        self.regions.extend(regions.into_iter().filter_map(|region| {
+            let verdict = calculate(rule, |id| says(region, id).unwrap_or(Verdict::Unknown));
+            (verdict != Verdict::Unknown).then_some((region, verdict))
+        }));
+        self.poll = Poll::of(self.regions.iter().map(|(_, verdict)| *verdict), shown);
+        if council.is_alone() {
+            // It has changed with one of its own at the latest.
+            let own = rule.of.iter().filter_map(|(id, _)| member(*id));
+            self.since = own.map(|cell| cell.since).max().unwrap_or(now);
+        } else if shown != self.shown {
+            self.since = now;
+        }
+        self.shown = shown;
+    }
+
     /// What each region says that has a vote.
     fn regional(&self, council: &Council) -> Vec<(RegionId, Verdict)> {
         let own = council.own_votes.then_some((council.own, self.machine.verdict()));
@@ -168,7 +212,7 @@ impl Cell {
 
     /// Whether it has a say at the moment.
     pub(super) fn counts(&self) -> bool {
-        self.source != Source::Traffic || self.shown != Verdict::Unknown
+        self.listed && (self.source != Source::Traffic || self.shown != Verdict::Unknown)
     }
 
     /// Whether all who vote say down.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::cell::{Cell, Source};
 use crate::clock::Tick;
+use crate::health::calculated::words;
 use crate::health::damper::Damper;
 use crate::health::impaired::Sight;
 use crate::health::{Action, Council, EndpointHealth, Forced, Level, RegionVote, Subject, Verdict};
-use crate::model::{PoolId, RegionId};
+use crate::model::{MonitorId, PoolId, RegionId};
 
 /// One endpoint.
 #[derive(Clone, Debug)]
@@ -55,7 +56,28 @@ impl RowState {
 impl Row {
     /// Counts the votes of all cells anew.
     pub(super) fn merge(&mut self, council: &Council, now: Tick) {
-        self.cells.iter_mut().for_each(|cell| cell.merge(council, now));
+        for at in 0..self.cells.len() {
+            let (before, rest) = self.cells.split_at_mut(at);
+            let Some(cell) = rest.first_mut() else { return };
+            match cell.calculated.clone() {
+                Some(rule) => cell.follow(&rule, before, council, now),
+                None => cell.merge(council, now),
+            }
+        }
+    }
+
+    /// The cells that probes report to.
+    pub(super) fn probed(&self) -> impl Iterator<Item = &Cell> {
+        let is_probed = |cell: &&Cell| cell.source != Source::Traffic && cell.calculated.is_none();
+        self.cells.iter().filter(is_probed)
+    }
+
+    /// Why a cell says what it says, in words.
+    fn cause(&self, cell: &Cell, council: &Council) -> String {
+        let Some(rule) = &cell.calculated else { return cell.cause(council) };
+        let member = |id: MonitorId| self.cells.iter().find(|other| other.source == id.into());
+        let words = words(rule, |id| member(id).map_or(Verdict::Unknown, |cell| cell.shown));
+        format!("monitor {}: {words}", cell.name)
     }
 
     /// What the cells say together: down while any says down, else unknown while any does not know,
@@ -76,7 +98,7 @@ impl Row {
         };
         let cause: Arc<str> = match (level, at_level().next()) {
             (Level::Up, _) if cells().count() > 1 => "all monitors up".into(),
-            (_, cell) => cell.unwrap_or(first).cause(council).into(),
+            (_, cell) => self.cause(cell.unwrap_or(first), council).into(),
         };
         EndpointHealth {
             level,
@@ -91,6 +113,10 @@ impl Row {
     /// Up ends with the first cell that says down; down and unknown last at least until the slowest
     /// of the cells behind them changes.
     fn earliest_change(&self, level: Level, council: &Council, now: Tick) -> Option<Duration> {
+        if self.cells.iter().any(|cell| cell.calculated.is_some()) {
+            // Whichever changes first may be the one that decides.
+            return self.probed().map(|cell| cell.earliest_change(council, now)).min();
+        }
         let times = |wanted: Verdict| {
             let cells = self.cells.iter().filter(move |c| c.counts() && c.shown == wanted);
             cells.map(|cell| cell.earliest_change(council, now))
@@ -205,10 +231,7 @@ impl Row {
 
     /// What the prober's own eyes see of the target; `None`: nothing yet, or it was counted before.
     pub(super) fn sight(&self) -> Option<Sight> {
-        let probed = || {
-            let cells = self.cells.iter().filter(|cell| matches!(cell.source, Source::Monitor(_)));
-            cells.filter(|cell| cell.machine.is_observed())
-        };
+        let probed = || self.probed().filter(|cell| cell.machine.is_observed());
         // A result may take as long as an interval to come.
         let window = |cell: &Cell| cell.rules.interval.saturating_mul(cell.rules.fall + 1);
         let fall_window = probed().map(window).max().filter(|_| self.is_first)?;

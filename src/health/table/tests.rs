@@ -5,7 +5,9 @@ mod safety;
 
 use super::*;
 use crate::health::{CauseKind, SavedHealth, Verdict};
-use crate::model::{Address, Check, Endpoint, Pool, PoolId, Region, RegionId, TcpCheck, Vantage};
+use crate::model::{
+    Address, Calculated, Check, Endpoint, Pool, PoolId, Reach, Region, RegionId, TcpCheck, Vantage,
+};
 use crate::place::Point;
 
 const A: EndpointId = EndpointId(0);
@@ -16,7 +18,8 @@ const PORT: MonitorId = MonitorId(1);
 fn monitor(name: &str, port: u16) -> Monitor {
     Monitor {
         name: name.to_owned(),
-        check: Check::Tcp(TcpCheck { port }),
+        check: Check::Tcp(TcpCheck::connecting(port)),
+        reach: Reach::default(),
         interval: Duration::from_secs(5),
         timeout: Duration::from_secs(2),
         fall: 2,
@@ -303,4 +306,45 @@ fn a_supposed_down_is_like_a_true_one() {
     assert_eq!(&*supposed.cause, "monitor http: supposed to be down");
     assert_eq!(table.endpoints()[1], true_one.endpoints()[1]);
     table.suppose_down(EndpointId(9), Tick(2000));
+}
+
+#[test]
+fn calculated_monitors_follow_from_those_that_are_probed() {
+    let (now, up) = (Tick::START, Outcome::Success);
+    let down = refused();
+    let sum = |name: &str, of: &[u16], threshold: u32, invert: bool| {
+        let of = of.iter().map(|id| (MonitorId(*id), 1)).collect();
+        let check = Check::Calculated(Calculated { of, threshold, invert });
+        Monitor { check, ..monitor(name, 0) }
+    };
+    let mut fleet = fleet(&["192.0.2.1"], 0);
+    fleet.monitors.push(sum("either", &[0, 1], 1, false));
+    fleet.monitors.push(sum("not", &[2], 1, true));
+    fleet.monitors.push(sum("again", &[3], 1, true));
+    fleet.pools[0].monitors = vec![MonitorId(4)];
+    let watched: Vec<u16> = fleet.watched(&fleet.pools[0]).iter().map(|id| id.0).collect();
+    assert_eq!(watched, [0, 1, 2, 3, 4], "what is calculated comes after what it follows from");
+    let mut table = HealthTable::new(&fleet, now);
+    let said = |table: &HealthTable| {
+        let health = &table.endpoints()[0];
+        (health.level, health.cause.to_string())
+    };
+    assert_eq!(said(&table).0, Level::Unknown);
+    table.observe(EndpointId(0), MonitorId(0), &down, now);
+    assert_eq!(said(&table).0, Level::Unknown, "the other may be up");
+    assert!(!table.is_fully_observed());
+    table.observe(EndpointId(0), MonitorId(1), &up, now);
+    assert!(table.is_fully_observed(), "nothing more is probed");
+    assert_eq!(said(&table).0, Level::Up);
+    for _ in 0..2 {
+        table.observe(EndpointId(0), MonitorId(1), &down, now + Duration::from_secs(9));
+    }
+    let cause = "monitor again: up weighs 1, expected less than 1".to_owned();
+    assert_eq!(said(&table), (Level::Down, cause));
+    assert_eq!(table.endpoints()[0].since, now + Duration::from_secs(9));
+    let probed: Vec<Source> = table.entries().map(|entry| entry.source).collect();
+    assert_eq!(probed, [HTTP, PORT].map(Source::from));
+    let mut table = HealthTable::new(&fleet, now);
+    table.suppose_down(EndpointId(0), now);
+    assert_eq!(said(&table).0, Level::Down);
 }

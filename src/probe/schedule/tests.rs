@@ -167,7 +167,7 @@ fn an_empty_list_has_nothing_to_do() {
     let mut schedule = Schedule::new(Rng::with_seed(8));
     schedule.replace(&targets(&fleet(0..5, vec![monitor("port", SECOND)]), 9, 1), Tick(0));
     schedule.replace(&Targets::default(), Tick(1));
-    assert_eq!(schedule.next_due(), None);
+    assert_eq!(schedule.next_due(Tick(1)), None);
     assert!(schedule.start(Tick(10_000), 0).is_empty());
 }
 

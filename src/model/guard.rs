@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::Probe;
+use super::Probe;
 use crate::prefix::{Prefix, embedded_ipv4};
 
 /// Refuses addresses that no probe may reach, whatever a hostname resolves to.
@@ -25,12 +25,12 @@ impl Guard {
 
     /// Why `address` may not be probed; `None`: it may.
     pub fn refusal(&self, address: IpAddr) -> Option<String> {
-        let inner = match address {
-            IpAddr::V6(v6) => ipv4_inside(v6).map(IpAddr::V4),
-            IpAddr::V4(_) => None,
+        let inside = match address {
+            IpAddr::V6(v6) => ipv4_inside(v6),
+            IpAddr::V4(_) => [None; 4],
         };
-        let forms = [Some(address), inner].into_iter().flatten();
-        for form in forms {
+        let inside = inside.into_iter().flatten().map(IpAddr::V4);
+        for form in std::iter::once(address).chain(inside) {
             if let Some(prefix) = self.deny.iter().find(|prefix| prefix.contains(form)) {
                 return Some(format!("address `{address}` is denied by `{prefix}`"));
             }
@@ -54,15 +54,28 @@ fn unpacked(prefix: Prefix) -> Option<Prefix> {
 }
 
 /// As [`embedded_ipv4`], and the forms no client comes from but a probe could be sent to:
-/// compatible (RFC 4291 section 2.5.5.1) and local NAT64 (RFC 8215).
-fn ipv4_inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
+/// compatible (RFC 4291 section 2.5.5.1) and local NAT64 (RFC 8215), of which only the network
+/// knows where its translators look for the address: in each of the places of RFC 6052 section 2.2
+/// that are left in `64:ff9b:1::/48`.
+fn ipv4_inside(address: Ipv6Addr) -> [Option<Ipv4Addr>; 4] {
     let bits = u128::from(address);
+    let low = Ipv4Addr::from(bits as u32);
     let compatible = bits >> 32 == 0 && bits > 1;
-    let local_nat64 = bits >> 80 == 0x0064_ff9b_0001;
-    match embedded_ipv4(address) {
-        Some(inner) => Some(inner.address),
-        None => (compatible || local_nat64).then(|| Ipv4Addr::from(bits as u32)),
+    if bits >> 80 == 0x0064_ff9b_0001 {
+        // The octet of bits 64 to 71 is no part of the address.
+        let before = |length: u32| {
+            let high = bits << length >> 96;
+            let split = (bits << (length + 8)) >> 96;
+            let kept = 64 - length;
+            let mask = u128::from(u32::MAX) >> kept.min(31) >> u32::from(kept > 31);
+            Ipv4Addr::from(((high & !mask) | (split & mask)) as u32)
+        };
+        // Octets that are not in use are zero, and then a place holds no address.
+        let used = |found: Ipv4Addr| Some(found).filter(|found| found.octets().first() != Some(&0));
+        return [Some(low), used(before(48)), used(before(56)), used(before(64))];
     }
+    let inner = embedded_ipv4(address).map(|inner| inner.address);
+    [inner.or(compatible.then_some(low)), None, None, None]
 }
 
 /// Multicast and broadcast.
@@ -94,7 +107,7 @@ mod tests {
 
     fn guard(allow_private: bool, deny: &[&str]) -> Guard {
         let deny = deny.iter().map(|prefix| prefix.parse().unwrap()).collect();
-        Guard::new(&Probe { max_in_flight: 1, allow_private, deny })
+        Guard::new(&Probe { max_in_flight: 1, rate: None, allow_private, deny })
     }
 
     #[test]
@@ -109,6 +122,11 @@ mod tests {
             ("::169.254.169.254", true),
             ("64:ff9b::169.254.169.254", true),
             ("64:ff9b:1::169.254.169.254", true),
+            ("64:ff9b:1:a9fe:a9:fe00::", true),
+            ("64:ff9b:1:a9:fe:a9fe::", true),
+            ("64:ff9b:1:0:a9:fea9:fe00:0", true),
+            ("64:ff9b:1:a9fe:a9:fd00::", false),
+            ("64:ff9b:1::192.0.2.1", false),
             ("2002:a9fe:a9fe::1", true),
             ("2001:0:102:304::5601:5601", true),
             ("169.254.169.253", false),

@@ -1,0 +1,115 @@
+//! Reports as they are written: lines, or JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What is said of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It serves.
+    Up,
+    /// It does not.
+    Down,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What somebody says of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What is said.
+    pub state: State,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// Until when it holds, in seconds since 1970; `None`: as long as reports of its monitor do.
+    pub until: Option<u64>,
+    /// In a few words; may be empty.
+    pub why: String,
+}
+
+/// Longest words of a report, in characters.
+const WHY_MAX: usize = 200;
+
+/// One value of the JSON form.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    /// `"down"`
+    Word(State),
+    /// `{ "state": "down", "until": 1800000000, "why": "disk is full" }`
+    Table(Details),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Details {
+    state: State,
+    until: Option<u64>,
+    #[serde(default)]
+    why: String,
+}
+
+/// The reports in a text that was written at this time, and the first mistake in it.
+///
+/// A text that starts with `{` is JSON. Else each line is `ENDPOINT STATE [UNTIL] [WORDS…]`; `#`
+/// starts a comment. A line with a mistake costs that line alone.
+pub(super) fn parse(text: &str, at: u64) -> (Vec<(String, Report)>, Option<String>) {
+    if text.trim_start().starts_with('{') {
+        return json(text, at);
+    }
+    let mut reports = Vec::new();
+    let mut fault = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        match plain(line, at) {
+            Some(report) => reports.push(report),
+            None => {
+                fault.get_or_insert_with(|| format!("line {number} is no report"));
+            }
+        }
+    }
+    (reports, fault)
+}
+
+fn plain(line: &str, at: u64) -> Option<(String, Report)> {
+    let mut words = line.split_whitespace();
+    let endpoint = words.next()?;
+    let state = match words.next()? {
+        "up" => State::Up,
+        "down" => State::Down,
+        "unknown" => State::Unknown,
+        _ => return None,
+    };
+    let mut rest = words.clone();
+    let until = rest.next().and_then(|word| word.parse().ok());
+    if until.is_some() {
+        words = rest;
+    }
+    let why = words.collect::<Vec<_>>().join(" ");
+    Some((endpoint.to_owned(), Report { state, at, until, why: cut(&why) }))
+}
+
+fn json(text: &str, at: u64) -> (Vec<(String, Report)>, Option<String>) {
+    let written: BTreeMap<String, Written> = match serde_json::from_str(text) {
+        Ok(written) => written,
+        Err(error) => return (Vec::new(), Some(format!("the reports are not json: {error}"))),
+    };
+    let reports = written.into_iter().map(|(endpoint, written)| {
+        let details = match written {
+            Written::Word(state) => Details { state, until: None, why: String::new() },
+            Written::Table(details) => details,
+        };
+        let Details { state, until, why } = details;
+        (endpoint, Report { state, at, until, why: cut(&why) })
+    });
+    (reports.collect(), None)
+}
+
+fn cut(why: &str) -> String {
+    why.chars().filter(|c| !c.is_control()).take(WHY_MAX).collect()
+}
