@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::model::{
-    AllDown, CookiePolicy, Flattened, Io, LogFormat, QueryLogFormat, Scheme, Vantage,
+    AllDown, CookiePolicy, Failback, Flattened, Io, LogFormat, QueryLogFormat, Scheme, Vantage,
 };
 
 /// A default.
@@ -201,7 +201,9 @@ pub(super) const TTL_RANGE: RangeInclusive<Duration> = span(1_000, DAY);
 /// `all_down`
 pub(super) const ALL_DOWN: Preset<AllDown> = preset(AllDown::All, "\"all\"");
 /// `failback`
-pub(super) const FAILBACK: Preset<()> = preset((), "\"auto\"");
+pub(super) const FAILBACK: Preset<Failback> = preset(Failback::Auto, "\"auto\"");
+/// Range of `failback.delay` and `failback.ramp`
+pub(super) const FAILBACK_RANGE: RangeInclusive<Duration> = span(1_000, 7 * DAY);
 /// `strict` of `fence`
 pub(super) const STRICT: Preset<bool> = preset(false, "false");
 /// `tolerance` of `proximity` and `nearest`

@@ -3,6 +3,7 @@
 mod cookies;
 mod direct;
 mod endpoint;
+mod failback;
 mod fleet;
 mod https;
 mod io;

@@ -27,8 +27,8 @@ pub(super) use node::{
     LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
 };
 pub(super) use zone::{
-    AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable, TtlTable,
-    ZoneFile, ZoneTable,
+    AllDownTable, FailbackTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable,
+    TtlTable, ZoneFile, ZoneTable,
 };
 
 /// A key that may be left out.
