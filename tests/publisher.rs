@@ -11,7 +11,10 @@ use std::time::Duration;
 use dns_support::{Query, absolute, ask, decode, folder, loaded};
 use meridian::clock::Tick;
 use meridian::dns::Transport;
-use meridian::health::{CauseKind, HealthTable, HostAddresses, Outcome, Resolved};
+use meridian::health::{
+    Action, CauseKind, EndpointIdentity, Forced, HealthTable, HostAddresses, Outcome, PeerEvent,
+    Prober, Resolved, Subject, Verdict, Vote,
+};
 use meridian::model::{Address, EndpointId, MonitorId};
 use meridian::snapshot::{Event, Publisher};
 use tempfile::TempDir;
@@ -73,11 +76,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::serving(SERVICES)
+    }
+
+    /// With these services.
+    fn serving(services: &str) -> Self {
         let folder = folder(&[
             ("config/node.toml", NODE),
             ("config/fleet.toml", FLEET),
             ("zones/a.test.zone", ZONE),
-            ("zones/a.test.toml", SERVICES),
+            ("zones/a.test.toml", services),
         ]);
         let loaded = loaded(&folder, None);
         let health = HealthTable::new(&loaded.model.fleet, Tick(0));
@@ -94,12 +102,17 @@ impl World {
         data.unwrap_or_else(|| reply.metadata.response_code.to_string())
     }
 
+    /// Index of an endpoint.
+    fn id(&self, address: &str) -> usize {
+        let fleet = &self.publisher.loaded().model.fleet;
+        let ip = Address::Ip(address.parse().unwrap());
+        fleet.endpoints.iter().position(|e| e.address == ip).unwrap()
+    }
+
     /// Tells of a probe; whether the endpoint's level changed.
     fn probe(&mut self, address: &str, outcome: Outcome) -> bool {
         self.now = self.now + Duration::from_secs(100);
-        let fleet = &self.publisher.loaded().model.fleet;
-        let ip = Address::Ip(address.parse().unwrap());
-        let endpoint = fleet.endpoints.iter().position(|e| e.address == ip).unwrap() as u32;
+        let endpoint = self.id(address) as u32;
         let event = Event::Probe {
             generation: self.publisher.model_generation(),
             endpoint: EndpointId(endpoint),
@@ -184,4 +197,89 @@ fn addresses_of_hostnames_are_answered_when_they_are_known_and_change() {
         world.publisher.publish();
         assert_eq!(world.answer("named"), address);
     }
+}
+
+#[test]
+fn a_region_that_was_lost_is_used_again_when_its_time_has_come() {
+    let services = "version = 1\n[service.www]\npool = \"web\"\nfailback = { delay = \"5m\" }\n\
+        policy = [{ method = \"order\", regions = [\"eu\", \"us\"] }]\n";
+    let mut world = World::serving(services);
+    let (eu, us) = ("192.0.2.1", "192.0.2.2");
+    for address in [eu, us] {
+        world.probe(address, Outcome::Success);
+    }
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), eu);
+    world.probe(eu, refused());
+    world.publisher.publish();
+    assert_eq!((world.answer("www").as_str(), world.publisher.next_due()), (us, None));
+
+    world.probe(eu, Outcome::Success);
+    let back = world.now;
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), us, "up, and waiting");
+    assert_eq!(world.publisher.next_due(), Some(back + Duration::from_secs(300)));
+    world.reload();
+    assert_eq!(world.answer("www"), us, "over a reload");
+    world.publisher.apply(Event::Tick, back + Duration::from_secs(299));
+    assert!(!world.publisher.is_behind());
+    world.publisher.apply(Event::Tick, back + Duration::from_secs(300));
+    world.publisher.publish();
+    assert_eq!((world.answer("www").as_str(), world.publisher.next_due()), (eu, None));
+
+    world.probe(eu, refused());
+    world.probe(eu, Outcome::Success);
+    world.probe(us, refused());
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), eu, "what waits is better than what is down");
+}
+
+#[test]
+fn a_region_that_waits_for_an_operator_is_used_when_forced_up() {
+    let services = "version = 1\n[service.www]\npool = \"web\"\nfailback = \"manual\"\n\
+        policy = [{ method = \"order\", regions = [\"eu\", \"us\"] }]\n";
+    let mut world = World::serving(services);
+    let (eu, us) = ("192.0.2.1", "192.0.2.2");
+    for (address, outcome) in [(us, Outcome::Success), (eu, refused()), (eu, Outcome::Success)] {
+        world.probe(address, outcome);
+    }
+    world.publisher.publish();
+    assert_eq!((world.answer("www").as_str(), world.publisher.next_due()), (us, None));
+    let generation = world.publisher.model_generation();
+    let forced = Forced { action: Action::Up, words: "repaired".into() };
+    let mut overrides = vec![None; world.id(eu)];
+    overrides.push(Some(forced));
+    for overrides in [overrides, Vec::new()] {
+        world.publisher.apply(Event::Overrides(generation, overrides), world.now);
+        world.publisher.publish();
+        assert_eq!(world.answer("www"), eu, "forced, and after that");
+    }
+}
+
+#[test]
+fn peers_change_answers_and_are_told_what_is_seen_here() {
+    let mut world = World::new();
+    let (eu, us) = ("192.0.2.1", "192.0.2.2");
+    for address in [eu, us] {
+        world.probe(address, Outcome::Success);
+    }
+    world.publisher.publish();
+    let told = world.publisher.take_votes(world.now).unwrap();
+    assert_eq!(told.votes.len(), 2);
+    let fleet = world.publisher.loaded().model.fleet.clone();
+    let identity = EndpointIdentity::of(&fleet, &fleet.endpoints[world.id(eu)]);
+    let subject = Subject::of(&identity, "ready");
+    assert!(told.votes.iter().any(|(region, vote)| &**region == "eu" && vote.subject == subject));
+    let prober = Prober { region: "us".to_owned(), node: "us-1".to_owned() };
+    let (verdict, held) = (Verdict::Down, Duration::ZERO);
+    let votes = vec![Vote { subject, verdict, kind: None, held }];
+    world.publisher.apply(Event::Peers(PeerEvent::Votes { prober, votes }), world.now);
+    assert!(world.publisher.is_behind(), "who votes is shown");
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), eu, "another alone takes nothing down");
+    world.probe(eu, refused());
+    world.publisher.publish();
+    assert_eq!(world.answer("www"), us, "both regions do");
+    assert!(world.publisher.take_votes(world.now).is_some());
+    assert!(world.publisher.take_votes(world.now).is_none());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType;
 
 use crate::model::{
-    AllDown, CookiePolicy, DnsTransport, Family, Flattened, HttpVersion, Io, LogFormat,
+    AllDown, CookiePolicy, DnsTransport, Failback, Family, Flattened, HttpVersion, Io, LogFormat,
     QueryLogFormat, Scheme, Stale, Vantage,
 };
 
@@ -251,7 +251,9 @@ pub(super) const TTL_RANGE: RangeInclusive<Duration> = span(1_000, DAY);
 /// `all_down`
 pub(super) const ALL_DOWN: Preset<AllDown> = preset(AllDown::All, "\"all\"");
 /// `failback`
-pub(super) const FAILBACK: Preset<()> = preset((), "\"auto\"");
+pub(super) const FAILBACK: Preset<Failback> = preset(Failback::Auto, "\"auto\"");
+/// Range of `failback.delay` and `failback.ramp`
+pub(super) const FAILBACK_RANGE: RangeInclusive<Duration> = span(1_000, 7 * DAY);
 /// `strict` of `fence`
 pub(super) const STRICT: Preset<bool> = preset(false, "false");
 /// `tolerance` of `proximity` and `nearest`

@@ -13,8 +13,6 @@ enum When {
     Present,
     /// This word.
     Is(&'static str),
-    /// Everything but this word.
-    IsNot(&'static str),
 }
 
 /// One refusal.
@@ -67,7 +65,6 @@ pub(super) const ZONE: &[Rule] = &[
     word(&["service", "*", "policy", "*", "method"], When::Is("latency"), LATENCY, 1),
     word(&["service", "*", "policy", "*"], When::Is("spill"), SPILL, 0),
     word(&["service", "*", "policy", "*", "method"], When::Is("spill"), SPILL, 1),
-    word(&["service", "*", "failback"], When::IsNot("auto"), "only \"auto\" is", 0),
 ];
 
 /// Cuts out all that `rules` refuse, and gives back where it was and what to say.
@@ -114,10 +111,7 @@ impl Rule {
                 let kind = if name == "policy" { "method" } else { name };
                 (value.span(), format!("{kind} `{word}` is not supported yet"))
             }
-            When::IsNot(word) if text != Some(word) => {
-                (value.span(), format!("this `{name}` is not supported yet"))
-            }
-            When::Is(_) | When::IsNot(_) => return None,
+            When::Is(_) => return None,
         };
         let hint = if self.hint.is_empty() { "take it out for now" } else { self.hint };
         Some((span, Fault::new(what).hint(hint)))

@@ -76,6 +76,8 @@ pub struct EndpointHealth {
     pub since: Tick,
     /// Shortest time in which `level` could change; `None`: it cannot (no monitors).
     pub earliest_change: Option<Duration>,
+    /// Whether an operator forces it up.
+    pub is_forced_up: bool,
     /// What each known probing region says; empty without monitors. Shared, since every snapshot
     /// holds it.
     pub votes: Arc<[RegionVote]>,

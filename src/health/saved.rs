@@ -53,6 +53,11 @@ impl SavedHealth {
         Ok(age)
     }
 
+    /// Whether it tells what was merged; in form 1 each verdict was all there was.
+    pub(super) fn tells_merged(&self) -> bool {
+        self.version > 1
+    }
+
     /// Number of verdicts.
     pub fn len(&self) -> usize {
         self.verdicts.len()

@@ -15,6 +15,7 @@ use super::roster::{Roster, Slot};
 use super::velocity::Budget;
 use super::{
     CauseKind, Council, EndpointHealth, EndpointIdentity, Level, Machine, Outcome, Rules, Subject,
+    Verdict,
 };
 use crate::clock::Tick;
 use crate::model::{Check, EndpointId, Fleet, Monitor, MonitorId, Node};
@@ -297,6 +298,14 @@ impl HealthTable {
     /// of the first probe round. At once true without monitors.
     pub fn is_fully_observed(&self) -> bool {
         self.unobserved == 0
+    }
+
+    /// Whether something is known of every endpoint, be it from before a restart.
+    pub fn is_known(&self) -> bool {
+        let unknown = |cell: &Cell| {
+            matches!(cell.source, Source::Monitor(_)) && cell.settled == Verdict::Unknown
+        };
+        !self.rows.iter().flat_map(|row| &row.cells).any(unknown)
     }
 
     /// All endpoints and sources of observations.

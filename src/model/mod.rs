@@ -34,7 +34,7 @@ pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
 pub use query_log::{LogTarget, QueryLog, QueryLogFormat};
 pub use response_rates::ResponseRates;
-pub use service::{AllDown, Https, Service, TtlRange, ZoneFiles};
+pub use service::{AllDown, Failback, Https, Service, TtlRange, ZoneFiles};
 pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 
 /// The whole configuration of one process.

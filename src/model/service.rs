@@ -43,6 +43,8 @@ pub struct Service {
     pub ttl: TtlRange,
     /// What is answered while nothing is up.
     pub all_down: AllDown,
+    /// How a region that was gone comes back.
+    pub failback: Failback,
     /// Whose client subnets it goes by, of those that the node believes.
     pub client_subnet: ClientSubnet,
     /// What its HTTPS records say; `None`: it answers none.
@@ -59,6 +61,20 @@ pub struct Https {
     pub alpn: Vec<String>,
     /// Where they listen; `None`: at the port of the URL.
     pub port: Option<u16>,
+}
+
+/// How a region that was gone for a service comes back into its answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Failback {
+    /// At once.
+    #[default]
+    Auto,
+    /// After so long without a new loss.
+    Delay(Duration),
+    /// With a part that grows over this time.
+    Ramp(Duration),
+    /// When an operator says so.
+    Manual,
 }
 
 /// Bounds of a steered answer's TTL, whole seconds, `min` at most `max`.

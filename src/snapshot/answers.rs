@@ -285,6 +285,8 @@ impl Prepared {
 struct Place {
     allowed: Vec<bool>,
     best: Vec<Local>,
+    /// The regions that share the clients with those of `best` that come back.
+    rest: Vec<Local>,
     ttl_seconds: u64,
 }
 
@@ -322,7 +324,9 @@ impl<'a> Preparation<'a> {
             // All down: the classes' own first places decide.
             None => (class.tiers.iter().flatten().copied().collect(), 0),
         };
-        Place { allowed, best, ttl_seconds }
+        let rest = contest.rest(class, *family, &best, view);
+        let rest = rest.iter().map(|candidate| candidate.region).collect();
+        Place { allowed, best, rest, ttl_seconds }
     }
 
     /// Adds the answers to the next class, to whom the regions `twin` are the best of the other

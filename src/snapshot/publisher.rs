@@ -1,5 +1,7 @@
 //! The publisher: the only writer of snapshots.
 
+mod regions;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::health::{
 };
 use crate::model::{EndpointId, MonitorId, PoolId, ZoneFiles};
 use crate::name::Name;
-use crate::steering::View;
+use crate::steering::{Comeback, View};
 use crate::zone::Zone;
 
 /// Most services, and most regions, that are counted one by one.
@@ -73,6 +75,12 @@ pub struct Publisher {
     overrides: Arc<OverrideSet>,
     /// Per contest: what was up when something last was.
     last_good: Vec<Vec<EndpointId>>,
+    /// Per contest and region: where it is on its way back after a loss.
+    comebacks: Vec<Vec<Comeback>>,
+    /// Per contest and region: its part in the answers.
+    shares: Vec<Vec<u8>>,
+    /// When time alone changes one of them.
+    share_due: Option<Tick>,
     /// Per contest: the answers under the health of the moment.
     prepared: Vec<Arc<Prepared>>,
     /// Per contest: whether `prepared` is behind.
@@ -105,6 +113,9 @@ impl Publisher {
             hosts: Arc::default(),
             overrides: Arc::default(),
             last_good: vec![Vec::new(); contests],
+            comebacks: vec![Vec::new(); contests],
+            shares: vec![Vec::new(); contests],
+            share_due: None,
             prepared: Vec::new(),
             dirty: Vec::new(),
             behind: true,
@@ -159,6 +170,7 @@ impl Publisher {
             health: self.health.endpoints(),
             hosts: &self.hosts,
             last_good: self.last_good.get(contest).map_or(&[], Vec::as_slice),
+            shares: self.shares.get(contest).map_or(&[], Vec::as_slice),
         }
     }
 
@@ -169,11 +181,11 @@ impl Publisher {
             Event::Probe { generation, .. } if generation != self.model_generation => {}
             Event::Probe { endpoint, monitor, outcome, .. } => {
                 let changes = self.health.observe(endpoint, monitor, &outcome, now);
-                return self.changed(changes);
+                return self.changed(changes, now);
             }
             Event::Peers(event) => {
                 let changes = self.health.peers(&event, now);
-                return self.changed(changes);
+                return self.changed(changes, now);
             }
             Event::Overrides(overrides) => {
                 self.overrides = overrides;
@@ -181,7 +193,7 @@ impl Publisher {
             }
             Event::Tick => {
                 let changes = self.health.tick(now);
-                return self.changed(changes);
+                return self.changed(changes, now);
             }
             Event::Hosts(hosts) => {
                 self.hosts = hosts;
@@ -204,7 +216,7 @@ impl Publisher {
 
     /// When it is to be told that time has passed; `None`: not before the next event.
     pub fn next_due(&self) -> Option<Tick> {
-        self.health.next_due()
+        self.health.next_due().into_iter().chain(self.share_due).min()
     }
 
     /// What peers are to be told, if it is not what they were told the last time.
@@ -213,7 +225,7 @@ impl Publisher {
     }
 
     /// Marks the contests of what is no longer as it was, and gives back what is to be told.
-    fn changed(&mut self, changes: Vec<Change>) -> Vec<EndpointFlip> {
+    fn changed(&mut self, changes: Vec<Change>, now: Tick) -> Vec<EndpointFlip> {
         let shown = self.shared.load();
         let council = shown.state.as_ref().map(|state| &state.council);
         self.behind |= council != Some(self.health.council());
@@ -222,6 +234,9 @@ impl Publisher {
             changes.iter().map(|change| fleet.endpoint(change.endpoint).pool).collect();
         if !pools.is_empty() {
             self.mark(|steering| steering.contest.pools().any(|pool| pools.contains(&pool)));
+        }
+        if !pools.is_empty() || self.share_due.is_some_and(|due| due <= now) {
+            self.follow_regions(now);
         }
         let flips = changes.into_iter().filter_map(|change| {
             Some(EndpointFlip { endpoint: change.endpoint, flip: change.flip? })
@@ -288,12 +303,18 @@ impl Publisher {
             .iter()
             .map(|steering| self.carried_last_good(&loaded, steering))
             .collect();
+        let steerings = loaded.plan.steerings.iter();
+        self.comebacks =
+            steerings.map(|steering| self.carried_comebacks(&loaded, steering)).collect();
+        self.shares = vec![Vec::new(); self.comebacks.len()];
         self.health = health;
         self.loaded = loaded;
         self.force(now);
         self.model_generation = self.generation + 1;
         self.behind = true;
         self.follow_primaries();
+        self.dirty = vec![false; self.loaded.plan.steerings.len()];
+        self.follow_regions(now);
         self.prepare_all();
     }
 
@@ -304,7 +325,7 @@ impl Publisher {
         let fleet = &self.loaded.model.fleet;
         let forced = resolve(self.overrides.overrides(), fleet);
         let changes = self.health.set_overrides(&forced, now);
-        self.changed(changes)
+        self.changed(changes, now)
     }
 
     /// Gives each zone that has a primary somebody to be told of changes.

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use super::eligible::{Eligible, eligible};
+use super::failback::mixed;
 use super::opinion::{Opinions, allowed};
 use super::ranking::rank;
 use super::relevance::relevant;
-use super::{Class, Decision, Family, Local, Opinion, Outcome, Pick, View, decision};
+use super::{
+    Candidate, Class, Decision, FULL, Family, Grade, Local, Opinion, Outcome, Pick, Presence, View,
+    decision,
+};
+use crate::health::Level;
 use crate::model::TtlRange;
 use crate::model::{
-    Address, AllDown, Endpoint, EndpointId, Fence, Fleet, Method, NetworkId, PoolId, RegionId,
-    Service,
+    Address, AllDown, Endpoint, EndpointId, Failback, Fence, Fleet, Method, NetworkId, PoolId,
+    RegionId, Service,
 };
 use crate::place::Place;
 
@@ -26,6 +31,7 @@ pub struct Contest {
     answers: u16,
     ttl: TtlRange,
     all_down: AllDown,
+    failback: Failback,
     alias: bool,
     direct: bool,
 }
@@ -63,6 +69,7 @@ impl Contest {
             answers: service.answers.unwrap_or(super::PICKS_MAX as u16),
             ttl: service.ttl,
             all_down: service.all_down.clone(),
+            failback: service.failback,
             direct: service.only.is_some(),
             alias: lone && hosts_only && service.answers == Some(1) && !regions.is_empty(),
             regions,
@@ -113,6 +120,45 @@ impl Contest {
     /// The rule for when nothing is up.
     pub fn all_down(&self) -> &AllDown {
         &self.all_down
+    }
+
+    /// How a region that was gone comes back.
+    pub fn failback(&self) -> Failback {
+        self.failback
+    }
+
+    /// How much of a region is there: by weight, in the pool where most is.
+    pub fn presence(&self, region: Local, view: &View<'_>) -> Presence {
+        let pools = self.pools.iter().map(|(pool, members)| {
+            let members = members.iter().filter(|(other, _)| *other == region);
+            let states = members.map(|(_, id)| {
+                let weight = view.fleet.endpoint(*id).weight;
+                (view.level(*id), u64::from(weight), view.is_forced_up(*id))
+            });
+            presence(states, view.fleet.pool(*pool).min_up)
+        });
+        pools.min().unwrap_or(Presence::Gone)
+    }
+
+    /// What clients of a class get from the regions that are fully there, where some of `best` are
+    /// on their way back: these take over from them bit by bit.
+    pub fn rest(
+        &self,
+        class: &Class,
+        family: Family,
+        best: &[Local],
+        view: &View<'_>,
+    ) -> Vec<Candidate> {
+        if best.iter().all(|region| view.share(*region) == FULL) {
+            return Vec::new();
+        }
+        let whole = |region: Local| class.allows(region) && view.share(region) == FULL;
+        let Some(found) = eligible(self, family, view, whole) else { return Vec::new() };
+        if found.grade >= Grade::Returning {
+            return Vec::new();
+        }
+        let (best, _) = self.best(class, &found, view);
+        found.candidates.into_iter().filter(|c| best.contains(&c.region)).collect()
     }
 
     /// Whether any method asks where the client is.
@@ -208,8 +254,34 @@ impl Contest {
         let eligible = Some((found.pool, found.grade));
         let mut tied = found.candidates;
         tied.retain(|candidate| best.contains(&candidate.region));
+        let rest = self.rest(class, family, &best, view);
+        if !rest.is_empty() {
+            tied = mixed(tied, &rest, |region| view.share(region));
+        }
         // The order of the files must not matter to picks.
         tied.sort();
         Decision { eligible, steps, outcome: Outcome::Tied(tied), ttl, first_change }
+    }
+}
+
+/// How much is there of the endpoints of one region and pool, given as level, weight, and whether
+/// an operator forces it up.
+fn presence(states: impl Iterator<Item = (Level, u64, bool)>, min_up: f64) -> Presence {
+    let (mut total, mut up, mut maybe, mut any, mut forced) = (0, 0, 0, false, false);
+    for (level, weight, is_forced) in states {
+        // Endpoints of weight 0 count where there are no others.
+        any |= level == Level::Up;
+        forced |= is_forced;
+        total += weight;
+        up += if level == Level::Up { weight } else { 0 };
+        maybe += if level <= Level::Unknown { weight } else { 0 };
+    }
+    let enough = |part: u64| part > 0 && part as f64 + 1e-6 >= min_up * total as f64;
+    match (total, forced) {
+        (_, true) => Presence::Forced,
+        (0, _) if any => Presence::Here,
+        _ if enough(up) => Presence::Here,
+        _ if enough(maybe) => Presence::Doubtful,
+        _ => Presence::Gone,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::eligible::{Target, candidates};
-use super::{Candidate, Class, Contest, Family, Grade, Local, Step};
+use super::{Candidate, Class, Contest, FULL, Family, Grade, Local, Step};
 use crate::health::{EndpointHealth, HostAddresses, Level, Resolved};
 use crate::model::{Address, AllDown, EndpointId, Fleet, PoolId};
 use crate::name::Name;
@@ -19,9 +19,22 @@ pub struct View<'a> {
     pub hosts: &'a HostAddresses,
     /// What the service answered from before everything went down.
     pub last_good: &'a [EndpointId],
+    /// By region of the contest: its part in the answers while it comes back, of [`FULL`]; a region
+    /// that is not in it plays its full part.
+    pub shares: &'a [u8],
 }
 
 impl View<'_> {
+    /// Whether an operator forces an endpoint up.
+    pub fn is_forced_up(&self, id: EndpointId) -> bool {
+        self.health.get(id.0 as usize).is_some_and(|health| health.is_forced_up)
+    }
+
+    /// The part of a region, of [`FULL`].
+    pub fn share(&self, region: Local) -> u8 {
+        self.shares.get(usize::from(region)).copied().unwrap_or(FULL)
+    }
+
     /// The level of an endpoint; one without health is unknown.
     pub fn level(&self, id: EndpointId) -> Level {
         self.health.get(id.0 as usize).map_or(Level::Unknown, |health| health.level)

@@ -18,6 +18,8 @@ pub enum Grade {
     StandbyUp,
     /// Only endpoints of weight 0 are left, not judged yet.
     StandbyUnknown,
+    /// It was gone, is up again, and has to wait.
+    Returning,
     /// Something is up, but less than `min_up`: the region counts as down.
     WeakUp,
     /// Something may be up, but less than `min_up`.
@@ -36,6 +38,7 @@ impl Grade {
             Self::Unknown => "not judged yet",
             Self::StandbyUp => "standby, up",
             Self::StandbyUnknown => "standby, not judged yet",
+            Self::Returning => "up again, waiting to be used",
             Self::WeakUp => "below min_up, partly up",
             Self::WeakUnknown => "below min_up, not judged yet",
             Self::Drained => "drained",
@@ -96,8 +99,8 @@ impl Eligible {
 type Graded = (Grade, Vec<Candidate>);
 
 /// The endpoints of the best grade in the first pool that has a region up or standing by; failing
-/// that, what is up in regions below their `min_up`, and then what is drained; `None`: everything
-/// is down.
+/// that, of regions that wait to be used again, then what is up in regions below their `min_up`,
+/// and then what is drained; `None`: everything is down.
 ///
 /// A pool whose regions are all unknown is not passed over: after a restart clients would go to
 /// the backup pool until the first probes are in.
@@ -120,7 +123,7 @@ pub(super) fn eligible(
             Some((*pool, grades.min().filter(|grade| *grade < below)?))
         })
     };
-    let bounds = [Grade::WeakUp, Grade::Drained, Grade::Direct];
+    let bounds = [Grade::Returning, Grade::WeakUp, Grade::Drained, Grade::Direct];
     let (pool, grade) = bounds.into_iter().find_map(best)?;
     let candidates = graded
         .into_iter()
@@ -162,7 +165,10 @@ fn grade_regions(
                     candidates(contest, *region, *id, family, view).map(move |c| (level, c))
                 })
                 .collect();
-            grade(of_family, min_up)
+            let (found, candidates) = grade(of_family, min_up)?;
+            let region = members.first().map_or(0, |(region, _)| *region);
+            let waits = view.share(region) == 0 && found < Grade::Returning;
+            Some((if waits { Grade::Returning } else { found }, candidates))
         })
         .collect()
 }
@@ -197,7 +203,8 @@ fn grade(members: Vec<(Level, Candidate)>, min_up: f64) -> Option<Graded> {
         return None;
     };
     let (level, standby) = match grade {
-        Grade::Up | Grade::WeakUp => (Level::Up, false),
+        // A region is told to wait after this.
+        Grade::Up | Grade::WeakUp | Grade::Returning => (Level::Up, false),
         // Unknown ranks after up, also within a region.
         Grade::Unknown | Grade::WeakUnknown if up > 0 => (Level::Up, false),
         Grade::Unknown | Grade::WeakUnknown => (Level::Unknown, false),

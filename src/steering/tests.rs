@@ -3,6 +3,7 @@
 mod cases;
 mod picks;
 mod properties;
+mod returns;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use super::{Candidate, Class, Contenders, Contest, Decision, Family, Outcome, Ta
 use crate::clock::Tick;
 use crate::health::{EndpointHealth, HostAddresses, Level};
 use crate::model::{
-    Address, AllDown, ClientSubnet, Endpoint, EndpointId, Fleet, Method, Network, NetworkId, Pool,
-    PoolId, Region, RegionId, Service, TtlRange,
+    Address, AllDown, ClientSubnet, Endpoint, EndpointId, Failback, Fleet, Method, Network,
+    NetworkId, Pool, PoolId, Region, RegionId, Service, TtlRange,
 };
 use crate::name::Name;
 use crate::place::{Continent, Country, Place, Point};
@@ -32,6 +33,7 @@ struct World {
     health: Vec<EndpointHealth>,
     hosts: HostAddresses,
     last_good: Vec<EndpointId>,
+    shares: Vec<u8>,
 }
 
 fn name(text: &str) -> Name {
@@ -49,6 +51,7 @@ fn healthy(level: Level, change: Option<u64>) -> EndpointHealth {
         kind: None,
         since: Tick(0),
         earliest_change: change.map(Duration::from_secs),
+        is_forced_up: false,
         votes: [].into(),
     }
 }
@@ -97,7 +100,13 @@ impl World {
             regions: vec![region("us"), region("eu")],
         });
         let health = vec![healthy(Level::Up, None); fleet.endpoints.len()];
-        Self { fleet, health, hosts: HostAddresses::default(), last_good: Vec::new() }
+        Self {
+            fleet,
+            health,
+            hosts: HostAddresses::default(),
+            last_good: Vec::new(),
+            shares: Vec::new(),
+        }
     }
 
     fn set(&mut self, address: &str, level: Level) {
@@ -117,6 +126,7 @@ impl World {
             health: &self.health,
             hosts: &self.hosts,
             last_good: &self.last_good,
+            shares: &self.shares,
         }
     }
 
@@ -160,6 +170,7 @@ fn service(pools: u16, policy: Vec<Method>) -> Service {
         answers: Some(1),
         ttl: TtlRange { min: Duration::from_secs(5), max: Duration::from_secs(30) },
         all_down: AllDown::All,
+        failback: Failback::Auto,
         client_subnet: ClientSubnet::On,
         https: None,
         only: None,

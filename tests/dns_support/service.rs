@@ -9,8 +9,8 @@ use meridian::diagnostic::Location;
 use meridian::geo::{Databases, Ground};
 use meridian::health::{EndpointHealth, HostAddresses, Level};
 use meridian::model::{
-    Address, AllDown, ClientSubnet, Endpoint, EndpointId, Fleet, Method, Pool, PoolId, Region,
-    RegionId, Service, TtlRange,
+    Address, AllDown, ClientSubnet, Endpoint, EndpointId, Failback, Fleet, Method, Pool, PoolId,
+    Region, RegionId, Service, TtlRange,
 };
 use meridian::name::Name;
 use meridian::place::Point;
@@ -54,6 +54,7 @@ impl Fixed {
             answers: (self.apart || self.cname.is_some()).then_some(1),
             ttl: TtlRange { min: ttl, max: ttl },
             all_down: self.all_down.clone().unwrap_or(AllDown::All),
+            failback: Failback::Auto,
             client_subnet: ClientSubnet::On,
             https: None,
             only: None,
@@ -65,12 +66,18 @@ impl Fixed {
             kind: None,
             since: Tick(0),
             earliest_change: None,
+            is_forced_up: false,
             votes: [].into(),
         };
         let health = vec![health; fleet.endpoints.len()];
         let hosts = HostAddresses::default();
-        let view =
-            View { fleet: &fleet, health: &health, hosts: &hosts, last_good: &[] as &[EndpointId] };
+        let view = View {
+            fleet: &fleet,
+            health: &health,
+            hosts: &hosts,
+            last_good: &[] as &[EndpointId],
+            shares: &[],
+        };
         let steering = Steering::new(Contest::new(&service, &fleet, true), &fleet, &GROUND);
         let prepared = Arc::new(Prepared::new(&steering, &view));
         ServiceAnswers::new(owner.to_string().into(), Arc::new(steering), prepared)

@@ -12,7 +12,9 @@ use crate::model::{EndpointId, Fleet};
 use crate::place::Place;
 use crate::prefix::Prefix;
 use crate::snapshot::{Publisher, ServiceAnswers, Snapshot, Steering, ZoneEntry};
-use crate::steering::{Candidate, Contest, Decision, Family, Local, NoData, Outcome, Pick, Target};
+use crate::steering::{
+    Candidate, Contest, Decision, FULL, Family, Local, NoData, Outcome, Pick, Target,
+};
 
 /// The whole explanation.
 #[derive(Debug, Serialize)]
@@ -49,6 +51,8 @@ struct Steps {
     service: String,
     located: Located,
     endpoints: Vec<EndpointState>,
+    /// Regions that were lost and do not play their full part yet.
+    returning: Vec<Returning>,
     /// The pool and how good the best of it is; `None`: everything is down.
     eligible: Option<Eligible>,
     ranking: Vec<StepReport>,
@@ -87,6 +91,13 @@ struct Said {
     verdict: &'static str,
     /// Why it votes or does not; `None`: it is not known to probe.
     state: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Returning {
+    region: String,
+    /// From 0 to 1.
+    share: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,6 +204,7 @@ impl Steps {
             service: answers.name().to_owned(),
             located,
             endpoints: endpoints(&steering.contest, &view, publisher.health().council()),
+            returning: names.returning(&view),
             eligible: decision.eligible.map(|(pool, grade)| Eligible {
                 pool: fleet.pool(pool).name.clone(),
                 grade: grade.as_str(),
@@ -285,6 +297,12 @@ impl Names<'_> {
     fn region(&self, local: Local) -> String {
         let id = self.contest.regions().get(usize::from(local));
         id.map_or_else(|| "-".to_owned(), |id| self.fleet.region(*id).name.clone())
+    }
+
+    fn returning(&self, view: &crate::steering::View<'_>) -> Vec<Returning> {
+        let part = |local: Local| f64::from(view.share(local)) / f64::from(FULL);
+        let all = (0..self.contest.regions().len() as Local).filter(|local| part(*local) < 1.0);
+        all.map(|local| Returning { region: self.region(local), share: part(local) }).collect()
     }
 
     fn step(&self, step: &crate::steering::Step) -> StepReport {
@@ -412,6 +430,9 @@ impl fmt::Display for Steps {
             if votes.len() > 1 {
                 writeln!(f, "          {}", votes.join(", "))?;
             }
+        }
+        for Returning { region, share } in &self.returning {
+            writeln!(f, "returning {region}, share {:.0} %", share * 100.0)?;
         }
         match &self.eligible {
             Some(Eligible { pool, grade }) => {

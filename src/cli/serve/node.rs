@@ -32,6 +32,8 @@ use crate::snapshot::{Event, Loaded, Publisher, load};
 
 /// The first answer waits for the first probe round, but no longer than this.
 const FIRST_ROUND_MAX: Duration = Duration::from_secs(5);
+/// It waits no longer than this when all was known before the restart.
+const KNOWN_ROUND_MAX: Duration = Duration::from_millis(500);
 /// Scrapes under way get this long to end.
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
@@ -83,9 +85,12 @@ pub(super) async fn serve(
 
     let (reloads, reload_inbox) = mpsc::channel(1);
     let current = publisher.loaded().clone();
+    let known = publisher.health().is_known();
+    let patience = if known { KNOWN_ROUND_MAX } else { FIRST_ROUND_MAX };
     let kept = Kept { saver, serials, overrides };
     let mut tasks = Tasks::start(publisher, kept, &metrics, reload_inbox, &model, &stop)?;
-    let stopped = model.node.probe.is_some() && !first_round(&mut tasks, &mut signals).await;
+    let stopped =
+        model.node.probe.is_some() && !first_round(&mut tasks, &mut signals, patience).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
     if let Some(servers) = &servers {
         let listen = servers.addresses().to_vec();
@@ -180,10 +185,10 @@ fn socket_file(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Waits for the first probe round, though not for ever; `false`: a signal came before.
-async fn first_round(tasks: &mut Tasks, signals: &mut Signals) -> bool {
+async fn first_round(tasks: &mut Tasks, signals: &mut Signals, patience: Duration) -> bool {
     tokio::select! {
         () = signals.received() => false,
-        _ = tokio::time::timeout(FIRST_ROUND_MAX, tasks.judged()) => true,
+        _ = tokio::time::timeout(patience, tasks.judged()) => true,
     }
 }
 

@@ -9,7 +9,7 @@ use super::fleet::FleetDraft;
 use crate::config::sheet::Section;
 use crate::config::spec::ServiceTable;
 use crate::config::value::Fault;
-use crate::model::{AllDown, Method, PoolId, RegionId, Service};
+use crate::model::{AllDown, Failback, Method, PoolId, RegionId, Service};
 use crate::name::{LABEL_MAX, Name};
 
 /// The label of a service's direct names, and where it is written.
@@ -71,6 +71,7 @@ pub(super) fn names(
             policy: vec![Method::Rotate],
             answers: None,
             all_down: AllDown::All,
+            failback: Failback::Auto,
             only: Some(id),
             ..service.clone()
         });

@@ -4,6 +4,7 @@ mod admin;
 mod cookies;
 mod direct;
 mod endpoint;
+mod failback;
 mod fleet;
 mod https;
 mod io;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::fleet::{FleetDraft, FleetNames};
-use super::{https, method};
+use super::{failback, https, method};
 use crate::config::defaults as d;
 use crate::config::sheet::Section;
 use crate::config::spec::{
@@ -60,7 +60,7 @@ pub(super) fn resolve(
     let ttl = ttl(section, table, &pools, fleet);
     let all_down = all_down(section, table, &identity);
     let client_subnet = client_subnet(section, table);
-    section.value("failback", &table.failback, d::FAILBACK, word("failback", &[("auto", ())]));
+    let failback = failback::resolve(section, table.failback.as_ref());
     let https = https::resolve(section, table.https.as_ref());
     let Identity { name, owner, origin, at } = identity;
     let service = Service {
@@ -72,6 +72,7 @@ pub(super) fn resolve(
         answers,
         ttl,
         all_down,
+        failback,
         client_subnet,
         https,
         only: None,

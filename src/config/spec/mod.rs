@@ -29,8 +29,8 @@ pub(super) use node::{
 };
 pub(super) use tokens::TokensFile;
 pub(super) use zone::{
-    AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable, TtlTable,
-    ZoneFile, ZoneTable,
+    AllDownTable, FailbackTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable,
+    TtlTable, ZoneFile, ZoneTable,
 };
 
 /// A key that may be left out.

@@ -66,11 +66,21 @@ pub(in crate::config) struct ServiceTable {
     /// Whose client subnets count.
     pub client_subnet: Field<TextOr<TrustedTable>>,
     /// How clients return.
-    pub failback: Field<String>,
+    pub failback: Field<TextOr<FailbackTable>>,
     /// HTTPS records.
     pub https: Field<Table<HttpsTable>>,
     /// The label between a region and this name.
     pub direct: Field<String>,
+}
+
+/// `{ delay = "5m" }` or `{ ramp = "10m" }`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct FailbackTable {
+    /// Time without a new loss.
+    pub delay: Field<DurationText>,
+    /// Time to grow.
+    pub ramp: Field<DurationText>,
 }
 
 /// `{ trusted = ["198.51.100.0/24"] }`

@@ -97,8 +97,9 @@ impl HealthTable {
             let identity = EndpointIdentity::of(fleet, endpoint);
             for cell in &mut row.cells {
                 let place = SavedVerdict::place_of(&identity, &cell.name);
-                if let Some(merged) = by_place.get(&place).and_then(|entry| entry.merged()) {
-                    cell.settled = merged;
+                let merged = by_place.get(&place).and_then(|entry| entry.merged());
+                if saved.tells_merged() {
+                    cell.settled = merged.unwrap_or(Verdict::Unknown);
                 }
             }
         }

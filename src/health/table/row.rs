@@ -87,7 +87,15 @@ impl Row {
         let Some(first) = cells().next() else {
             let (level, cause) = (Level::Up, "no monitors".into());
             let (kind, since, votes) = (None, Tick::START, [].into());
-            return EndpointHealth { level, cause, kind, since, earliest_change: None, votes };
+            return EndpointHealth {
+                level,
+                cause,
+                kind,
+                since,
+                earliest_change: None,
+                is_forced_up: false,
+                votes,
+            };
         };
         let level = cells().map(|cell| Level::from(cell.shown)).max().unwrap_or(Level::Unknown);
         let at_level = || cells().filter(|cell| Level::from(cell.shown) == level);
@@ -106,6 +114,7 @@ impl Row {
             kind: at_level().find_map(Cell::kind).filter(|_| level == Level::Down),
             since: since.unwrap_or(now),
             earliest_change: self.earliest_change(level, council, now),
+            is_forced_up: false,
             votes: self.votes(council),
         }
     }
@@ -226,7 +235,16 @@ impl Row {
         let cause = format!("forced {}: {words}", action.as_str()).into();
         // No result changes it, but health does while it drains.
         let earliest_change = health.earliest_change.filter(|_| level == Level::Drained);
-        EndpointHealth { level, cause, kind: None, since: *since, earliest_change, ..health }
+        let is_forced_up = *action == Action::Up;
+        EndpointHealth {
+            level,
+            cause,
+            kind: None,
+            since: *since,
+            earliest_change,
+            is_forced_up,
+            ..health
+        }
     }
 
     /// What the prober's own eyes see of the target; `None`: nothing yet, or it was counted before.

@@ -2,6 +2,7 @@
 
 mod peers;
 mod safety;
+mod sequences;
 
 use super::*;
 use crate::health::{CauseKind, SavedHealth, Verdict};
@@ -264,7 +265,7 @@ fn a_restart_starts_from_the_last_known_state() {
     let table = HealthTable::restore(&fleet, &saved, Tick(100_000), 1_800_000_020);
     assert_eq!(table.endpoints()[1].since, Tick(70_000), "down 10 s, then off 20 s");
     assert_eq!(&*table.endpoints()[1].cause, "monitor http: connection refused");
-    assert!(!table.is_fully_observed());
+    assert!(!table.is_fully_observed() && !table.is_known(), "nothing of the third");
 }
 
 #[test]
@@ -280,6 +281,7 @@ fn a_saved_time_beyond_all_clocks_means_since_the_beginning() {
         let table = HealthTable::restore(&fleet, &saved, Tick(5000), 1_800_000_020);
         assert_eq!(table.endpoints()[0].since, Tick(0), "{held}");
         assert_eq!(level(&table, A), Level::Up);
+        assert!(table.is_known() && !table.is_fully_observed());
     }
 }
 

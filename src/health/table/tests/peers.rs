@@ -241,6 +241,12 @@ fn a_node_that_restarts_cut_off_holds_what_was_settled_and_knows_that_it_is_not_
     let levels: Vec<Level> = table.endpoints().iter().map(|health| health.level).collect();
     assert_eq!(levels, [Level::Up, Level::Unknown, Level::Down], "one is up, if not from here");
     assert_eq!(table.council().until, Some(Tick(9_000_000 + 3_540_000)), "an hour from when heard");
+    let text = String::from_utf8(json.clone()).unwrap();
+    let unsettled = text.replace("\"merged\":\"up\",", "").replace("\"merged\":\"down\",", "");
+    let unsettled = SavedHealth::from_json(unsettled.as_bytes()).unwrap();
+    let table = HealthTable::restore(&world.fleet, &unsettled, Tick(9_000_000), 1_800_000_060);
+    let levels: Vec<Level> = table.endpoints().iter().map(|health| health.level).collect();
+    assert_eq!(levels, [Level::Up, Level::Unknown, Level::Unknown], "nothing was settled");
     let late = HealthTable::restore(&world.fleet, &saved, Tick(9_000_000), 1_800_003_600);
     assert_eq!(late.council().mode, Mode::Alone);
 }

@@ -103,7 +103,7 @@ fn a_prober_that_sees_everything_fail_says_so_and_nothing_changes() {
     for endpoint in 0..3 {
         world.say(0, endpoint, Verdict::Up);
     }
-    assert!(!world.table.local_votes(world.now).impaired, "less than half fails");
+    assert!(!world.table.local_votes(world.now).impaired, "one of four fails");
 }
 
 #[test]
