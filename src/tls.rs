@@ -10,13 +10,18 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, ServerConfig, SupportedProtocolVersion};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
 /// Certificates a chain may have; no authority issues nearly as many.
 const CHAIN_MAX: usize = 16;
+
+/// Certificates of authorities a file may have: more than any system trusts.
+const AUTHORITIES_MAX: usize = 1_024;
 
 /// A certificate with its chain and the key that belongs to it.
 #[derive(Clone)]
@@ -79,6 +84,43 @@ impl Certificate {
     pub fn validity(&self) -> (i64, i64) {
         (self.not_before, self.not_after)
     }
+}
+
+/// The certificates of the authorities in a PEM file; the error says what is wrong with it.
+pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_slice_iter(pem).take(AUTHORITIES_MAX);
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &found {
+        roots.add(certificate.clone()).map_err(|_| "holds a certificate that is malformed")?;
+    }
+    if found.is_empty() {
+        return Err("holds no certificate in PEM form".to_owned());
+    }
+    Ok(found)
+}
+
+/// How a client speaks TLS that trusts these authorities and shows this certificate, if any.
+///
+/// # Errors
+/// When an authority's certificate is malformed.
+pub fn client_config(
+    authorities: &[CertificateDer<'static>],
+    shown: Option<&Certificate>,
+) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authorities {
+        roots.add(certificate.clone())?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    Ok(match shown {
+        Some(certificate) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
+            certificate.certified().clone(),
+        ))),
+        None => config.with_no_client_auth(),
+    })
 }
 
 /// The day of a second since 1970-01-01 UTC, such as `2026-09-21`.

@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// Wrong usage or bad configuration.
     Usage,
+    /// What was to be asked cannot be reached.
+    Unreachable,
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +21,7 @@ impl From<Exit> for ExitCode {
             Exit::Fine => Self::from(0),
             Exit::Failed => Self::from(1),
             Exit::Usage => Self::from(2),
+            Exit::Unreachable => Self::from(3),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands: the only place that wires, spawns and joins.
 
 mod check;
+mod cluster;
 mod demo;
 mod exit;
 mod explain;
@@ -48,6 +49,10 @@ enum Command {
                             meridian explain www.app.example.com --client 203.0.113.7\n  \
                             meridian explain www.app.example.com AAAA --client 2001:db8::1")]
     Explain(explain::Options),
+    /// Look after the bus between nodes
+    #[command(after_help = "Examples:\n  meridian cluster check --config config\n  \
+                            meridian cluster check --config config --create --format json")]
+    Cluster(cluster::Options),
 }
 
 /// Which configuration.
@@ -77,5 +82,6 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Serve(options) => serve::run(options, &mut output),
         Command::Check(options) => check::run(options, &mut output),
         Command::Explain(options) => explain::run(options, &mut output),
+        Command::Cluster(options) => cluster::run(options, &mut output),
     }
 }

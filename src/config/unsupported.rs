@@ -45,8 +45,6 @@ const fn word(
 /// The refusals of node.toml.
 pub(super) const NODE: &[Rule] = &[
     key(&["proxy"], ""),
-    word(&["cluster", "engine"], When::Is("nats"), "write `engine = \"embedded\"`", 0),
-    key(&["cluster", "nats"], "write `engine = \"embedded\"`"),
     key(&["admin", "tokens"], "without tokens the listener must be on loopback"),
     key(&["admin", "tls"], "the listener must be on loopback"),
     key(&["telemetry"], ""),

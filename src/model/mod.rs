@@ -4,6 +4,7 @@
 //! Ids are indexes into the vectors of [`Fleet`]; they hold within one model only, since a reload
 //! numbers everything anew.
 
+mod cluster;
 mod cookie;
 mod fleet;
 mod monitor;
@@ -15,6 +16,7 @@ mod response_rates;
 mod service;
 mod transfer;
 
+pub use cluster::{BusTls, Cluster, Credentials, Nats};
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId};
 pub use monitor::{Check, HttpCheck, Monitor, MonitorId, Scheme, TcpCheck, Vantage};

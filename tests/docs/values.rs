@@ -19,7 +19,8 @@ const FILES: [(&str, &str); 3] = [
         "version = 1\n\
          [node]\nname = \"a\"\nregion = \"eu\"\n\
          [zones]\n[geo]\n[dns]\n[dns.query_log]\nfile = \"q\"\n\
-         [dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[admin]\n\
+         [dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[cluster.nats]\n\
+         servers = [\"tls://a\"]\n[admin]\n\
          [log]\n",
     ),
     (

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::cluster;
 use super::judge::Reload;
 use super::listeners::{Listeners, Servers, not_bound, query_log};
 use super::serials::Serials;
@@ -24,7 +25,7 @@ use crate::diagnostic::{Diagnostics, Severity};
 use crate::dns::Counters;
 use crate::dns::transfer::Notifier;
 use crate::metrics::Metrics;
-use crate::model::Node;
+use crate::model::{Model, Node};
 use crate::snapshot::{Loaded, Publisher, load};
 
 /// The first answer waits for the first probe round, but no longer than this.
@@ -79,6 +80,7 @@ pub(super) async fn serve(
     let (reloads, reload_inbox) = mpsc::channel(1);
     let current = publisher.loaded().clone();
     let mut tasks = Tasks::start(publisher, saver, serials, &metrics, reload_inbox, &model, &stop)?;
+    share(&model, &metrics, &mut tasks, &stop);
     let stopped = model.node.probe.is_some() && !first_round(&mut tasks, &mut signals).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
     if let Some(servers) = &servers {
@@ -113,6 +115,20 @@ pub(super) async fn serve(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Peers' events that wait for the judge of health.
+const PEER_EVENTS_MAX: usize = 1_024;
+
+/// Begins to share verdicts with other nodes.
+fn share(model: &Model, metrics: &Arc<Metrics>, tasks: &mut Tasks, stop: &CancellationToken) {
+    let (_, votes) = watch::channel(Arc::default());
+    let (peers, mut heard) = mpsc::channel(PEER_EVENTS_MAX);
+    for (name, task) in cluster::share(model, votes, peers, metrics, stop) {
+        tasks.add(name, task);
+    }
+    let drain = async move { while heard.recv().await.is_some() {} };
+    tasks.add("events of peers", tokio::spawn(drain));
 }
 
 /// The signals that end the process.
@@ -256,6 +272,7 @@ fn warn_of_restart(old: &Node, new: &Node) {
         (query_log(old) != query_log(new), "dns.query_log"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
+        (old.cluster != new.cluster, "[cluster]"),
         (old.state != new.state, "node.state"),
         (old.probe.is_some() != new.probe.is_some(), "the role [probe]"),
     ] {

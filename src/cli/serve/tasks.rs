@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -72,6 +72,11 @@ impl Tasks {
         }
         let fetching = Some((fetched_in, assigned));
         Ok(Self { all, judged: judged_out, advanced, fetching })
+    }
+
+    /// Takes a running task that ends with the others.
+    pub(super) fn add(&mut self, name: &'static str, task: JoinHandle<()>) {
+        self.all.spawn(async move { (name, task.await) });
     }
 
     /// Begins to keep the zones fresh that have a primary.

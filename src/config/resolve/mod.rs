@@ -1,5 +1,6 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
+mod cluster;
 mod cookies;
 mod direct;
 mod endpoint;

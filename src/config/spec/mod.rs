@@ -23,8 +23,9 @@ pub(super) use fleet::{
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
-    AdminTable, CertificateTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
-    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
+    AdminTable, BusTlsTable, CertificateTable, ClientSubnetTable, ClusterTable, CookiesTable,
+    DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable, QueryLogTable,
+    ResponseRateTable, SecondaryTable, XdpTable,
 };
 pub(super) use zone::{
     AllDownTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable, TtlTable,
