@@ -3,7 +3,7 @@
 //! Names are `meridian_NOUN_UNIT[_total]` in base units; every label has a bounded set of values.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Upper bounds of the buckets of probe durations, in seconds: from a LAN to the longest timeout.
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub plan_behind: IntGauge,
     /// Generation of the published snapshot.
     pub generation: IntGauge,
+    /// What nodes tell each other.
+    pub cluster: ClusterMetrics,
 }
 
 impl Metrics {
@@ -89,6 +91,7 @@ impl Metrics {
                 "meridian_snapshot_generation",
                 "Number of the snapshot that answers are given from.",
             )?,
+            cluster: ClusterMetrics::new()?,
         };
         for result in ["ok", "partial", "refused"] {
             metrics.reloads.with_label_values(&[result]);
@@ -110,12 +113,129 @@ impl Metrics {
         self.registry.register(Box::new(self.state_failures.clone()))?;
         self.registry.register(Box::new(self.plan_refusals.clone()))?;
         self.registry.register(Box::new(self.plan_behind.clone()))?;
-        self.registry.register(Box::new(self.generation.clone()))
+        self.registry.register(Box::new(self.generation.clone()))?;
+        self.cluster.register(&self.registry)
     }
 
     /// The current values.
     pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
         self.registry.gather()
+    }
+}
+
+/// What nodes tell each other.
+#[derive(Debug)]
+pub struct ClusterMetrics {
+    /// Whether the cluster engine can be reached.
+    pub link: IntGauge,
+    /// How much of the fleet is seen, by mode.
+    pub mode: IntGaugeVec,
+    /// Other probers, by standing.
+    pub probers: IntGaugeVec,
+    /// Messages between nodes, by kind and direction.
+    pub messages: IntCounterVec,
+    /// Octets of the messages that were sent.
+    pub sent_bytes: IntCounter,
+    /// Messages and votes that were dropped, by reason.
+    pub dropped: IntCounterVec,
+    /// What happened to the connection with the engine.
+    pub events: IntCounterVec,
+    /// Whether another node goes by the name of this one.
+    pub cloned: IntGauge,
+}
+
+impl ClusterMetrics {
+    fn new() -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            IntGaugeVec::new(Opts::new(name, help), labels)
+        };
+        let cluster = Self {
+            link: IntGauge::new(
+                "meridian_cluster_link",
+                "1 while the cluster engine can be reached.",
+            )?,
+            mode: gauges(
+                "meridian_cluster_mode",
+                "1 for how much of the fleet is seen: live, degraded or isolated.",
+                &["mode"],
+            )?,
+            probers: gauges(
+                "meridian_cluster_probers",
+                "Other probers by standing.",
+                &["standing"],
+            )?,
+            messages: counters(
+                "meridian_cluster_messages_total",
+                "Messages between nodes.",
+                &["kind", "direction"],
+            )?,
+            sent_bytes: IntCounter::new(
+                "meridian_cluster_sent_bytes_total",
+                "Octets of the messages to other nodes.",
+            )?,
+            dropped: counters(
+                "meridian_cluster_dropped_total",
+                "Messages and votes that were dropped.",
+                &["reason"],
+            )?,
+            events: counters(
+                "meridian_cluster_events_total",
+                "What happened to the connection with the cluster engine.",
+                &["event"],
+            )?,
+            cloned: IntGauge::new(
+                "meridian_cluster_cloned",
+                "1 when another node goes by the name of this one.",
+            )?,
+        };
+        cluster.show_zeros();
+        Ok(cluster)
+    }
+
+    /// Makes the samples, so that alerts find them before anything happens.
+    fn show_zeros(&self) {
+        for mode in ["live", "degraded", "isolated"] {
+            self.mode.with_label_values(&[mode]);
+        }
+        for standing in ["live", "late", "dead", "impaired"] {
+            self.probers.with_label_values(&[standing]);
+        }
+        for kind in ["health", "beat", "need"] {
+            for direction in ["sent", "received"] {
+                self.messages.with_label_values(&[kind, direction]);
+            }
+        }
+        for reason in [
+            "foreign",
+            "length",
+            "format",
+            "malformed",
+            "forged",
+            "stale",
+            "full",
+            "overrun",
+            "unsent",
+            "overflow",
+        ] {
+            self.dropped.with_label_values(&[reason]);
+        }
+        for event in ["connected", "disconnected", "failed", "refused", "slow", "error"] {
+            self.events.with_label_values(&[event]);
+        }
+    }
+
+    fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.link.clone()))?;
+        registry.register(Box::new(self.mode.clone()))?;
+        registry.register(Box::new(self.probers.clone()))?;
+        registry.register(Box::new(self.messages.clone()))?;
+        registry.register(Box::new(self.sent_bytes.clone()))?;
+        registry.register(Box::new(self.dropped.clone()))?;
+        registry.register(Box::new(self.events.clone()))?;
+        registry.register(Box::new(self.cloned.clone()))
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
@@ -21,6 +21,9 @@ use x509_parser::time::ASN1Time;
 const CHAIN_MAX: usize = 16;
 /// Characters of a subject that are shown.
 const SUBJECT_MAX: usize = 100;
+
+/// Certificates of authorities a file may have: more than any system trusts.
+const AUTHORITIES_MAX: usize = 1_024;
 
 /// A certificate with its chain and the key that belongs to it.
 #[derive(Clone)]
@@ -40,6 +43,16 @@ pub enum CertificateError {
     Key(String),
     /// Each could be used, but they do not belong together.
     Mismatch,
+}
+
+impl fmt::Display for CertificateError {
+    /// As what the file does: `holds no private key in PEM form`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chain(why) | Self::Key(why) => why,
+            Self::Mismatch => "holds a key that does not belong to its certificate",
+        })
+    }
 }
 
 impl Certificate {
@@ -83,6 +96,51 @@ impl Certificate {
     pub fn validity(&self) -> (i64, i64) {
         (self.not_before, self.not_after)
     }
+}
+
+/// The certificates of the authorities in a PEM file; the error says what is wrong with it.
+pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_slice_iter(pem).take(AUTHORITIES_MAX);
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &found {
+        roots.add(certificate.clone()).map_err(|_| "holds a certificate that is malformed")?;
+    }
+    if found.is_empty() {
+        return Err("holds no certificate in PEM form".to_owned());
+    }
+    Ok(found)
+}
+
+/// The authorities that the system trusts.
+pub fn system_authorities() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
+
+/// What trusts these authorities; those that cannot be read are left out.
+pub fn roots(authorities: &[CertificateDer<'static>]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities.iter().cloned());
+    roots
+}
+
+/// How a client speaks TLS that trusts these authorities and shows this certificate, if any.
+///
+/// # Errors
+/// When the TLS library supports no common version, which ours does.
+pub fn client_config(
+    authorities: &[CertificateDer<'static>],
+    shown: Option<&Certificate>,
+) -> Result<ClientConfig, Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(authorities));
+    Ok(match shown {
+        Some(certificate) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
+            certificate.certified().clone(),
+        ))),
+        None => config.with_no_client_auth(),
+    })
 }
 
 /// The day of a second since 1970-01-01 UTC, such as `2026-09-21`.
@@ -146,34 +204,6 @@ pub fn server_config_for(
     finish(builder.with_cert_resolver(certificates), protocols)
 }
 
-/// How a client speaks TLS: it trusts the authorities of a PEM file, else those of the system, and
-/// shows the certificate and key of another PEM file.
-///
-/// # Errors
-/// What is wrong with these files.
-pub fn client_config(
-    trusted: Option<&[u8]>,
-    identity: Option<&[u8]>,
-) -> Result<ClientConfig, String> {
-    let roots = if let Some(text) = trusted {
-        authorities(text).map_err(|why| format!("the file of authorities {why}"))?
-    } else {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        roots
-    };
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    let Some(text) = identity else { return Ok(builder.with_no_client_auth()) };
-    let unusable = |why: String| format!("the file of the identity {why}");
-    let chain = CertificateDer::pem_slice_iter(text).take(CHAIN_MAX).collect::<Result<_, _>>();
-    let chain = chain.map_err(|error| unusable(unreadable(&error)))?;
-    let key = private_key(text).map_err(unusable)?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| unusable(error.to_string()))
-}
-
 /// What all servers have in common.
 fn finish(mut config: ServerConfig, protocols: &[&[u8]]) -> Result<ServerConfig, Error> {
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
@@ -181,20 +211,6 @@ fn finish(mut config: ServerConfig, protocols: &[&[u8]]) -> Result<ServerConfig,
     config.ticketer = ring::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
-}
-
-/// The authorities in a PEM file; the text says what is wrong with it.
-pub fn authorities(text: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text) {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        let added = roots.add(certificate);
-        added.map_err(|_| "holds a certificate that is malformed".to_owned())?;
-    }
-    if roots.is_empty() {
-        return Err("holds no certificate in PEM form".to_owned());
-    }
-    Ok(roots)
 }
 
 /// Whom a certificate is of: its common name, or all of its subject.

@@ -11,9 +11,10 @@ use std::time::Duration;
 use dns_support::{Query, absolute, ask, decode, folder, loaded};
 use meridian::clock::Tick;
 use meridian::dns::Transport;
+use meridian::health::overrides::{Draft, OverrideSet, Scope};
 use meridian::health::{
-    Action, CauseKind, EndpointIdentity, Forced, HealthTable, HostAddresses, Outcome, PeerEvent,
-    Prober, Resolved, Subject, Verdict, Vote,
+    Action, CauseKind, EndpointIdentity, HealthTable, HostAddresses, Outcome, PeerEvent, Prober,
+    Resolved, Subject, Verdict, Vote,
 };
 use meridian::model::{Address, EndpointId, MonitorId};
 use meridian::snapshot::{Event, Publisher};
@@ -245,12 +246,19 @@ fn a_region_that_waits_for_an_operator_is_used_when_forced_up() {
     }
     world.publisher.publish();
     assert_eq!((world.answer("www").as_str(), world.publisher.next_due()), (us, None));
-    let generation = world.publisher.model_generation();
-    let forced = Forced { action: Action::Up, words: "repaired".into() };
-    let mut overrides = vec![None; world.id(eu)];
-    overrides.push(Some(forced));
-    for overrides in [overrides, Vec::new()] {
-        world.publisher.apply(Event::Overrides(generation, overrides), world.now);
+    let draft = Draft {
+        action: Action::Up,
+        target: format!("endpoint:{eu}").parse().unwrap(),
+        reason: "repaired".to_owned(),
+        author: "alice".to_owned(),
+        lasts: None,
+        scope: Scope::Fleet,
+        anyway: false,
+    };
+    let mut forced = OverrideSet::default();
+    forced.set(draft, "1".to_owned(), world.now, 1_800_000_000).unwrap();
+    for overrides in [forced, OverrideSet::default()] {
+        world.publisher.apply(Event::Overrides(Arc::new(overrides)), world.now);
         world.publisher.publish();
         assert_eq!(world.answer("www"), eu, "forced, and after that");
     }

@@ -11,7 +11,7 @@ pub enum Exit {
     Failed,
     /// Wrong usage or bad configuration.
     Usage,
-    /// The node could not be reached.
+    /// What was to be asked cannot be reached.
     Unreachable,
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod cluster;
 mod demo;
 mod exit;
 mod explain;
@@ -65,6 +66,10 @@ enum Command {
     #[command(after_help = "Examples:\n  meridian admin token alice --role operate\n  \
                             meridian admin token prometheus --role read")]
     Admin(admin::Options),
+    /// Look after the bus between nodes
+    #[command(after_help = "Examples:\n  meridian cluster check --config config\n  \
+                            meridian cluster check --config config --create --format json")]
+    Cluster(cluster::Options),
 }
 
 /// Which configuration.
@@ -97,5 +102,6 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Status(options) => status::run(options, &mut output),
         Command::Force(options) => force::run(options, &mut output),
         Command::Admin(options) => admin::run(options, &mut output),
+        Command::Cluster(options) => cluster::run(options, &mut output),
     }
 }

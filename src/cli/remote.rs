@@ -1,11 +1,13 @@
 //! A running node, asked over its API.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Client, Method, StatusCode, Url};
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +16,7 @@ use tokio::runtime::Runtime;
 use super::Exit;
 use crate::config;
 use crate::model::AdminListen;
-use crate::tls;
+use crate::tls::{self, Certificate};
 
 /// Where a node is asked when nothing else is said.
 const DEFAULT: &str = "http://127.0.0.1:8053";
@@ -79,11 +81,8 @@ impl Remote {
         let runtime = runtime.map_err(|error| Failure::usage(error.to_string()))?;
         let mut client = Client::builder().no_proxy().timeout(PATIENCE);
         client = client.redirect(reqwest::redirect::Policy::none());
-        let authorities = self.ca.as_ref().map(read).transpose()?;
-        let identity = self.identity.as_ref().map(read).transpose()?;
         // Without TLS nothing of it is used, but the client has no other way to be made.
-        let config = tls::client_config(authorities.as_deref(), identity.as_deref());
-        let config = config.map_err(|why| Failure::usage(format!("error: {why}")))?;
+        let config = self.tls()?;
         client = client.tls_backend_preconfigured(config);
         if let Some(socket) = socket {
             client = client.unix_socket(socket);
@@ -94,6 +93,27 @@ impl Remote {
             None => std::env::var(TOKEN_VARIABLE).ok().map(|token| token.trim().to_owned()),
         };
         Ok(Node { runtime, client, base, token: token.filter(|token| !token.is_empty()) })
+    }
+
+    /// How TLS is spoken.
+    fn tls(&self) -> Result<ClientConfig, Failure> {
+        let unusable = |path: &Path, why: &dyn Display| {
+            Failure::usage(format!("error: `{}` {why}", path.display()))
+        };
+        let authorities = match &self.ca {
+            Some(path) => tls::authorities(&read(path)?).map_err(|why| unusable(path, &why))?,
+            None => tls::system_authorities(),
+        };
+        let identity = match &self.identity {
+            Some(path) => {
+                let pem = read(path)?;
+                let identity = Certificate::from_pem(&pem, &pem);
+                Some(identity.map_err(|error| unusable(path, &error))?)
+            }
+            None => None,
+        };
+        tls::client_config(&authorities, identity.as_ref())
+            .map_err(|error| Failure::usage(format!("error: {error}")))
     }
 
     /// The address of the node, and its socket file where it has one.

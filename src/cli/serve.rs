@@ -1,5 +1,6 @@
 //! `meridian serve`: runs the roles of this node until it is told to stop.
 
+mod cluster;
 mod judge;
 mod listeners;
 mod node;

@@ -265,6 +265,11 @@ impl Mesh {
         self.peers.iter().map(|(prober, peer)| (prober, peer.votes(now))).collect()
     }
 
+    /// Whether the engine can be reached.
+    pub fn is_linked(&self) -> bool {
+        self.link.up
+    }
+
     /// The epoch of another node that goes by this one's name, which has made this one fall silent.
     pub fn cloned(&self) -> Option<u64> {
         self.cloned
@@ -277,6 +282,10 @@ impl Mesh {
 
     fn take_in(&mut self, subject: &str, message: &[u8], live: bool, now: Tick) -> Vec<PeerEvent> {
         let mut events = Vec::new();
+        // An empty one says nothing: who sends it wants to know whether it may.
+        if message.is_empty() {
+            return events;
+        }
         let result = match self.subjects.channel(subject) {
             None => Err(Dropped::Foreign),
             Some(channel) => {

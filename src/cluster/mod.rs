@@ -1,19 +1,36 @@
 //! Sharing verdicts between nodes: what is said, who is believed, and the engines that carry it.
 
 mod beat;
+mod control;
+mod embedded;
+mod engine;
+mod epoch;
 #[cfg(test)]
 mod golden;
+mod ledger;
 mod mesh;
+mod nats;
 mod need;
+mod open;
 mod page;
 mod peer;
+mod share;
 mod subject;
+mod version;
 mod wire;
 mod writer;
 
 pub use beat::Beat;
+pub use control::{Control, ControlError, Entries, Entry};
+pub use embedded::{Attached, Hub};
+pub use engine::{Engine, Signal};
+pub use epoch::next_epoch;
+pub use ledger::Ledger;
 pub use mesh::{Counts, Identity, Mesh, Mode, Outgoing, Pace, Step};
+pub use nats::{Bus, Create, Examined, Grade, NatsControl, bucket_name, examine, view_name};
 pub use need::Need;
+pub use open::{Opened, open};
 pub use page::{Page, VOTES_MAX};
+pub use share::Share;
 pub use subject::{Channel, Subjects};
 pub use wire::{Dropped, LENGTH_MAX};

@@ -122,8 +122,10 @@ pub(super) const PROBE_RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 pub(super) const ALLOW_PRIVATE: Preset<bool> = preset(true, "true");
 /// `probe.deny`: where clouds hand out credentials.
 pub(super) const DENY: Preset<&str> = preset("169.254.169.254/32", "[\"169.254.169.254/32\"]");
-/// `cluster.engine`
-pub(super) const ENGINE: Preset<()> = preset((), "\"embedded\"");
+/// `cluster.engine`: whether it is NATS.
+pub(super) const ENGINE: Preset<bool> = preset(false, "\"embedded\"");
+/// `cluster.nats.prefix`
+pub(super) const PREFIX: Preset<&str> = preset("meridian", "\"meridian\"");
 /// `admin.listen`
 pub(super) const ADMIN_LISTEN: Preset<SocketAddr> =
     preset(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_053), "\"127.0.0.1:8053\"");

@@ -41,12 +41,7 @@ const fn word(
 }
 
 /// The refusals of node.toml.
-pub(super) const NODE: &[Rule] = &[
-    key(&["proxy"], ""),
-    word(&["cluster", "engine"], When::Is("nats"), "write `engine = \"embedded\"`", 0),
-    key(&["cluster", "nats"], "write `engine = \"embedded\"`"),
-    key(&["telemetry"], ""),
-];
+pub(super) const NODE: &[Rule] = &[key(&["proxy"], ""), key(&["telemetry"], "")];
 
 /// The refusals of fleet.toml.
 pub(super) const FLEET: &[Rule] = &[

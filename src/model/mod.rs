@@ -6,6 +6,7 @@
 
 mod admin;
 mod check;
+mod cluster;
 mod cookie;
 mod fleet;
 mod guard;
@@ -24,6 +25,7 @@ pub use check::{
     Calculated, Check, DnsCheck, DnsTransport, ExecCheck, ExpectedRecord, FeedCheck, GrpcCheck,
     HttpCheck, HttpVersion, Scheme, Stale, TcpCheck, TlsCheck,
 };
+pub use cluster::{BusTls, Cluster, Credentials, Nats};
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId, Safety};
 pub use guard::Guard;

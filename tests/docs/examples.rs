@@ -46,8 +46,11 @@ fn the_examples_of_the_documents_load_without_a_mistake() {
         let wanted = ["config/node.toml", "config/fleet.toml", "zones/app.example.com.toml"];
         assert_eq!(names, wanted, "{path}");
         let (chain, key) = certificates::pem();
-        write(&folder, "tls/dns.pem", chain.as_bytes());
-        write(&folder, "tls/dns.key", key.as_bytes());
+        for name in ["dns", "node"] {
+            write(&folder, &format!("tls/{name}.pem"), chain.as_bytes());
+            write(&folder, &format!("tls/{name}.key"), key.as_bytes());
+        }
+        write(&folder, "tls/ca.pem", certificates::authority().as_bytes());
         write(&folder, "config/cookies.key", b"e5e973e5a6b2a43f48e7dc849e37bfcf\n");
         for (name, own) in NEEDED {
             write(&folder, name, &fs::read(top().join(own)).unwrap());

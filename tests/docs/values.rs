@@ -19,8 +19,8 @@ const FILES: [(&str, &str); 4] = [
         "version = 1\n\
          [node]\nname = \"a\"\nregion = \"eu\"\n\
          [zones]\n[geo]\n[dns]\n[dns.query_log]\nfile = \"q\"\n\
-         [dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[admin]\n\
-         tokens = \"tokens.toml\"\n[log]\n",
+         [dns.client_subnet]\n[dns.limits]\n[probe]\n[cluster]\n[cluster.nats]\n\
+         servers = [\"tls://a\"]\n[admin]\ntokens = \"tokens.toml\"\n[log]\n",
     ),
     ("config/tokens.toml", TOKENS),
     (

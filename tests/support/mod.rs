@@ -8,6 +8,7 @@ pub(crate) mod dns;
 pub(crate) mod geography;
 pub(crate) mod load;
 pub(crate) mod meridian;
+pub(crate) mod nats;
 pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod site;

@@ -89,6 +89,7 @@ pub(super) async fn serve(
     let patience = if known { KNOWN_ROUND_MAX } else { FIRST_ROUND_MAX };
     let kept = Kept { saver, serials, overrides };
     let mut tasks = Tasks::start(publisher, kept, &metrics, reload_inbox, &model, &stop)?;
+    tasks.share(&model, &metrics, &stop);
     let stopped =
         model.node.probe.is_some() && !first_round(&mut tasks, &mut signals, patience).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
@@ -304,6 +305,7 @@ fn warn_of_restart(old: &Node, new: &Node) {
         (query_log(old) != query_log(new), "dns.query_log"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
+        (old.cluster != new.cluster, "[cluster]"),
         (old.state != new.state, "node.state"),
         (old.probe.is_some() != new.probe.is_some(), "the role [probe]"),
     ] {

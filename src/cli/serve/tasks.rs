@@ -11,12 +11,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::cluster::share;
 use super::judge::{Inbox, Judge, Outbox, Reload};
 use super::probes::Probes;
 use super::serials::Serials;
 use super::state::Saver;
 use crate::admin::Keeper;
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
+use crate::health::{LocalVotes, PeerEvent};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::snapshot::{FetchedZone, Publisher, Snapshot};
@@ -36,6 +38,9 @@ pub(super) struct Kept {
     pub(super) overrides: Keeper,
 }
 
+/// Peers' events waiting for the judge; more wait with the sharing of verdicts.
+const PEER_EVENTS_MAX: usize = 1024;
+
 /// A task's name and how it ended.
 type Ended = (&'static str, Result<(), JoinError>);
 
@@ -46,6 +51,8 @@ pub(super) struct Tasks {
     advanced: Arc<Notify>,
     /// What the keepers of fetched zones need, until they begin.
     fetching: Option<(mpsc::Sender<FetchedZone>, watch::Receiver<Vec<Assignment>>)>,
+    /// What the sharing of verdicts needs, until it begins.
+    sharing: Option<(watch::Receiver<Arc<LocalVotes>>, mpsc::Sender<PeerEvent>)>,
 }
 
 impl Tasks {
@@ -71,9 +78,8 @@ impl Tasks {
         let advanced = Arc::new(Notify::new());
         let (assignments, assigned) = watch::channel(Vec::new());
         let (fetched_in, fetched) = mpsc::channel(FETCHED_MAX);
-        // Without an engine that carries verdicts nobody speaks or listens.
-        let (_, peers) = mpsc::channel(1);
-        let votes = watch::Sender::default();
+        let (peers_in, peers) = mpsc::channel(PEER_EVENTS_MAX);
+        let (votes, votes_out) = watch::channel(Arc::default());
         let outbox =
             Outbox { targets, names, assignments, votes, advanced: advanced.clone(), judged };
         let judge = Judge::new(publisher, saver, serials, metrics.clone(), outbox);
@@ -90,7 +96,21 @@ impl Tasks {
             all.spawn(async move { (name, task.await) });
         }
         let fetching = Some((fetched_in, assigned));
-        Ok(Self { all, judged: judged_out, advanced, fetching })
+        let sharing = Some((votes_out, peers_in));
+        Ok(Self { all, judged: judged_out, advanced, fetching, sharing })
+    }
+
+    /// Begins to share verdicts with other nodes.
+    pub(super) fn share(
+        &mut self,
+        model: &Model,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+    ) {
+        let Some((votes, peers)) = self.sharing.take() else { return };
+        for (name, task) in share(model, votes, peers, metrics, stop) {
+            self.all.spawn(async move { (name, task.await) });
+        }
     }
 
     /// Begins to keep the zones fresh that have a primary.
@@ -155,7 +175,7 @@ mod tests {
         all.spawn(async move { ("faulty", faulty.await) });
         all.spawn(async { ("lasting", future::pending().await) });
         let (judged, advanced, fetching) = (watch::channel(false).1, Arc::default(), None);
-        let mut tasks = Tasks { all, judged, advanced, fetching };
+        let mut tasks = Tasks { all, judged, advanced, fetching, sharing: None };
         assert_eq!(tasks.ended().await, "faulty");
         let patience = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(patience, tasks.ended()).await.is_err());

@@ -14,7 +14,7 @@ use crate::config::spec::{AdminTable, AdminTlsTable, Table};
 use crate::config::value::{Fault, hostname, listener};
 use crate::diagnostic::reason;
 use crate::model::{Admin, AdminListen, AdminTls, Dns, Token};
-use crate::tls::authorities;
+use crate::tls::{authorities, roots};
 
 /// How a socket file is written as listener.
 const UNIX: &str = "unix:";
@@ -90,8 +90,10 @@ fn tls(
         let octets = files.octets(&place).map_err(|error| {
             Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
         })?;
-        let roots = authorities(&octets);
-        roots.map(Arc::new).map_err(|why| Fault::new(format!("`{}` {why}", place.shown)))
+        let found = authorities(&octets);
+        found
+            .map(|found| Arc::new(roots(&found)))
+            .map_err(|why| Fault::new(format!("`{}` {why}", place.shown)))
     });
     if table.client_ca.is_some() && client_ca.is_none() {
         return None;

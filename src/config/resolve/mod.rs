@@ -1,6 +1,7 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
 mod admin;
+mod cluster;
 mod cookies;
 mod direct;
 mod endpoint;

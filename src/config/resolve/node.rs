@@ -64,11 +64,7 @@ pub(in crate::config) fn resolve(
     let name = identity.as_ref().map(|(name, ..)| name.as_str()).unwrap_or_default();
     let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, name, keys, folder, files));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
-    if let Some(cluster) = &spec.cluster {
-        let mut section = top.inside("cluster", cluster.span());
-        let words = [("embedded", ())];
-        section.value("engine", &cluster.get_ref().0.engine, d::ENGINE, word("engine", &words));
-    }
+    let cluster = super::cluster::resolve(&mut top, spec.cluster.as_ref(), folder, files);
     let admin = spec
         .admin
         .as_ref()
@@ -93,6 +89,7 @@ pub(in crate::config) fn resolve(
         geo,
         dns,
         probe,
+        cluster,
         admin,
         log,
     });

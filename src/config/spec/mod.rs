@@ -24,8 +24,9 @@ pub(super) use fleet::{
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
-    AdminTable, AdminTlsTable, ClientSubnetTable, CookiesTable, DnsTable, GeoTable, LimitsTable,
-    LogTable, NodeFile, ProbeTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
+    AdminTable, AdminTlsTable, BusTlsTable, ClientSubnetTable, ClusterTable, CookiesTable,
+    DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable, QueryLogTable,
+    ResponseRateTable, SecondaryTable, XdpTable,
 };
 pub(super) use tokens::TokensFile;
 pub(super) use zone::{

@@ -210,8 +210,36 @@ pub(in crate::config) struct ProbeTable {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct ClusterTable {
-    /// embedded.
+    /// embedded or nats.
     pub engine: Field<String>,
+    /// `[cluster.nats]`
+    pub nats: Field<Table<NatsTable>>,
+}
+
+/// `[cluster.nats]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct NatsTable {
+    /// URLs.
+    pub servers: List<String>,
+    /// File of a JWT and the seed of its key.
+    pub credentials_file: Field<String>,
+    /// `[cluster.nats.tls]`
+    pub tls: Field<Table<BusTlsTable>>,
+    /// What all subjects begin with.
+    pub prefix: Field<String>,
+}
+
+/// `[cluster.nats.tls]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct BusTlsTable {
+    /// PEM file of the authorities that are trusted.
+    pub ca: Field<String>,
+    /// PEM file of the node's certificate and those that lead to its authority.
+    pub chain: Field<String>,
+    /// PEM file of its key.
+    pub key: Field<String>,
 }
 
 /// `[admin]`
