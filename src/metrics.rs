@@ -128,8 +128,6 @@ impl Metrics {
 pub struct ClusterMetrics {
     /// Whether the cluster engine can be reached.
     pub link: IntGauge,
-    /// How much of the fleet is seen, by mode.
-    pub mode: IntGaugeVec,
     /// Other probers, by standing.
     pub probers: IntGaugeVec,
     /// Messages between nodes, by kind and direction.
@@ -156,11 +154,6 @@ impl ClusterMetrics {
             link: IntGauge::new(
                 "meridian_cluster_link",
                 "1 while the cluster engine can be reached.",
-            )?,
-            mode: gauges(
-                "meridian_cluster_mode",
-                "1 for how much of the fleet is seen: live, degraded or isolated.",
-                &["mode"],
             )?,
             probers: gauges(
                 "meridian_cluster_probers",
@@ -197,9 +190,6 @@ impl ClusterMetrics {
 
     /// Makes the samples, so that alerts find them before anything happens.
     fn show_zeros(&self) {
-        for mode in ["live", "degraded", "isolated"] {
-            self.mode.with_label_values(&[mode]);
-        }
         for standing in ["live", "late", "dead", "impaired"] {
             self.probers.with_label_values(&[standing]);
         }
@@ -229,7 +219,6 @@ impl ClusterMetrics {
 
     fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.link.clone()))?;
-        registry.register(Box::new(self.mode.clone()))?;
         registry.register(Box::new(self.probers.clone()))?;
         registry.register(Box::new(self.messages.clone()))?;
         registry.register(Box::new(self.sent_bytes.clone()))?;

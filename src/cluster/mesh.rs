@@ -87,20 +87,6 @@ pub enum Mode {
     Isolated,
 }
 
-impl Mode {
-    /// All of them, for metrics that show zeros.
-    pub const ALL: [Self; 3] = [Self::Live, Self::Degraded, Self::Isolated];
-
-    /// The word in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Degraded => "degraded",
-            Self::Isolated => "isolated",
-        }
-    }
-}
-
 /// What was counted since the counts were last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

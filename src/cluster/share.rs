@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::engine::{Engine, Signal};
-use super::mesh::{Mesh, Mode};
+use super::mesh::Mesh;
 use crate::clock::{self, Tick};
 use crate::health::{LocalVotes, PeerEvent, Standing};
 use crate::metrics::Metrics;
@@ -46,7 +46,6 @@ impl Share {
     /// Works until `stop`, or until nobody hears it.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut gauged = clock::now();
-        let mut mode = None;
         let mut votes_end = false;
         self.take_votes();
         loop {
@@ -56,7 +55,7 @@ impl Share {
             }
             if now.since(gauged) >= GAUGES_EVERY {
                 gauged = now;
-                self.gauge(now, &mut mode);
+                self.gauge(now);
             }
             let rest = self.mesh.next_due(now).since(now).min(REST_MAX);
             tokio::select! {
@@ -158,15 +157,7 @@ impl Share {
         true
     }
 
-    fn gauge(&self, now: Tick, before: &mut Option<Mode>) {
-        let mode = self.mesh.mode(now);
-        for known in Mode::ALL {
-            let gauge = self.metrics.cluster.mode.with_label_values(&[known.as_str()]);
-            gauge.set(i64::from(known == mode));
-        }
-        if before.replace(mode) != Some(mode) {
-            info!(mode = mode.as_str(), "how much of the fleet is seen");
-        }
+    fn gauge(&self, now: Tick) {
         for (standing, name) in STANDINGS {
             let count = self.mesh.standings(now).filter(|(_, found)| *found == standing).count();
             self.metrics

@@ -94,10 +94,7 @@ impl Judge {
             let due = self.publisher.next_due().map(|due| due.since(clock::now()));
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = until(due) => self.spared(|judge| {
-                    judge.heard(Event::Tick);
-                    judge.publish();
-                }),
+                () = until(due) => self.take(Event::Tick),
                 Some(event) = inbox.peers.recv() => {
                     self.spared(|judge| judge.heard(Event::Peers(event)));
                     while let Ok(event) = inbox.peers.try_recv() {
@@ -115,10 +112,7 @@ impl Judge {
                 }
                 Ok(()) = inbox.hosts.changed() => {
                     let hosts = inbox.hosts.borrow_and_update().clone();
-                    self.spared(|judge| {
-                        judge.publisher.apply(Event::Hosts(hosts), clock::now());
-                        judge.publish();
-                    });
+                    self.take(Event::Hosts(hosts));
                 }
                 Some((loaded, done)) = inbox.reloads.recv() => {
                     self.spared(|judge| {
@@ -131,12 +125,8 @@ impl Judge {
                     self.advance().await;
                 }
                 Some((overrides, done)) = inbox.overrides.recv() => {
-                    self.spared(|judge| {
-                        judge.publisher.apply(Event::Overrides(overrides), clock::now());
-                        judge.publish();
-                        // Whoever waits may have given up.
-                        let _ = done.send(());
-                    });
+                    self.take(Event::Overrides(overrides));
+                    let _ = done.send(());
                 }
                 Some(fetched) = inbox.fetched.recv() => {
                     self.spared(|judge| {
@@ -158,6 +148,14 @@ impl Judge {
             }
         }
         self.save().await;
+    }
+
+    /// Takes in one event and publishes what came of it.
+    fn take(&mut self, event: Event) {
+        self.spared(|judge| {
+            judge.heard(event);
+            judge.publish();
+        });
     }
 
     /// Does a piece of work; a panic costs that piece at most, and health goes on to be judged.
