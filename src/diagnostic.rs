@@ -197,6 +197,7 @@ impl Source {
     }
 
     /// The same file with its values hidden from diagnostics, which end up in logs.
+    #[must_use]
     pub fn masked(self) -> Self {
         Self { masked: true, ..self }
     }

@@ -20,7 +20,7 @@ const A: u16 = 1;
 /// A monitor of each kind that needs no other server than this node.
 fn monitors(site: &Site) -> String {
     let (dns, admin) = (site.dns.port(), site.admin.port());
-    let times = "interval = \"200ms\"\ntimeout = \"150ms\"\n";
+    let times = "interval = \"200ms\"\ntimeout = \"150ms\"\nhold_down = \"0s\"\n";
     format!(
         "[monitor.question]\nkind = \"dns\"\nport = {dns}\nname = \"ns1.monitors.test\"\n\
          transport = \"tcp\"\nexpect = [\"192.0.2.53\"]\n{times}\
@@ -79,6 +79,11 @@ fn answers_follow_what_monitors_of_every_kind_find() {
     let site = site();
     let mut meridian = Meridian::start(&site.path("config"), &site.path(""), site.dns, site.admin);
     meridian.wait_ready();
+    // With everything down both are answered, too.
+    for endpoint in ["endpoint=\"192.0.2.1\"", "endpoint=\"192.0.2.2\""] {
+        let is_up = || (meridian.metric("meridian_endpoint_up", &[endpoint]) == 1.0).then_some(());
+        assert!(poll(Duration::from_secs(10), Duration::from_millis(10), is_up).is_some());
+    }
     wait_for_answer(&meridian, &["192.0.2.1", "192.0.2.2"]);
     site.write("config/reports.new", "192.0.2.1 up\n192.0.2.2 down 4000000000 repairs\n");
     fs::rename(site.path("config/reports.new"), site.path("config/reports")).unwrap();

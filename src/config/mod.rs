@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, reason};
-use crate::model::{Model, PoolId, Token};
+use crate::model::{Cluster, Model, PoolId, Token};
 use files::{Files, Place};
 use resolve::{
     FleetDraft, FleetNames, Keys, Known, NodeDraft, resolve_fleet, resolve_keys, resolve_node,
@@ -102,8 +102,9 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     let access = (&keys, tokens);
     let node = resolve_node(&node_spec, &mut node_sheet, &folder, regions, access, &mut files);
     files.sums.clear();
-    let probe = node.probe.as_ref();
-    let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, probe, &folder, &mut files);
+    let shares = node.node.as_ref().is_some_and(|node| node.cluster != Cluster::Embedded);
+    let role = (node.probe.as_ref(), shares);
+    let fleet = resolve_fleet(&fleet_spec, &mut fleet_sheet, &names, role, &folder, &mut files);
     let known = Known { names: &names, fleet: &fleet, keys: &keys, state: &node.state };
     let zones = zones(&node, &mut node_sheet, known, &mut files);
     shared.append(&mut files.sums);
@@ -111,7 +112,7 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     if node.dns && sound && !zones.zones.is_empty() {
         unused_pools(&fleet_spec, &mut fleet_sheet, &zones);
     }
-    unjudged(&node, &mut node_sheet, &fleet);
+    unjudged(&node, shares, &mut node_sheet, &fleet);
     let mut diagnostics = Diagnostics::default();
     let mut effective = Vec::new();
     for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet).chain(tokens_sheet) {
@@ -251,11 +252,11 @@ fn unused_pools(spec: &FleetFile, sheet: &mut Sheet, zones: &resolve::ZonesDraft
 }
 
 /// Warns of a node that answers from monitored pools and never probes.
-fn unjudged(node: &NodeDraft, sheet: &mut Sheet, fleet: &FleetDraft) {
+fn unjudged(node: &NodeDraft, shares: bool, sheet: &mut Sheet, fleet: &FleetDraft) {
     let monitored = fleet.pools.iter().flatten().any(|pool| !pool.monitors.is_empty());
-    if node.dns && node.probe.is_none() && monitored && !sheet.lost_table("probe") {
+    if node.dns && node.probe.is_none() && !shares && monitored && !sheet.lost_table("probe") {
         let fault = Fault::new("this node answers from monitored pools, but does not probe");
-        let hint = "add [probe]; without it nothing is ever taken down";
+        let hint = "add [probe], or a bus in [cluster]; without them nothing is ever taken down";
         sheet.warn(node.dns_at.clone(), fault.hint(hint));
     }
 }

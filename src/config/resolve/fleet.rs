@@ -92,12 +92,13 @@ impl FleetDraft {
     }
 }
 
-/// Resolves the file; `folder` is where it is, `probe` the node's probing role.
+/// Resolves the file; `folder` is where it is, `probe` the node's probing role, and `shares`
+/// whether the node hears the verdicts of others.
 pub(in crate::config) fn resolve(
     spec: &FleetFile,
     sheet: &mut Sheet,
     names: &FleetNames,
-    probe: Option<&Probe>,
+    (probe, shares): (Option<&Probe>, bool),
     folder: &Place,
     files: &mut Files,
 ) -> FleetDraft {
@@ -114,8 +115,8 @@ pub(in crate::config) fn resolve(
     }
     for (name, table) in &spec.monitor {
         let mut section = top.named("monitor", name.get_ref(), table.span());
-        let alone = names.regions.count() < 2;
-        let around = monitor::Around { alone, monitors: &names.monitors, folder };
+        let unshared = !shares && names.regions.count() > 1;
+        let around = monitor::Around { unshared, monitors: &names.monitors, folder };
         let resolved = monitor::resolve(&mut section, name.get_ref(), &table.get_ref().0, around);
         draft.monitors.push(resolved);
     }

@@ -212,7 +212,8 @@ impl Row {
 
     /// When it may come up again.
     fn release(&self) -> Tick {
-        let hold_down = self.cells.iter().map(|cell| cell.rules.hold_down).max();
+        let judging = self.cells.iter().filter(|cell| cell.calculated.is_none());
+        let hold_down = judging.map(|cell| cell.rules.hold_down).max();
         let hold = self.state.damper.hold(hold_down.unwrap_or_default());
         self.state.fell.unwrap_or_default() + hold.unwrap_or_default()
     }
@@ -232,7 +233,7 @@ impl Row {
             Action::Drain if health.level == Level::Down => return health,
             Action::Drain => Level::Drained,
         };
-        let cause = format!("forced {}: {words}", action.as_str()).into();
+        let cause = words.clone();
         // No result changes it, but health does while it drains.
         let earliest_change = health.earliest_change.filter(|_| level == Level::Drained);
         let is_forced_up = *action == Action::Up;

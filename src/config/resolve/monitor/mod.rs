@@ -55,8 +55,8 @@ const KINDS: [(&str, Kind); 9] = [
 /// What stands around the monitors.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
-    /// The fleet has no second region that could probe.
-    pub alone: bool,
+    /// There are regions that could probe, too, and nothing brings their verdicts here.
+    pub unshared: bool,
     /// All monitors.
     pub monitors: &'a Names<MonitorId>,
     /// Where the file is.
@@ -100,7 +100,7 @@ pub(super) fn resolve(
     let [fall, rise] = if kind == Some(Kind::Feed) { [d::REPORTS; 2] } else { [d::FALL, d::RISE] };
     let fall = section.value("fall", &table.fall, fall, whole_in("fall", &d::COUNT_RANGE));
     let rise = section.value("rise", &table.rise, rise, whole_in("rise", &d::COUNT_RANGE));
-    let vantage = vantage(section, table, around.alone);
+    let vantage = vantage(section, table, around.unshared);
     let read = duration_in("hold_down", &d::HOLD_DOWN_RANGE);
     let hold_down = section.value("hold_down", &table.hold_down, d::HOLD_DOWN, read);
     let reach = reach(section, table, kind);
@@ -163,7 +163,7 @@ fn hierarchy(
     }
 }
 
-fn vantage(section: &mut Section<'_>, table: &MonitorTable, alone: bool) -> Vantage {
+fn vantage(section: &mut Section<'_>, table: &MonitorTable, unshared: bool) -> Vantage {
     let words = [("any", Vantage::Any), ("majority", Vantage::Majority), ("all", Vantage::All)];
     let Some(field) = &table.vantage else {
         section.default("vantage", d::VANTAGE.written);
@@ -174,9 +174,9 @@ fn vantage(section: &mut Section<'_>, table: &MonitorTable, alone: bool) -> Vant
         TextOr::Table(table) => at_least(table),
     };
     let vantage = section.read("vantage", field.span(), read);
-    if !alone && vantage.is_some_and(|vantage| vantage != Vantage::Any) {
+    if unshared && vantage.is_some_and(|vantage| vantage != Vantage::Any) {
         let fault = Fault::new("one probing region decides alone, whatever `vantage` says");
-        let hint = "each node goes by its own probes until nodes share verdicts";
+        let hint = "each node goes by its own probes without `engine = \"nats\"` in [cluster]";
         section.warn(field.span(), fault.hint(hint));
     }
     vantage.unwrap_or(d::VANTAGE.value)

@@ -278,7 +278,7 @@ fn overrides_beat_health_and_end_without_a_trace() {
     let changes = world.table.set_overrides(&all, world.now);
     assert_eq!(changes.iter().filter(|change| change.flip.is_some()).count(), 3);
     assert_eq!(world.levels(), [Level::Down, Level::Drained, Level::Up]);
-    assert_eq!(world.cause(0), "forced down: by an operator");
+    assert_eq!(world.cause(0), "by an operator");
     assert_eq!(world.table.set_overrides(&all, Tick(5000)), [], "the same again");
     world.all_say(1, Verdict::Down);
     assert_eq!(world.levels()[1], Level::Down, "to drain what is down brings nothing back");
