@@ -1,0 +1,191 @@
+//! Three nodes in three regions over a real bus: what one says alone changes nothing, what all see
+//! is done by all, and a bus that dies changes no answer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may fail loudly.
+#![allow(clippy::indexing_slicing, clippy::disallowed_methods)] // As above.
+
+mod support;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use meridian::zone::rtype::A;
+use support::meridian::Meridian;
+use support::nats::NatsServer;
+use support::peers::Nginx;
+use support::site::{Site, zone};
+use support::wire::Ask;
+use support::{free_pair, poll};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the answers.
+const STEP: Duration = Duration::from_millis(10);
+const REGIONS: [&str; 3] = ["ap", "eu", "us"];
+/// The addresses that are answered.
+const BOTH: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+
+/// Three nodes, the bus between them, and two endpoints that all of them probe.
+struct Fleet {
+    nodes: Vec<Meridian>,
+    bus: NatsServer,
+    endpoints: [Nginx; 2],
+    _site: Site,
+}
+
+impl Fleet {
+    /// A fleet in which every node is ready and hears all others. The node of `liar` looks for the
+    /// endpoints where nothing is.
+    fn start(liar: Option<&str>) -> Self {
+        let (site, bus) = (Site::new("eu"), NatsServer::open());
+        let addresses = [11, 12].map(|number| SocketAddr::new(site.address(number).into(), 8080));
+        let endpoints = addresses.map(|address| Nginx::start(&site.path(""), address));
+        let mut nodes: Vec<Meridian> = (1..)
+            .zip(REGIONS)
+            .map(|(number, region)| {
+                let port = if liar == Some(region) { 8081 } else { 8080 };
+                node(&site, &bus, (number, region), addresses, port)
+            })
+            .collect();
+        nodes.iter_mut().for_each(Meridian::wait_ready);
+        let fleet = Self { nodes, bus, endpoints, _site: site };
+        for node in &fleet.nodes {
+            wait(node, "all are heard", || {
+                let heard = |region: &str| {
+                    let labels = [&*format!("vantage=\"{region}\""), "state=\"live\""];
+                    node.metric("meridian_vantage_state", &labels) == 1.0
+                };
+                REGIONS.iter().all(|region| heard(region))
+            });
+            wait(node, "both are up", || answer(node) == BOTH);
+        }
+        fleet
+    }
+
+    /// The node of a region.
+    fn node(&self, region: &str) -> &Meridian {
+        &self.nodes[REGIONS.iter().position(|other| *other == region).unwrap()]
+    }
+
+    /// Fails when any node answers anything else within `time`.
+    fn expect_only(&self, expected: &[&str], time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            for node in &self.nodes {
+                assert_eq!(answer(node), expected, "{}", node.process.log());
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+/// Starts the node of a region, which probes `endpoints` at `port`.
+fn node(
+    site: &Site,
+    bus: &NatsServer,
+    (number, region): (u8, &str),
+    endpoints: [SocketAddr; 2],
+    port: u16,
+) -> Meridian {
+    let (dns, admin) = free_pair(IpAddr::V4(site.address(number)));
+    let own = |text: String| {
+        let text = text.replace(&site.dns.to_string(), &dns.to_string());
+        text.replace(&site.admin.to_string(), &admin.to_string()).replace("test-1", region)
+    };
+    let cluster = format!(
+        "[cluster]\nengine = \"nats\"\n[cluster.nats]\nservers = [\"nats://{}\"]\n",
+        bus.address
+    );
+    site.write(&format!("{region}/config/node.toml"), &(own(site.node(region)) + &cluster));
+    let [one, two] = endpoints.map(|endpoint| endpoint.ip());
+    let fleet = format!(
+        "version = 1\n\
+         [region.ap]\nlocation = {{ lat = 1.35, lon = 103.8 }}\n\
+         [region.eu]\nlocation = {{ lat = 50.11, lon = 8.68 }}\n\
+         [region.us]\nlocation = {{ lat = 38.95, lon = -77.45 }}\n\
+         [monitor.ready]\nkind = \"http\"\npath = \"/health/ready\"\nport = {port}\n\
+         interval = \"1s\"\ntimeout = \"500ms\"\n\
+         [pool.web]\nmonitors = [\"ready\"]\nendpoints = [\n\
+         {{ region = \"eu\", address = \"{}\", probe = \"{one}\" }},\n\
+         {{ region = \"us\", address = \"{}\", probe = \"{two}\" }},\n]\n",
+        BOTH[0], BOTH[1]
+    );
+    site.write(&format!("{region}/config/fleet.toml"), &fleet);
+    site.write(&format!("{region}/zones/fleet.test.zone"), &zone("fleet.test.", 1, ""));
+    let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"rotate\"]\n\
+                    ttl = { min = \"1s\", max = \"5s\" }\nall_down = \"servfail\"\n";
+    site.write(&format!("{region}/zones/fleet.test.toml"), services);
+    let folder = site.path(region);
+    Meridian::start(&folder.join("config"), Path::new(&folder), dns, admin)
+}
+
+/// The addresses that a node answers, in order.
+fn answer(node: &Meridian) -> Vec<String> {
+    let reply = node.client().ask(&Ask::new("www.fleet.test", A));
+    let mut addresses: Vec<String> = reply.addresses().iter().map(ToString::to_string).collect();
+    addresses.sort();
+    addresses
+}
+
+fn wait(node: &Meridian, what: &str, holds: impl Fn() -> bool) {
+    let met = poll(PATIENCE, STEP, || holds().then_some(()));
+    assert!(met.is_some(), "{what}: {:?}\n{}", answer(node), node.process.log());
+}
+
+#[test]
+fn a_lying_prober_changes_no_answer() {
+    let fleet = Fleet::start(Some("ap"));
+    let (eu, ap) = (fleet.node("eu"), fleet.node("ap"));
+    // The lie has arrived, or nothing would be shown by this.
+    for endpoint in BOTH {
+        let labels = ["vantage=\"ap\"", &*format!("endpoint=\"{endpoint}\"")];
+        wait(eu, "the lie is heard", || {
+            eu.metric("meridian_endpoint_votes", &[labels[1], "verdict=\"down\""]) == 1.0
+        });
+        assert_eq!(eu.metric("meridian_endpoint_vote", &labels), 0.0);
+    }
+    fleet.expect_only(&BOTH, Duration::from_secs(5));
+    assert_eq!(ap.metric("meridian_endpoint_up", &[]), 2.0, "nor does the liar go by it");
+}
+
+#[test]
+fn an_endpoint_that_dies_is_gone_on_every_node_and_returns() {
+    let mut fleet = Fleet::start(None);
+    fleet.endpoints[0].stop();
+    let died = Instant::now();
+    for node in &fleet.nodes {
+        wait(node, "it is gone", || answer(node) == [BOTH[1]]);
+    }
+    // Three intervals and half a second, and as much again for a machine that is busy.
+    assert!(died.elapsed() < Duration::from_secs(7), "{:?}", died.elapsed());
+    fleet.expect_only(&[BOTH[1]], Duration::from_secs(2));
+    fleet.endpoints[0].start_again();
+    for node in &fleet.nodes {
+        wait(node, "it is back", || answer(node) == BOTH);
+    }
+}
+
+#[test]
+fn a_bus_that_dies_changes_no_answer() {
+    let mut fleet = Fleet::start(None);
+    fleet.bus.process.kill();
+    let isolated =
+        |node: &Meridian| node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0;
+    for node in &fleet.nodes {
+        wait(node, "it knows that it is alone", || {
+            assert_eq!(answer(node), BOTH);
+            isolated(node)
+        });
+    }
+    fleet.expect_only(&BOTH, Duration::from_secs(5));
+    fleet.bus.start_again();
+    let back = Instant::now();
+    for node in &fleet.nodes {
+        wait(node, "it hears the others again", || {
+            assert_eq!(answer(node), BOTH);
+            node.metric("meridian_cluster_mode", &["mode=\"live\""]) == 1.0
+        });
+    }
+    assert!(back.elapsed() < Duration::from_secs(30), "{:?}", back.elapsed());
+}
