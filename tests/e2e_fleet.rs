@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may fail loudly.
 #![allow(clippy::indexing_slicing, clippy::disallowed_methods)] // As above.
+#![allow(clippy::float_cmp)] // Metrics hold whole numbers.
 
 mod support;
 
@@ -10,8 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use meridian::cluster::{Create, examine};
+use meridian::health::Prober;
 use meridian::zone::rtype::A;
-use support::meridian::Meridian;
+use support::meridian::{Meridian, command};
 use support::nats::NatsServer;
 use support::peers::Nginx;
 use support::site::{Site, zone};
@@ -29,6 +32,8 @@ const BOTH: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
 /// Three nodes, the bus between them, and two endpoints that all of them probe.
 struct Fleet {
     nodes: Vec<Meridian>,
+    /// Where their admin listeners are.
+    admins: Vec<SocketAddr>,
     bus: NatsServer,
     endpoints: [Nginx; 2],
     _site: Site,
@@ -41,15 +46,14 @@ impl Fleet {
         let (site, bus) = (Site::new("eu"), NatsServer::open());
         let addresses = [11, 12].map(|number| SocketAddr::new(site.address(number).into(), 8080));
         let endpoints = addresses.map(|address| Nginx::start(&site.path(""), address));
-        let mut nodes: Vec<Meridian> = (1..)
-            .zip(REGIONS)
-            .map(|(number, region)| {
-                let port = if liar == Some(region) { 8081 } else { 8080 };
-                node(&site, &bus, (number, region), addresses, port)
-            })
-            .collect();
+        prepare(&bus);
+        let started = (1..).zip(REGIONS).map(|(number, region)| {
+            let port = if liar == Some(region) { 8081 } else { 8080 };
+            node(&site, &bus, (number, region), addresses, port)
+        });
+        let (mut nodes, admins): (Vec<Meridian>, Vec<SocketAddr>) = started.unzip();
         nodes.iter_mut().for_each(Meridian::wait_ready);
-        let fleet = Self { nodes, bus, endpoints, _site: site };
+        let fleet = Self { nodes, admins, bus, endpoints, _site: site };
         for node in &fleet.nodes {
             wait(node, "all are heard", || {
                 let heard = |region: &str| {
@@ -80,6 +84,23 @@ impl Fleet {
     }
 }
 
+/// Makes the streams of a bus, as an operator does once.
+fn prepare(bus: &NatsServer) {
+    let me = Prober { region: "eu".to_owned(), node: "operator".to_owned() };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(examine(&bus.nats(), &me, false, Create::Streams)).unwrap();
+}
+
+/// Runs `meridian force` against a node; gives its exit code and what it printed.
+fn force(admin: SocketAddr, arguments: &[&str]) -> (Option<i32>, String) {
+    let node = format!("http://{admin}");
+    let mut command = command();
+    command.arg("force").args(arguments).args(["--node", &node]).env("USER", "alice");
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Starts the node of a region, which probes `endpoints` at `port`.
 fn node(
     site: &Site,
@@ -87,7 +108,7 @@ fn node(
     (number, region): (u8, &str),
     endpoints: [SocketAddr; 2],
     port: u16,
-) -> Meridian {
+) -> (Meridian, SocketAddr) {
     let (dns, admin) = free_pair(IpAddr::V4(site.address(number)));
     let own = |text: String| {
         let text = text.replace(&site.dns.to_string(), &dns.to_string());
@@ -117,7 +138,7 @@ fn node(
                     ttl = { min = \"1s\", max = \"5s\" }\nall_down = \"servfail\"\n";
     site.write(&format!("{region}/zones/fleet.test.toml"), services);
     let folder = site.path(region);
-    Meridian::start(&folder.join("config"), Path::new(&folder), dns, admin)
+    (Meridian::start(&folder.join("config"), Path::new(&folder), dns, admin), admin)
 }
 
 /// The addresses that a node answers, in order.
@@ -188,4 +209,48 @@ fn a_bus_that_dies_changes_no_answer() {
         });
     }
     assert!(back.elapsed() < Duration::from_secs(30), "{:?}", back.elapsed());
+}
+
+#[test]
+fn an_override_reaches_every_node_and_outlasts_the_bus() {
+    let mut fleet = Fleet::start(None);
+    let target = "endpoint:192.0.2.1";
+    let for_long = ["--for", "10m", "--reason", "network work"];
+    let down = [&["down", target][..], &for_long].concat();
+    let (code, text) = force(fleet.admins[1], &down);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(answer(&fleet.nodes[1]), [BOTH[1]], "changed when the command is done");
+    for (node, admin) in fleet.nodes.iter().zip(&fleet.admins) {
+        wait(node, "it is told", || answer(node) == [BOTH[1]]);
+        let (_, text) = force(*admin, &["list"]);
+        assert!(text.contains(target) && text.contains("alice: network work"), "{text}");
+    }
+
+    fleet.bus.process.kill();
+    let isolated =
+        |node: &Meridian| node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0;
+    for node in &fleet.nodes {
+        wait(node, "it knows that it is alone", || isolated(node));
+    }
+    fleet.expect_only(&[BOTH[1]], Duration::from_secs(1));
+    let up = [&["up", target][..], &for_long].concat();
+    let (code, text) = force(fleet.admins[0], &up);
+    assert!(code == Some(1) && text.contains("does not reach other nodes"), "{code:?} {text}");
+    let (code, text) = force(fleet.admins[0], &[&up[..], &["--local"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(answer(&fleet.nodes[0]), BOTH);
+    assert_eq!(answer(&fleet.nodes[1]), [BOTH[1]]);
+
+    fleet.bus.start_again();
+    for node in &fleet.nodes {
+        wait(node, "it hears the others again", || !isolated(node));
+    }
+    let cleared = poll(PATIENCE, Duration::from_millis(200), || {
+        let (code, _) = force(fleet.admins[2], &["clear", target]);
+        (code == Some(0)).then_some(())
+    });
+    assert!(cleared.is_some(), "{}", fleet.nodes[2].process.log());
+    for node in &fleet.nodes {
+        wait(node, "it is told of the end", || answer(node) == BOTH);
+    }
 }

@@ -250,6 +250,11 @@ fn refusal(refused: Refused) -> Problem {
             let problem = Problem::new(StatusCode::NOT_FOUND, "there is no such override");
             problem.hint("`meridian force list` shows ids and targets")
         }
+        Refused::Unshared(why) => {
+            let what = format!("the override does not reach other nodes: {why}");
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, what);
+            problem.hint("`--local` sets one on this node alone")
+        }
         Refused::Unavailable => {
             let what = "health is not judged on this node now";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, what).hint("ask another node")

@@ -15,10 +15,12 @@ use tracing::{error, info, warn};
 
 use super::access::Who;
 use super::audit::{AuditLog, Record};
+use super::board::Board;
 use crate::clock;
 use crate::health::Level;
 use crate::health::overrides::{
-    Draft, Loss, Mistake, Override, OverrideSet, OverrideStore, SavedOverrides, losses, resolve,
+    Draft, Loss, Mistake, Override, OverrideSet, OverrideStore, SavedOverrides, Scope, losses,
+    resolve,
 };
 use crate::metrics::Metrics;
 use crate::model::EndpointId;
@@ -85,6 +87,8 @@ pub(super) enum Refused {
     Unsafe(Vec<Loss>),
     /// There is no such override.
     Unknown,
+    /// The other nodes cannot be told: why.
+    Unshared(String),
     /// This node cannot judge or carry out anything now.
     Unavailable,
 }
@@ -125,6 +129,8 @@ pub struct Keeper {
     metrics: Arc<Metrics>,
     seen: watch::Sender<Arc<OverrideSet>>,
     orders: mpsc::Receiver<Ordered>,
+    /// Where the fleet's overrides are; `None`: this node is alone.
+    board: Option<Board>,
     /// Whether what is on disk is behind.
     unsaved: bool,
 }
@@ -138,8 +144,14 @@ impl Keeper {
         let (seen, told) = watch::channel(set.clone());
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let (store, audit) = (Arc::new(store), Some(AuditLog::open(state)));
-        let keeper = Self { set, store, audit, metrics, seen, orders, unsaved: false };
+        let keeper = Self { set, store, audit, metrics, seen, orders, board: None, unsaved: false };
         (keeper, Desk { orders: sender, seen: told })
+    }
+
+    /// The same keeper of overrides that other nodes share.
+    #[must_use]
+    pub fn sharing(self, board: Option<Board>) -> Self {
+        Self { board, ..self }
     }
 
     /// The overrides as they are at the start.
@@ -170,6 +182,11 @@ impl Keeper {
                     let done = self.obey(order, &who, basis, &snapshot, &judge).await;
                     // Whoever gave the order may have gone.
                     let _ = reply.send(done);
+                }
+                fleet = news(&mut self.board) => {
+                    if let Some(fleet) = fleet {
+                        self.follow(fleet, &judge).await;
+                    }
                 }
                 () = end => {
                     if !self.end(&judge).await {
@@ -208,6 +225,13 @@ impl Keeper {
             Order::Set(draft) => set(&mut after, draft, &snapshot.load(), who)?,
             Order::Clear { which, reason } => clear(&mut after, &which, &reason, who)?,
         };
+        if let Some(board) = &mut self.board
+            && !fleet_of(&before).eq(fleet_of(&after))
+        {
+            // As other nodes will find it: with the ends that it had before it was there.
+            let fleet = board.change(&before, &after).await.map_err(Refused::Unshared)?;
+            after.merge(fleet, clock::now(), clock::unix_seconds());
+        }
         let set = Arc::new(after);
         if !self.publish(set.clone(), judge).await {
             return Err(Refused::Unavailable);
@@ -219,12 +243,34 @@ impl Keeper {
         Ok(done.done)
     }
 
+    /// Takes over what the fleet's overrides are now.
+    async fn follow(&mut self, fleet: Vec<Override>, judge: &mpsc::Sender<Overriding>) {
+        let before = self.set.clone();
+        let mut after = OverrideSet::clone(&before);
+        if !after.merge(fleet, clock::now(), clock::unix_seconds()) {
+            return;
+        }
+        if !self.publish(Arc::new(after.clone()), judge).await {
+            return;
+        }
+        for one in fleet_of(&after).filter(|one| !fleet_of(&before).any(|old| old == *one)) {
+            warn!(id = one.id, target = %one.target, words = %one.words(), "override of the fleet");
+        }
+        for one in fleet_of(&before).filter(|one| !fleet_of(&after).any(|new| new == *one)) {
+            info!(id = one.id, target = %one.target, "override of the fleet cleared");
+        }
+        self.save().await;
+    }
+
     /// Ends what has lasted its time; `false`: it could not.
     async fn end(&mut self, judge: &mpsc::Sender<Overriding>) -> bool {
         let mut after = OverrideSet::clone(&self.set);
         let ended = after.expire(clock::now());
         if !ended.is_empty() && !self.publish(Arc::new(after), judge).await {
             return false;
+        }
+        if let Some(board) = &self.board {
+            board.remove(&ended);
         }
         for one in ended {
             let Override { id, target, action, author, reason, .. } = &one;
@@ -288,6 +334,19 @@ impl Keeper {
             Err(error) => error!(%error, "the audit log has ended"),
         }
     }
+}
+
+/// Waits for news of the fleet's overrides; for ever where there is no fleet.
+async fn news(board: &mut Option<Board>) -> Option<Vec<Override>> {
+    match board {
+        Some(board) => board.changed().await,
+        None => future::pending().await,
+    }
+}
+
+/// The overrides that all nodes share.
+fn fleet_of(set: &OverrideSet) -> impl Iterator<Item = &Override> {
+    set.overrides().filter(|one| one.scope == Scope::Fleet)
 }
 
 /// What was saved before a restart.

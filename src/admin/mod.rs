@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod audit;
+mod board;
 mod families;
 mod keeper;
 mod listener;
@@ -37,6 +38,7 @@ use access::{Failures, guard};
 use listener::{Bounded, Limits, Peer};
 
 pub use api::{Listing, Wish, Written};
+pub use board::Board;
 pub use keeper::{Desk, Keeper, Overriding};
 pub use listener::Socket;
 pub use readiness::Phase;

@@ -89,7 +89,6 @@ pub(super) async fn serve(
     let patience = if known { KNOWN_ROUND_MAX } else { FIRST_ROUND_MAX };
     let kept = Kept { saver, serials, overrides };
     let mut tasks = Tasks::start(publisher, kept, &metrics, reload_inbox, &model, &stop)?;
-    tasks.share(&model, &metrics, &stop);
     let stopped =
         model.node.probe.is_some() && !first_round(&mut tasks, &mut signals, patience).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;

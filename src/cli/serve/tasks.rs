@@ -18,7 +18,6 @@ use super::serials::Serials;
 use super::state::Saver;
 use crate::admin::Keeper;
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
-use crate::health::{LocalVotes, PeerEvent};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::snapshot::{FetchedZone, Publisher, Snapshot};
@@ -51,8 +50,6 @@ pub(super) struct Tasks {
     advanced: Arc<Notify>,
     /// What the keepers of fetched zones need, until they begin.
     fetching: Option<(mpsc::Sender<FetchedZone>, watch::Receiver<Vec<Assignment>>)>,
-    /// What the sharing of verdicts needs, until it begins.
-    sharing: Option<(watch::Receiver<Arc<LocalVotes>>, mpsc::Sender<PeerEvent>)>,
 }
 
 impl Tasks {
@@ -89,28 +86,16 @@ impl Tasks {
         }
         let inbox = Inbox { results, peers, hosts, fetched, reloads, overrides };
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
-        let keeper = tokio::spawn(keeper.run(snapshot, overriding, stop.child_token()));
+        let (board, sharing) = share(model, votes_out, peers_in, metrics, stop);
+        let keeper = keeper.sharing(board).run(snapshot, overriding, stop.child_token());
+        let keeper = tokio::spawn(keeper);
         let own = [("judge of health", judge), ("keeper of overrides", keeper)];
         let mut all = JoinSet::new();
-        for (name, task) in own.into_iter().chain(probes.into_tasks()) {
+        for (name, task) in own.into_iter().chain(probes.into_tasks()).chain(sharing) {
             all.spawn(async move { (name, task.await) });
         }
         let fetching = Some((fetched_in, assigned));
-        let sharing = Some((votes_out, peers_in));
-        Ok(Self { all, judged: judged_out, advanced, fetching, sharing })
-    }
-
-    /// Begins to share verdicts with other nodes.
-    pub(super) fn share(
-        &mut self,
-        model: &Model,
-        metrics: &Arc<Metrics>,
-        stop: &CancellationToken,
-    ) {
-        let Some((votes, peers)) = self.sharing.take() else { return };
-        for (name, task) in share(model, votes, peers, metrics, stop) {
-            self.all.spawn(async move { (name, task.await) });
-        }
+        Ok(Self { all, judged: judged_out, advanced, fetching })
     }
 
     /// Begins to keep the zones fresh that have a primary.
@@ -175,7 +160,7 @@ mod tests {
         all.spawn(async move { ("faulty", faulty.await) });
         all.spawn(async { ("lasting", future::pending().await) });
         let (judged, advanced, fetching) = (watch::channel(false).1, Arc::default(), None);
-        let mut tasks = Tasks { all, judged, advanced, fetching, sharing: None };
+        let mut tasks = Tasks { all, judged, advanced, fetching };
         assert_eq!(tasks.ended().await, "faulty");
         let patience = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(patience, tasks.ended()).await.is_err());

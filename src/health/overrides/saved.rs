@@ -54,10 +54,8 @@ impl SavedOverrides {
             let ends = left.map(|left| now + Duration::from_secs(left));
             Some(Entry { what: Override { until, ..what }, ends })
         });
-        let mut set = OverrideSet::default();
-        set.entries = entries.take(2 * super::FLEET_MAX).collect();
-        set.revision = self.revision;
-        set
+        let entries = entries.take(2 * super::FLEET_MAX).collect();
+        OverrideSet { entries, revision: self.revision }
     }
 
     /// Reads what [`Self::to_json`] wrote; the text says what is wrong.

@@ -135,8 +135,6 @@ pub struct OverrideSet {
     pub(super) entries: Vec<Entry>,
     /// Grows with every change of this node's set.
     pub(super) revision: u64,
-    /// Revision of the fleet's shared set that was merged last.
-    shared: u64,
 }
 
 impl OverrideSet {
@@ -208,14 +206,9 @@ impl OverrideSet {
         self.entries.iter().filter_map(|entry| entry.ends).min()
     }
 
-    /// Takes over the fleet's overrides as they were at `revision`; what this node knows of that
-    /// revision or a later one stays. Ends of those it knew already stay as they are. Those of this
-    /// node alone are left as they are. Gives whether anything changed.
-    pub fn merge(&mut self, fleet: Vec<Override>, revision: u64, now: Tick, unix_now: u64) -> bool {
-        if revision <= self.shared {
-            return false;
-        }
-        self.shared = revision;
+    /// Takes over the fleet's overrides. Ends of those it knew already stay as they are. Those of
+    /// this node alone are left as they are. Gives whether anything changed.
+    pub fn merge(&mut self, fleet: Vec<Override>, now: Tick, unix_now: u64) -> bool {
         let before = self.entries.clone();
         let known = |what: &Override| before.iter().find(|entry| entry.what == *what).cloned();
         self.entries.retain(|entry| entry.what.scope == Scope::Node);

@@ -284,20 +284,19 @@ fn the_fleets_overrides_are_merged_by_revision_and_those_of_the_node_stay() {
         Draft { scope: Scope::Node, ..draft(Action::Up, "pool:api") },
         draft(Action::Up, "pool:web"),
     ]);
-    assert!(set.merge(fleet.clone(), 5, NOW, 1_030));
+    assert!(set.merge(fleet.clone(), NOW, 1_030));
     let targets = |set: &OverrideSet| -> Vec<String> {
         set.overrides().map(|one| one.target.to_string()).collect()
     };
     assert_eq!(targets(&set), ["pool:api", "region:us", "pool:web"]);
     assert_eq!(set.entries()[1].left(NOW), Some(Duration::from_secs(30)));
-    assert!(!set.merge(Vec::new(), 4, NOW, 1_030), "an older one comes too late");
-    assert!(!set.merge(fleet.clone(), 6, NOW + Duration::from_secs(9), 99_000), "nothing new");
+    assert!(!set.merge(fleet.clone(), NOW + Duration::from_secs(9), 99_000), "nothing new");
     assert_eq!(set.entries()[1].left(NOW), Some(Duration::from_secs(30)), "ends stay");
-    assert!(set.merge(Vec::new(), 7, NOW, 1_030));
+    assert!(set.merge(Vec::new(), NOW, 1_030));
     assert_eq!(targets(&set), ["pool:api"]);
     // A node whose clock is a year behind keeps it no longer than was meant.
     let mut behind = OverrideSet::default();
-    behind.merge(fleet, 1, NOW, 0);
+    behind.merge(fleet, NOW, 0);
     assert_eq!(behind.entries()[0].left(NOW), Some(Duration::from_secs(60)));
 }
 
