@@ -154,8 +154,9 @@ fn workers_together_give_what_one_would() {
         })
         .collect();
     let given: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-    // A write that fails some times over is free; that is rare.
-    assert!((5_000..5_250).contains(&given), "{given}");
+    // A write that fails some times over is free. How often depends on who is interrupted when;
+    // without any order 80,000 would be given.
+    assert!((5_000..7_500).contains(&given), "{given}");
 }
 
 fn cases() -> ProptestConfig {
