@@ -22,7 +22,7 @@ pub struct Beat {
     pub impaired: bool,
     /// How many pages of votes it has.
     pub pages: u32,
-    /// [`digest`] of them.
+    /// Their digest.
     pub digest: u64,
 }
 
