@@ -154,6 +154,11 @@ fn wait(node: &Meridian, what: &str, holds: impl Fn() -> bool) {
     assert!(met.is_some(), "{what}: {:?}\n{}", answer(node), node.process.log());
 }
 
+/// Whether a node knows that it hears too few others.
+fn isolated(node: &Meridian) -> bool {
+    node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0
+}
+
 #[test]
 fn a_lying_prober_changes_no_answer() {
     let fleet = Fleet::start(Some("ap"));
@@ -191,8 +196,6 @@ fn an_endpoint_that_dies_is_gone_on_every_node_and_returns() {
 fn a_bus_that_dies_changes_no_answer() {
     let mut fleet = Fleet::start(None);
     fleet.bus.process.kill();
-    let isolated =
-        |node: &Meridian| node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0;
     for node in &fleet.nodes {
         wait(node, "it knows that it is alone", || {
             assert_eq!(answer(node), BOTH);
@@ -227,8 +230,6 @@ fn an_override_reaches_every_node_and_outlasts_the_bus() {
     }
 
     fleet.bus.process.kill();
-    let isolated =
-        |node: &Meridian| node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0;
     for node in &fleet.nodes {
         wait(node, "it knows that it is alone", || isolated(node));
     }
