@@ -18,7 +18,7 @@ use super::{
     Verdict,
 };
 use crate::clock::Tick;
-use crate::model::{Check, EndpointId, Fleet, Monitor, MonitorId, Node};
+use crate::model::{Calculated, Check, EndpointId, Fleet, Monitor, MonitorId, Node};
 pub use cell::Source;
 use cell::{Cell, PeerVote, TRAFFIC};
 use row::{Row, RowState};
@@ -106,6 +106,16 @@ impl HealthTable {
     ) -> Self {
         let names: Vec<Arc<str>> =
             fleet.monitors.iter().map(|monitor| monitor.name.as_str().into()).collect();
+        let calculated: Vec<Option<Arc<Calculated>>> = fleet
+            .monitors
+            .iter()
+            .map(|monitor| match &monitor.check {
+                Check::Calculated(rule) => Some(Arc::new(rule.clone())),
+                _ => None,
+            })
+            .collect();
+        let watched: Vec<Vec<MonitorId>> =
+            fleet.pools.iter().map(|pool| fleet.watched(pool)).collect();
         let mut rows = Vec::with_capacity(fleet.endpoints.len());
         let (mut subjects, mut targets) = (HashMap::new(), HashSet::new());
         for (at, endpoint) in fleet.endpoints.iter().enumerate() {
@@ -118,14 +128,12 @@ impl HealthTable {
                 let subject = Subject::of(&identity, &name);
                 let source = Source::Monitor(*id);
                 let mut cell = Cell::new(source, name, Rules::from(monitor), subject, machine);
-                cell.calculated = match &monitor.check {
-                    Check::Calculated(rule) => Some(Arc::new(rule.clone())),
-                    _ => None,
-                };
+                cell.calculated = calculated.get(usize::from(id.0)).cloned().flatten();
                 cell.listed = pool.monitors.contains(id);
                 cell
             };
-            let cells: Vec<Cell> = fleet.watched(pool).iter().map(cell).collect();
+            let watched = watched.get(usize::from(endpoint.pool.0));
+            let cells: Vec<Cell> = watched.into_iter().flatten().map(cell).collect();
             let traffic = Subject::of(&identity, TRAFFIC);
             subjects.insert(traffic, (at, Source::Traffic));
             let probed = cells.iter().filter(|cell| cell.calculated.is_none());
