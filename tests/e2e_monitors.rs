@@ -103,3 +103,37 @@ fn answers_follow_what_monitors_of_every_kind_find() {
     let sum = meridian.metric("meridian_probe_duration_seconds_count", &["monitor=\"either\""]);
     assert_eq!(sum, 0.0, "what is calculated is not probed");
 }
+
+#[test]
+fn an_endpoint_leaves_the_answers_with_what_it_depends_on() {
+    let site = Site::new("eu");
+    let pools = "version = 1\n[region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
+                 [monitor.reports]\nkind = \"feed\"\nfile = \"reports\"\n\
+                 interval = \"200ms\"\nhold_down = \"0s\"\n\
+                 [pool.api]\nmonitors = [\"reports\"]\nendpoints = [\n\
+                 { region = \"eu\", address = \"192.0.2.8\" },\n\
+                 { region = \"eu\", address = \"192.0.2.9\" },\n]\n\
+                 [pool.web]\nendpoints = [\n\
+                 { region = \"eu\", address = \"192.0.2.1\", depends_on = [\"api\"] },\n\
+                 { region = \"eu\", address = \"192.0.2.2\" },\n]\n";
+    site.write("config/fleet.toml", pools);
+    site.write("config/reports", "192.0.2.8 up\n192.0.2.9 up\n");
+    site.write("zones/monitors.test.zone", &zone("monitors.test.", 1, ""));
+    let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"rotate\"]\n\
+                    ttl = { min = \"1s\", max = \"5s\" }\n";
+    site.write("zones/monitors.test.toml", services);
+    let mut meridian = Meridian::start(&site.path("config"), &site.path(""), site.dns, site.admin);
+    meridian.wait_ready();
+    wait_for_answer(&meridian, &["192.0.2.1", "192.0.2.2"]);
+    let report = |text: &str| {
+        site.write("config/reports.new", text);
+        fs::rename(site.path("config/reports.new"), site.path("config/reports")).unwrap();
+    };
+    report("192.0.2.8 down 4000000000 repairs\n192.0.2.9 down 4000000000 repairs\n");
+    wait_for_answer(&meridian, &["192.0.2.2"]);
+    let log = meridian.process.log();
+    let why = "pool api is down here: monitor reports: reported down: repairs";
+    assert!(log.contains(why), "{log}");
+    report("192.0.2.8 up\n192.0.2.9 down 4000000000 repairs\n");
+    wait_for_answer(&meridian, &["192.0.2.1", "192.0.2.2"]);
+}

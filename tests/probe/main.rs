@@ -154,6 +154,7 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
             probe: Some(probe),
             weight: 100,
             group: None,
+            depends_on: Vec::new(),
         }],
         ..Fleet::default()
     }
