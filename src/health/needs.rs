@@ -226,9 +226,12 @@ mod tests {
     use super::*;
     use Level::{Down, Drained, Unknown, Up};
 
+    /// A name, the endpoints, `min_up`, and the level that follows.
+    type Case<'a> = (&'a str, &'a [(Level, u64)], f64, Level);
+
     #[test]
     fn enough_of_the_weight_makes_the_level() {
-        let cases: [(&str, &[(Level, u64)], f64, Level); 12] = [
+        let cases: [Case<'_>; 12] = [
             ("nothing", &[], 0.5, Down),
             ("one up", &[(Up, 1)], 0.5, Up),
             ("half up is enough", &[(Up, 1), (Down, 1)], 0.5, Up),

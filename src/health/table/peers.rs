@@ -86,7 +86,9 @@ impl HealthTable {
             let new = PeerVote { slot, verdict: vote.verdict, kind: vote.kind };
             touched.extend(self.cast(vote.subject, new, now));
         }
-        touched.into_iter().for_each(|at| self.update(at, now, &mut changes));
+        for at in touched {
+            self.update(at, now, &mut changes);
+        }
         changes
     }
 
@@ -127,7 +129,9 @@ impl HealthTable {
             return Vec::new();
         }
         let mut changes = Vec::new();
-        (0..self.rows.len()).for_each(|at| self.update(at, now, &mut changes));
+        for at in 0..self.rows.len() {
+            self.update(at, now, &mut changes);
+        }
         changes
     }
 

@@ -83,13 +83,16 @@ fn another_region_changes_nothing() {
     assert_eq!(level(&table, PROXY), Level::Up);
 }
 
+/// A name, overrides by endpoint, and the levels of both dependents that follow.
+type Act<'a> = (&'a str, [Option<Forced>; 4], [Level; 2]);
+
 #[test]
 fn overrides_hold_for_what_stands_on_them_and_an_override_there_wins() {
     let mut table = HealthTable::new(&chain(), Tick(0));
     all(&mut table, 2..5, &Outcome::Success, Tick(1000));
     let forced = |action| Some(Forced { action, words: "by ann".into() });
     let drain = || forced(Action::Drain);
-    let cases: [(&str, [Option<Forced>; 4], [Level; 2]); 4] = [
+    let cases: [Act<'_>; 4] = [
         ("drained", [None, None, drain(), drain()], [Level::Drained; 2]),
         ("one of two drained", [None, None, drain(), None], [Level::Up; 2]),
         ("down", [None, None, forced(Action::Down), forced(Action::Down)], [Level::Down; 2]),
