@@ -36,7 +36,7 @@ struct Fleet {
     admins: Vec<SocketAddr>,
     bus: NatsServer,
     endpoints: [Nginx; 2],
-    _site: Site,
+    site: Site,
 }
 
 impl Fleet {
@@ -53,7 +53,7 @@ impl Fleet {
         });
         let (mut nodes, admins): (Vec<Meridian>, Vec<SocketAddr>) = started.unzip();
         nodes.iter_mut().for_each(Meridian::wait_ready);
-        let fleet = Self { nodes, admins, bus, endpoints, _site: site };
+        let fleet = Self { nodes, admins, bus, endpoints, site };
         for node in &fleet.nodes {
             wait(node, "all are heard", || {
                 let heard = |region: &str| {
@@ -212,6 +212,47 @@ fn a_bus_that_dies_changes_no_answer() {
         });
     }
     assert!(back.elapsed() < Duration::from_secs(30), "{:?}", back.elapsed());
+}
+
+#[test]
+fn a_node_left_with_its_state_alone_answers_at_once_what_was_settled() {
+    let mut fleet = Fleet::start(None);
+    fleet.endpoints[0].stop();
+    for node in &fleet.nodes {
+        wait(node, "it is gone", || answer(node) == [BOTH[1]]);
+    }
+    // It is written a little later.
+    let file = fleet.site.path("eu/state/health.json");
+    let saved = || std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"down\""));
+    assert!(poll(PATIENCE, STEP, || saved().then_some(())).is_some(), "it is saved");
+    fleet.bus.process.kill();
+    fleet.endpoints[1].stop();
+    fleet.nodes.iter_mut().for_each(|node| node.process.kill());
+
+    let folder = fleet.site.path("eu");
+    let (old, admin) = (fleet.nodes.remove(1), fleet.admins[1]);
+    // What the files take to be read is a matter of the build and of what else the machine does.
+    let begun = Instant::now();
+    let read = command().arg("check").arg("--config").arg(folder.join("config")).output();
+    assert!(read.unwrap().status.success());
+    let reading = begun.elapsed();
+    let started = Instant::now();
+    let node = Meridian::start(&folder.join("config"), &folder, old.dns, admin);
+    let mut client = node.client();
+    client.set_timeout(Duration::from_millis(20));
+    let ask = Ask::new("www.fleet.test", A);
+    let first = poll(PATIENCE, Duration::from_millis(5), || client.try_ask(&ask).ok());
+    let took = started.elapsed();
+    let first = first.map(|reply| reply.addresses()).unwrap_or_default();
+    assert_eq!(first, [BOTH[1].parse::<IpAddr>().unwrap()], "{}", node.process.log());
+    let most = reading * 2 + Duration::from_secs(1);
+    assert!(took < most, "the first answer took {took:?}, reading the files {reading:?}");
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end {
+        // Nobody confirms what it sees: the other endpoint is in doubt, and still the only one.
+        assert_eq!(answer(&node), [BOTH[1]], "{}", node.process.log());
+        std::thread::sleep(STEP);
+    }
 }
 
 #[test]
