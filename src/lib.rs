@@ -28,6 +28,7 @@ pub mod snapshot;
 pub mod cluster;
 pub mod dns;
 pub mod probe;
+pub mod proxy;
 
 pub mod admin;
 

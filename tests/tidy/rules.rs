@@ -18,7 +18,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["health"],
     &["steering"],
     &["snapshot"],
-    &["cluster", "dns", "probe"],
+    &["cluster", "dns", "probe", "proxy"],
     &["admin"],
     &["cli"],
 ];

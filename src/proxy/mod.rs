@@ -1,0 +1,3 @@
+//! The regional proxy: what is decided about connections, requests and endpoints.
+
+pub mod balance;
