@@ -1,3 +1,5 @@
 //! The regional proxy: what is decided about connections, requests and endpoints.
 
 pub mod balance;
+pub mod head;
+pub mod refused;
