@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod balance;
 pub mod budget;
+pub mod cache;
 pub mod eject;
 pub mod guard;
 pub mod head;

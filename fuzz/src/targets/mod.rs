@@ -6,6 +6,7 @@
 // A panic is how a target reports.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod cache_rules;
 pub mod config_toml;
 pub mod cookies;
 mod diagnostics;
@@ -33,6 +34,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const ALL: &[Target] = &[
+    ("cache_rules", cache_rules::run),
     ("config_toml", config_toml::run),
     ("cookies", cookies::run),
     ("dns_answer", dns_answer::run),
