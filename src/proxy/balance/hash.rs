@@ -63,14 +63,17 @@ pub(super) fn unit(number: u64) -> f64 {
 /// Rendezvous hashing: each candidate draws for the key, the highest score wins. By the weights
 /// in the score a loss moves the lost keys alone, and a change of weight only what it must.
 pub(super) fn rendezvous(field: &Field<'_>, key: Key) -> Option<usize> {
-    // The highest of w / -ln u: an exponential race, which the first wins in proportion to weight.
-    let score = |(_, weight, candidate): &(usize, f64, &Candidate)| {
+    let mut best: Option<(f64, u64, usize)> = None;
+    for (at, weight, candidate) in field.entrants() {
+        // The highest of w / -ln u: an exponential race, won in proportion to weight.
         let draw = unit(key.with(candidate.id)).max(f64::MIN_POSITIVE);
-        weight / -draw.ln()
-    };
-    let best = field.entrants().max_by(|one, other| {
+        let score = weight / -draw.ln();
         // Equal scores fall to the smaller id, not to the order of the candidates.
-        score(one).total_cmp(&score(other)).then(other.2.id.cmp(&one.2.id))
-    });
-    best.map(|(at, ..)| at)
+        let wins =
+            best.is_none_or(|(most, id, _)| score > most || (score >= most && candidate.id < id));
+        if wins {
+            best = Some((score, candidate.id, at));
+        }
+    }
+    best.map(|(_, _, at)| at)
 }

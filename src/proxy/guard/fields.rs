@@ -1,6 +1,6 @@
 //! Fields of a head, as far as they bear on where the message ends.
 
-use super::{Bounds, Refused, is_token};
+use super::{Bounds, Refused, has_control, is_token};
 
 /// What the fields of a head said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,12 +94,12 @@ fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
     // RFC 9112 section 5.1: no space before the colon.
     let colon = memchr::memchr(b':', line).ok_or(Refused::FieldName)?;
     let (name, value) = line.split_at_checked(colon).ok_or(Refused::FieldName)?;
-    if name.is_empty() || !name.iter().all(|octet| is_token(*octet)) {
+    if !is_token(name) {
         return Err(Refused::FieldName);
     }
     let value = value.get(1..).unwrap_or_default();
     // RFC 9110 section 5.5.
-    if value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
+    if has_control(value) {
         return Err(Refused::FieldValue);
     }
     Ok((name, trim(value)))

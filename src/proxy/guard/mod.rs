@@ -94,12 +94,52 @@ impl Line {
 /// A line without its CRLF, in which there is no other carriage return.
 fn ended(line: &[u8]) -> Result<&[u8], Refused> {
     let line = line.strip_suffix(b"\r\n").ok_or(Refused::LineEnd)?;
-    if memchr::memchr(b'\r', line).is_some() { Err(Refused::LineEnd) } else { Ok(line) }
+    let returns = has_control(line) && memchr::memchr(b'\r', line).is_some();
+    if returns { Err(Refused::LineEnd) } else { Ok(line) }
 }
 
-/// Characters of a token (RFC 9110 section 5.6.2).
-fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+/// Whether there is a control character other than a tab. It looks at all octets without
+/// branches, so that the compiler takes many of them at a time.
+fn has_control(octets: &[u8]) -> bool {
+    let is_control =
+        |octet: u8| u8::from(octet < b' ') & u8::from(octet != b'\t') | u8::from(octet == 0x7f);
+    octets.iter().fold(0, |any, octet| any | is_control(*octet)) != 0
+}
+
+/// Characters of a token (RFC 9110 section 5.6.2), by octet.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0_u8;
+    while octet < 0x80 {
+        let is_mark = matches!(
+            octet,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        #[allow(clippy::indexing_slicing)] // Evaluated by the compiler.
+        {
+            table[octet as usize] = octet.is_ascii_alphanumeric() || is_mark;
+        }
+        octet += 1;
+    }
+    table
+};
+
+fn is_token(octets: &[u8]) -> bool {
+    let is_one = |octet: &u8| TOKEN.get(usize::from(*octet)).copied().unwrap_or_default();
+    !octets.is_empty() && octets.iter().all(is_one)
 }
 
 /// Takes `length` octets off the input, as far as it goes, and says how many are missing.

@@ -2,7 +2,7 @@
 
 use super::chunks::Chunks;
 use super::fields::{Fields, Framing};
-use super::{Bounds, Fault, Line, Refused, is_token, skip};
+use super::{Bounds, Fault, Line, Refused, has_control, is_token, skip};
 
 /// Empty lines before a request that are borne (RFC 9112 section 2.2).
 const EMPTY_MAX: u8 = 1;
@@ -145,15 +145,17 @@ fn start(line: &[u8], empty: u8, bounds: &Bounds) -> Result<Start, Refused> {
     else {
         return Err(Refused::StartLine);
     };
-    if method.is_empty() || !method.iter().all(|octet| is_token(*octet)) {
+    if !is_token(method) {
         return Err(Refused::StartLine);
     }
     if target.len() > bounds.target {
         return Err(Refused::LongTarget);
     }
     // A fragment is the client's own (RFC 9110 section 4.2.5): some cut it off, some do not.
-    let is_odd = |octet: &u8| octet.is_ascii_control() || *octet == b'#';
-    if target.is_empty() || target.iter().any(is_odd) {
+    let has_fragment = memchr::memchr(b'#', target).is_some();
+    // A tab is a control character here.
+    let has_tab = memchr::memchr(b'\t', target).is_some();
+    if target.is_empty() || has_fragment || has_tab || has_control(target) {
         return Err(Refused::StartLine);
     }
     let is_http_11 = version == b"HTTP/1.1";

@@ -2,7 +2,7 @@
 
 use super::chunks::Chunks;
 use super::fields::{Fields, Framing};
-use super::{Bounds, Fault, Line, Refused, skip};
+use super::{Bounds, Fault, Line, Refused, has_control, skip};
 
 /// Interim responses before a final one: `100 Continue` and a few early hints.
 const INTERIM_MAX: u8 = 8;
@@ -142,8 +142,7 @@ fn start(line: &[u8]) -> Result<(Status, Fields), Refused> {
     let digits = [a, b, c].map(|octet| u16::from(octet.wrapping_sub(b'0')));
     let sound = digits.iter().all(|digit| *digit < 10) && *a != b'0';
     let spaced = matches!(reason.first(), None | Some(b' '));
-    let controls = reason.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t');
-    if !sound || !spaced || controls {
+    if !sound || !spaced || has_control(reason) {
         return Err(Refused::StartLine);
     }
     let code = digits.iter().fold(0, |code, digit| code * 10 + digit);
