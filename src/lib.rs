@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod name;
 pub mod place;
 pub mod prefix;
+pub mod proxy_header;
 pub mod tls;
 
 pub mod model;
@@ -28,6 +29,7 @@ pub mod snapshot;
 pub mod cluster;
 pub mod dns;
 pub mod probe;
+pub mod proxy;
 
 pub mod admin;
 

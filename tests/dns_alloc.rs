@@ -1,4 +1,4 @@
-//! Answering a query allocates nothing.
+//! Answering a query allocates nothing, and neither does choosing an endpoint.
 
 #![allow(clippy::unwrap_used)] // Test.
 #![allow(unsafe_code)] // A global allocator cannot be written without it.
@@ -12,6 +12,10 @@ use dns_support::{Query, peer, script};
 use meridian::clock::Tick;
 use meridian::dns::limit::{Limited, Limiter};
 use meridian::dns::{Draws, Parsed, Random, Reply, Transport, answer, engine};
+
+use meridian::model::Balance;
+use meridian::proxy::balance::{Balancer, Candidate, Key, Member};
+use meridian::proxy::guard::{Bounds, RequestGuard};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -100,4 +104,36 @@ fn neither_cookies_nor_limits_allocate() {
     for fate in [None, Some(Limited::Dropped), Some(Limited::Slipped)] {
         assert!(limited.contains(&fate), "{fate:?}");
     }
+}
+
+#[test]
+fn no_choice_of_an_endpoint_allocates() {
+    let members: Vec<Member> = (0..20).map(|id| Member { id: id * 7919, weight: 10.0 }).collect();
+    let candidate = |member: &Member| Candidate {
+        id: member.id,
+        weight: if member.id.is_multiple_of(2) { 10.0 } else { 3.0 },
+        in_flight: member.id as u32 % 5,
+        latency_ewma_ms: 5.0,
+    };
+    let candidates: Vec<Candidate> = members.iter().skip(3).map(candidate).collect();
+    for kind in Balance::ALL {
+        let mut balancer = Balancer::new(kind, &members, 1);
+        let before = ALLOCATIONS.get();
+        for number in 0..1000_u64 {
+            let key = Key::text(&number.to_le_bytes());
+            assert!(balancer.pick(&candidates, key, number << 40).is_some());
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn no_head_that_comes_whole_allocates_in_its_guard() {
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nx-a: b\r\n\r\nabc";
+    let mut guard = RequestGuard::new(Bounds::default(), false);
+    let before = ALLOCATIONS.get();
+    for _ in 0..100 {
+        assert!(guard.feed(head).is_ok());
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }

@@ -5,6 +5,7 @@
 //! numbers everything anew.
 
 mod admin;
+mod balance;
 mod check;
 mod cluster;
 mod cookie;
@@ -21,6 +22,7 @@ mod service;
 mod transfer;
 
 pub use admin::{Admin, AdminListen, AdminTls, Role, Token, token_digest};
+pub use balance::Balance;
 pub use check::{
     Calculated, Check, DnsCheck, DnsTransport, ExecCheck, ExpectedRecord, FeedCheck, GrpcCheck,
     HttpCheck, HttpVersion, Scheme, Stale, TcpCheck, TlsCheck,
