@@ -1,11 +1,16 @@
 //! A network namespace without a name: it ends with whoever holds it, a killed test included.
 
+use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::gettid;
+
+use crate::support::process::Process;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -13,6 +18,8 @@ type Work = Box<dyn FnOnce() + Send>;
 /// thread, since the kernel ends them with the thread that started them.
 pub(crate) struct Namespace {
     work: mpsc::Sender<Work>,
+    file: Arc<File>,
+    path: String,
 }
 
 impl Namespace {
@@ -21,20 +28,23 @@ impl Namespace {
         let (work, works) = mpsc::channel::<Work>();
         let (opened, open) = mpsc::channel();
         thread::spawn(move || {
-            if opened.send(unshare(CloneFlags::CLONE_NEWNET)).is_ok() {
+            let path = format!("/proc/{}/task/{}/ns/net", std::process::id(), gettid());
+            let made = unshare(CloneFlags::CLONE_NEWNET);
+            let file = made.map(|()| (File::open(&path).unwrap(), path));
+            if opened.send(file).is_ok() {
                 for work in works {
                     work();
                 }
             }
         });
-        open.recv().unwrap().unwrap_or_else(|error| {
+        let (file, path) = open.recv().unwrap().unwrap_or_else(|error| {
             panic!(
                 "no network namespace: {error}; this test takes root: run scripts/test, or this \
                  file alone with `cargo test --test e2e_namespaces \
                  --config 'target.\"cfg(unix)\".runner = \"sudo -n\"' -- --ignored`"
             )
         });
-        let namespace = Self { work };
+        let namespace = Self { work, file: Arc::new(file), path };
         namespace.ip("link set lo up");
         namespace
     }
@@ -51,6 +61,31 @@ impl Namespace {
         result.recv().unwrap().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
+    /// Starts a thread inside.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let file = self.file.clone();
+        thread::spawn(move || {
+            setns(&*file, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        })
+    }
+
+    /// Starts a process inside that writes `NAME.log` in `folder`; the kernel kills it when this
+    /// namespace is dropped or the test dies.
+    pub(crate) fn start(&self, name: &str, command: &Command, folder: &Path) -> Process {
+        let mut bound = Command::new("setpriv");
+        bound.args(["--pdeathsig", "KILL", "--"]);
+        bound.arg(command.get_program()).args(command.get_args());
+        for (key, value) in command.get_envs() {
+            bound.env(key, value.unwrap_or_default());
+        }
+        let (name, folder) = (name.to_owned(), folder.to_owned());
+        self.run(move || Process::start(&name, &mut bound, &folder))
+    }
+
     /// Does what these lines tell `ip` to do, one order a line.
     pub(crate) fn ip(&self, orders: &str) {
         let orders = orders.to_owned();
@@ -63,5 +98,16 @@ impl Namespace {
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "ip: {said}\n{orders}");
         });
+    }
+
+    /// Makes a pair of interfaces: `inner` here, `outer` in the other namespace.
+    pub(crate) fn connect(&self, inner: &str, other: &Self, outer: &str) {
+        let peer = &other.path;
+        self.ip(&format!("link add {inner} type veth peer name {outer} netns {peer}"));
+    }
+
+    /// Lets it pass packets on.
+    pub(crate) fn forward(&self) {
+        self.run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
     }
 }
