@@ -47,8 +47,10 @@ const LINKS: [(u8, u8, u32, u32); 6] = [
 const NAME: &str = "www.fleet.test";
 /// Between two probes of an endpoint.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
-/// A probe without a result by then has failed: some take four times the longest delay.
-pub(crate) const TIMEOUT: Duration = Duration::from_millis(900);
+/// A probe without a result by then has failed. A lost packet is sent again after a second while
+/// connecting, and later after more than a round trip, and that must not fail a probe: while the bus
+/// is away, two such in a row would let a node prefer what else it reaches.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(1_800);
 
 /// The fleet; all of it ends when it is dropped or the test dies.
 pub(crate) struct Fleet {
@@ -57,7 +59,8 @@ pub(crate) struct Fleet {
     pub(crate) authority: BusAuthority,
     /// Of each region, then the hub.
     servers: Vec<Server>,
-    pub(crate) hub: Namespace,
+    /// At the hub: it does not probe, and writes overrides.
+    operator: Node,
     record: Arc<Mutex<Record>>,
     pollers: Vec<Poller>,
     folder: TempDir,
@@ -103,8 +106,7 @@ impl Fleet {
             .zip(REGIONS)
             .map(|(number, (name, _, nodes))| Region::new(name, number, nodes, folder.path()))
             .collect();
-        let hub = Namespace::new();
-        let hub_address = address(HUB, BUS);
+        let (hub, hub_address) = (Namespace::new(), address(HUB, BUS));
         hub.ip(&format!("addr add {hub_address}/32 dev lo"));
         let mut devices: Vec<_> =
             regions.iter().map(|region| (region.number, tun::open(&region.router))).collect();
@@ -125,12 +127,13 @@ impl Fleet {
             regions.iter().map(|r| Server::leaf(r, hub_address, &authority, at)).collect();
         servers.push(Server::hub(&regions, hub_address, &authority, at));
         let record = Record::new();
+        let operator = Node::new("operator", hub_address, hub, at.join("operator"));
         let mut fleet = Self {
             regions,
             emulator,
             authority,
             servers,
-            hub,
+            operator,
             record,
             pollers: Vec::new(),
             folder,
@@ -152,6 +155,8 @@ impl Fleet {
                 node.start(&[]);
             }
         }
+        lay_out(&self.operator, "eu", HUB, &self.authority);
+        self.operator.start(&[]);
         for region in &self.regions {
             let nodes = region
                 .nodes
@@ -167,7 +172,7 @@ impl Fleet {
         for (server, region) in self.servers.iter_mut().zip(&self.regions) {
             server.start(&region.bus);
         }
-        self.servers[3].start(&self.hub);
+        self.servers[3].start(&self.operator.host);
     }
 
     /// Starts the server of one region.
@@ -182,7 +187,7 @@ impl Fleet {
 
     /// Makes the streams, as operators do once: first at the hub, then in each region.
     fn prepare_bus(&self) {
-        self.examine(&self.hub, ("eu", address(HUB, BUS)), Create::Streams);
+        self.examine(&self.operator.host, ("eu", address(HUB, BUS)), Create::Streams);
         for region in &self.regions {
             let at = (region.name, address(region.number, BUS));
             self.examine(&region.bus, at, Create::Mirror("hub"));
@@ -252,6 +257,18 @@ impl Fleet {
     pub(crate) fn nothing_changes(&self, what: &str, begun: Instant, time: Duration) {
         watch(time);
         self.assert_only(what, self.nodes(), begun, &self.everything());
+    }
+
+    /// Has the operators' node force something; fails unless that is done.
+    pub(crate) fn force(&self, arguments: &[&str]) {
+        let mut command = crate::support::meridian::command();
+        command.arg("force").args(arguments).args(["--node", "http://127.0.0.1:8053"]);
+        command.env("USER", "alice");
+        let done = self.operator.host.run(move || command.output().unwrap());
+        if !done.status.success() {
+            let said = String::from_utf8_lossy(&done.stderr);
+            self.fail(&format!("force {arguments:?}: {said}\n{}", self.operator.log()));
+        }
     }
 
     /// A folder for what a scenario needs.
@@ -340,6 +357,7 @@ fn lay_out(node: &Node, region: &str, number: u8, authority: &BusAuthority) {
     let (name, own, bus) = (node.name, node.address, address(number, BUS));
     let country = Path::new(env!("CARGO_MANIFEST_DIR")).join("geoip/country.mmdb");
     let country = country.display();
+    let probe = if name == "operator" { "" } else { "[probe]\nallow_private = true\n" };
     let write = |path: &str, text: &str| node.write(path, text);
     write(
         "config/node.toml",
@@ -348,7 +366,7 @@ fn lay_out(node: &Node, region: &str, number: u8, authority: &BusAuthority) {
              [zones]\ndirectory = \"../zones\"\n\
              [geo]\ndatabases = [\"{country}\"]\nmax_age = \"3650d\"\n\
              [dns]\nlisten = [\"{own}:53\"]\nworkers = 1\n{UNLIMITED}\n\
-             [probe]\nallow_private = true\n\
+             {probe}\
              [admin]\nlisten = \"127.0.0.1:8053\"\n\
              [cluster]\nengine = \"nats\"\n\
              [cluster.nats]\nservers = [\"tls://{bus}:4222\"]\n\

@@ -83,12 +83,9 @@ impl Region {
             host
         };
         let folder = folder.join(name);
-        let nodes = [0, 1].map(|at| Node {
-            name: nodes[at],
-            address: address(number, NODES[at]),
-            host: host(&[NODES[at]]),
-            folder: folder.join(nodes[at]),
-            process: None,
+        let nodes = [0, 1].map(|at| {
+            let (name, last) = (nodes[at], NODES[at]);
+            Node::new(name, address(number, last), host(&[last]), folder.join(name))
         });
         let (bus, ends) = (host(&[BUS]), host(&ENDPOINTS));
         fs::create_dir_all(&folder).unwrap();
@@ -137,6 +134,17 @@ impl Region {
 }
 
 impl Node {
+    /// One that is not started yet.
+    pub(crate) fn new(
+        name: &'static str,
+        address: Ipv4Addr,
+        host: Namespace,
+        folder: PathBuf,
+    ) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        Self { name, address, host, folder, process: None }
+    }
+
     /// Starts it with more in its environment.
     pub(crate) fn start(&mut self, environment: &[(&str, String)]) {
         let mut command = crate::support::meridian::command();

@@ -291,6 +291,33 @@ fn hear_of_a_death(fleet: &mut Fleet, ghosts: &[(Writer, &str)]) -> Vec<Vec<Mess
 
 #[test]
 #[ignore = "takes root, for network namespaces; scripts/test runs it"]
+fn an_override_at_the_hub_reaches_every_region_and_holds_where_that_is_cut_off() {
+    on_fleet(|fleet| {
+        let down = endpoints(fleet.regions[US].number)[0];
+        let target = format!("endpoint:{down}");
+        fleet.force(&["down", &target, "--for", "10m", "--reason", "network work"]);
+        let told = Instant::now();
+        let left: Vec<_> = fleet.everything().into_iter().filter(|at| *at != down).collect();
+        // After a cut a region's server takes up to a minute to ask for the rest of its copy.
+        fleet.wait("all are told", 90 * SECOND, || {
+            fleet.nodes().all(|node| fleet.is_answering(node, &left))
+        });
+        println!("told after {:?}", told.elapsed());
+        let ap = &fleet.regions[AP];
+        fleet.emulator.cut(ap.number, true);
+        let begun = fleet.begin();
+        fleet.force(&["clear", &target]);
+        watch(GONE + TIMEOUT);
+        fleet.assert_each("it holds", &ap.nodes, begun, |run| !has(&run.answer, &[down]));
+        fleet.emulator.cut(ap.number, false);
+        let healed = Instant::now();
+        fleet.wait_whole();
+        println!("cleared everywhere after {:?}", healed.elapsed());
+    });
+}
+
+#[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn a_clock_that_is_a_day_wrong_changes_nothing() {
     on_fleet(|fleet| {
         let clock = SteppedClock::new(fleet.folder());
