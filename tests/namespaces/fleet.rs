@@ -48,8 +48,8 @@ const NAME: &str = "www.fleet.test";
 /// Between two probes of an endpoint.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 /// A probe without a result by then has failed. A lost packet is sent again after a second while
-/// connecting, and later after more than a round trip, and that must not fail a probe: while the bus
-/// is away, two such in a row would let a node prefer what else it reaches.
+/// connecting, and later after more than a round trip, and that must not fail a probe: while the
+/// bus is away, two such in a row would let a node prefer what else it reaches.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(1_800);
 
 /// The fleet; all of it ends when it is dropped or the test dies.
@@ -329,6 +329,10 @@ impl Fleet {
         }
         for node in self.regions.iter().flat_map(|region| &region.nodes) {
             println!("--- {}\n{}", node.name, last_lines(&node.log()));
+            println!(
+                "{}",
+                node.page("meridian_endpoint_vote\nmeridian_cluster_\nmeridian_vantage")
+            );
         }
         println!("--- answers\n{}", self.record());
         panic!("{what}");

@@ -174,6 +174,14 @@ impl Node {
         Some(sum(&text, name, labels))
     }
 
+    /// The lines of its metrics that begin with one of these lines.
+    pub(crate) fn page(&self, names: &str) -> String {
+        let admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8053);
+        let page = self.host.run(move || http_get(admin, "/metrics")).unwrap_or_default().1;
+        let wanted = |line: &&str| names.lines().any(|name| line.starts_with(name));
+        page.lines().filter(wanted).collect::<Vec<_>>().join("\n")
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("meridian.log")).unwrap_or_default()
