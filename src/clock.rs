@@ -49,6 +49,14 @@ pub fn now() -> Tick {
     Tick(BEFORE_START_MS + origin.elapsed().as_millis() as u64)
 }
 
+/// Sleeps for this time; `None`: for ever.
+pub async fn rest(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A precise monotonic reading, for durations that are measured and only reported.
 #[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn stopwatch() -> Instant {

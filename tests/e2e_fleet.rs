@@ -36,7 +36,7 @@ struct Fleet {
     admins: Vec<SocketAddr>,
     bus: NatsServer,
     endpoints: [Nginx; 2],
-    _site: Site,
+    site: Site,
 }
 
 impl Fleet {
@@ -53,7 +53,7 @@ impl Fleet {
         });
         let (mut nodes, admins): (Vec<Meridian>, Vec<SocketAddr>) = started.unzip();
         nodes.iter_mut().for_each(Meridian::wait_ready);
-        let fleet = Self { nodes, admins, bus, endpoints, _site: site };
+        let fleet = Self { nodes, admins, bus, endpoints, site };
         for node in &fleet.nodes {
             wait(node, "all are heard", || {
                 let heard = |region: &str| {
@@ -154,6 +154,11 @@ fn wait(node: &Meridian, what: &str, holds: impl Fn() -> bool) {
     assert!(met.is_some(), "{what}: {:?}\n{}", answer(node), node.process.log());
 }
 
+/// Whether a node knows that it hears too few others.
+fn isolated(node: &Meridian) -> bool {
+    node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0
+}
+
 #[test]
 fn a_lying_prober_changes_no_answer() {
     let fleet = Fleet::start(Some("ap"));
@@ -191,8 +196,6 @@ fn an_endpoint_that_dies_is_gone_on_every_node_and_returns() {
 fn a_bus_that_dies_changes_no_answer() {
     let mut fleet = Fleet::start(None);
     fleet.bus.process.kill();
-    let isolated =
-        |node: &Meridian| node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0;
     for node in &fleet.nodes {
         wait(node, "it knows that it is alone", || {
             assert_eq!(answer(node), BOTH);
@@ -212,6 +215,47 @@ fn a_bus_that_dies_changes_no_answer() {
 }
 
 #[test]
+fn a_node_left_with_its_state_alone_answers_at_once_what_was_settled() {
+    let mut fleet = Fleet::start(None);
+    fleet.endpoints[0].stop();
+    for node in &fleet.nodes {
+        wait(node, "it is gone", || answer(node) == [BOTH[1]]);
+    }
+    // It is written a little later.
+    let file = fleet.site.path("eu/state/health.json");
+    let saved = || std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"down\""));
+    assert!(poll(PATIENCE, STEP, || saved().then_some(())).is_some(), "it is saved");
+    fleet.bus.process.kill();
+    fleet.endpoints[1].stop();
+    fleet.nodes.iter_mut().for_each(|node| node.process.kill());
+
+    let folder = fleet.site.path("eu");
+    let (old, admin) = (fleet.nodes.remove(1), fleet.admins[1]);
+    // What the files take to be read is a matter of the build and of what else the machine does.
+    let begun = Instant::now();
+    let read = command().arg("check").arg("--config").arg(folder.join("config")).output();
+    assert!(read.unwrap().status.success());
+    let reading = begun.elapsed();
+    let started = Instant::now();
+    let node = Meridian::start(&folder.join("config"), &folder, old.dns, admin);
+    let mut client = node.client();
+    client.set_timeout(Duration::from_millis(20));
+    let ask = Ask::new("www.fleet.test", A);
+    let first = poll(PATIENCE, Duration::from_millis(5), || client.try_ask(&ask).ok());
+    let took = started.elapsed();
+    let first = first.map(|reply| reply.addresses()).unwrap_or_default();
+    assert_eq!(first, [BOTH[1].parse::<IpAddr>().unwrap()], "{}", node.process.log());
+    let most = reading * 2 + Duration::from_secs(1);
+    assert!(took < most, "the first answer took {took:?}, reading the files {reading:?}");
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end {
+        // Nobody confirms what it sees: the other endpoint is in doubt, and still the only one.
+        assert_eq!(answer(&node), [BOTH[1]], "{}", node.process.log());
+        std::thread::sleep(STEP);
+    }
+}
+
+#[test]
 fn an_override_reaches_every_node_and_outlasts_the_bus() {
     let mut fleet = Fleet::start(None);
     let target = "endpoint:192.0.2.1";
@@ -227,8 +271,6 @@ fn an_override_reaches_every_node_and_outlasts_the_bus() {
     }
 
     fleet.bus.process.kill();
-    let isolated =
-        |node: &Meridian| node.metric("meridian_cluster_mode", &["mode=\"isolated\""]) == 1.0;
     for node in &fleet.nodes {
         wait(node, "it knows that it is alone", || isolated(node));
     }

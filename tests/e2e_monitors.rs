@@ -10,6 +10,7 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
+use support::api::request;
 use support::meridian::Meridian;
 use support::poll;
 use support::site::{Site, zone};
@@ -102,4 +103,84 @@ fn answers_follow_what_monitors_of_every_kind_find() {
     }
     let sum = meridian.metric("meridian_probe_duration_seconds_count", &["monitor=\"either\""]);
     assert_eq!(sum, 0.0, "what is calculated is not probed");
+}
+
+#[test]
+fn an_endpoint_leaves_the_answers_with_what_it_depends_on() {
+    let site = Site::new("eu");
+    let pools = "version = 1\n[region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
+                 [monitor.reports]\nkind = \"feed\"\nfile = \"reports\"\n\
+                 interval = \"200ms\"\nhold_down = \"0s\"\n\
+                 [pool.api]\nmonitors = [\"reports\"]\nendpoints = [\n\
+                 { region = \"eu\", address = \"192.0.2.8\" },\n\
+                 { region = \"eu\", address = \"192.0.2.9\" },\n]\n\
+                 [pool.web]\nendpoints = [\n\
+                 { region = \"eu\", address = \"192.0.2.1\", depends_on = [\"api\"] },\n\
+                 { region = \"eu\", address = \"192.0.2.2\" },\n]\n";
+    site.write("config/fleet.toml", pools);
+    site.write("config/reports", "192.0.2.8 up\n192.0.2.9 up\n");
+    site.write("zones/monitors.test.zone", &zone("monitors.test.", 1, ""));
+    let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"rotate\"]\n\
+                    ttl = { min = \"1s\", max = \"5s\" }\n";
+    site.write("zones/monitors.test.toml", services);
+    let mut meridian = Meridian::start(&site.path("config"), &site.path(""), site.dns, site.admin);
+    meridian.wait_ready();
+    wait_for_answer(&meridian, &["192.0.2.1", "192.0.2.2"]);
+    let report = |text: &str| {
+        site.write("config/reports.new", text);
+        fs::rename(site.path("config/reports.new"), site.path("config/reports")).unwrap();
+    };
+    report("192.0.2.8 down 4000000000 repairs\n192.0.2.9 down 4000000000 repairs\n");
+    wait_for_answer(&meridian, &["192.0.2.2"]);
+    let log = meridian.process.log();
+    let why = "pool api is down here: monitor reports: reported down: repairs";
+    assert!(log.contains(why), "{log}");
+    report("192.0.2.8 up\n192.0.2.9 down 4000000000 repairs\n");
+    wait_for_answer(&meridian, &["192.0.2.1", "192.0.2.2"]);
+}
+
+#[test]
+fn reports_come_over_the_api_too() {
+    let site = Site::new("eu");
+    let fleet = "version = 1\n[region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
+                 [monitor.reports]\nkind = \"feed\"\ninterval = \"200ms\"\nhold_down = \"0s\"\n\
+                 [monitor.port]\nkind = \"tcp\"\nport = 80\n\
+                 [pool.other]\nmonitors = [\"port\"]\nendpoints = [\n\
+                 { region = \"eu\", address = \"192.0.2.9\" },\n]\n\
+                 [pool.web]\nmonitors = [\"reports\"]\nendpoints = [\n\
+                 { region = \"eu\", address = \"192.0.2.1\" },\n\
+                 { region = \"eu\", address = \"192.0.2.2\" },\n]\n";
+    site.write("config/fleet.toml", fleet);
+    site.write("zones/monitors.test.zone", &zone("monitors.test.", 1, ""));
+    let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"rotate\"]\n\
+                    answers = 2\nttl = { min = \"1s\", max = \"5s\" }\n";
+    site.write("zones/monitors.test.toml", services);
+    let mut meridian = Meridian::start(&site.path("config"), &site.path(""), site.dns, site.admin);
+    meridian.wait_ready();
+    let host = format!("Host: {}", site.admin);
+    let headers = [&*host, "Content-Type: application/json"];
+    let report = |monitor: &str, body: &str| {
+        let line = format!("POST /api/v1/reports/{monitor}");
+        let (status, _, reply) = request(site.admin, &line, &headers, body);
+        (status, reply)
+    };
+    let down = "{\"192.0.2.1\":\"up\",\"192.0.2.2\":{\"state\":\"down\",\"why\":\"full\"}}";
+    for (case, monitor, body, status, told) in [
+        ("another endpoint", "reports", "{\"192.0.2.9\":\"up\"}", 400, "192.0.2.9"),
+        ("no state", "reports", "{\"192.0.2.1\":\"sideways\"}", 400, "not as expected"),
+        ("another kind", "port", "{}", 404, "no monitor `port` of kind feed"),
+        ("a good one", "reports", down, 200, "{\"reports\":2}"),
+    ] {
+        let (found, reply) = report(monitor, body);
+        assert_eq!(found, status, "{case}: {reply}");
+        assert!(reply.contains(told), "{case}: {reply}");
+    }
+    wait_for_answer(&meridian, &["192.0.2.1"]);
+    // What is unknown yet is not answered either.
+    let why = "monitor reports: reported down: full";
+    let told = || meridian.process.log().contains(why).then_some(());
+    let told = poll(Duration::from_secs(10), Duration::from_millis(10), told);
+    assert!(told.is_some(), "{}", meridian.process.log());
+    assert_eq!(report("reports", "{\"192.0.2.2\":\"up\"}").0, 200);
+    wait_for_answer(&meridian, &["192.0.2.1", "192.0.2.2"]);
 }

@@ -1,4 +1,4 @@
-//! `/api/v1`: overrides and status as JSON.
+//! `/api/v1`: its routes, and overrides and status as JSON.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use super::Admin;
 use super::access::Who;
 use super::keeper::{Done, Order, Refused};
 use super::problem::Problem;
+use super::reports;
 use super::status::{OverrideStatus, Status};
 use crate::clock;
 use crate::health::overrides::{self, Draft, Loss, OverrideSet, Scope, Target};
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Router<Admin> {
         .route("/api/v1/status", get(status))
         .route("/api/v1/overrides", get(list).post(set))
         .route("/api/v1/overrides/{which}", delete(clear))
+        .route("/api/v1/reports/{monitor}", post(reports::report))
 }
 
 /// What a client writes to set an override.
@@ -172,7 +174,7 @@ fn written(done: &Done) -> Written {
 }
 
 /// A JSON body. Its type must be told: pages of other sites can send other types without asking.
-fn read<T: serde::de::DeserializeOwned>(
+pub(super) fn read<T: serde::de::DeserializeOwned>(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Problem> {
@@ -285,7 +287,11 @@ fn unsafe_act(losses: &[Loss]) -> Problem {
 }
 
 /// A JSON document; `revision` is its entity tag.
-fn document(status: StatusCode, value: &impl Serialize, revision: Option<u64>) -> Response {
+pub(super) fn document(
+    status: StatusCode,
+    value: &impl Serialize,
+    revision: Option<u64>,
+) -> Response {
     let text = match serde_json::to_string(value) {
         Ok(text) => text,
         Err(error) => {

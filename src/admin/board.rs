@@ -56,8 +56,9 @@ impl Board {
             return Err("the cluster engine cannot be reached".to_owned());
         }
         let lacks = |set: &OverrideSet, one: &Override| set.overrides().all(|o| o.id != one.id);
-        let made: Vec<&Override> = fleet(after).filter(|one| lacks(before, one)).collect();
-        let gone: Vec<String> = fleet(before).filter(|one| lacks(after, one)).map(key).collect();
+        let made: Vec<&Override> = after.of_fleet().filter(|one| lacks(before, one)).collect();
+        let gone: Vec<String> =
+            before.of_fleet().filter(|one| lacks(after, one)).map(key).collect();
         for one in &made {
             let text = serde_json::to_string(one).map_err(|error| error.to_string())?;
             self.control.put(&key(one), &text, 0).await.map_err(|error| error.to_string())?;
@@ -100,10 +101,6 @@ impl Board {
 
 fn key(one: &Override) -> String {
     format!("{PREFIX}{}", one.id)
-}
-
-fn fleet(set: &OverrideSet) -> impl Iterator<Item = &Override> {
-    set.overrides().filter(|one| one.scope == Scope::Fleet)
 }
 
 /// The overrides of a table; what is none is told and left out.

@@ -19,8 +19,7 @@ use super::board::Board;
 use crate::clock;
 use crate::health::Level;
 use crate::health::overrides::{
-    Draft, Loss, Mistake, Override, OverrideSet, OverrideStore, SavedOverrides, Scope, losses,
-    resolve,
+    Draft, Loss, Mistake, Override, OverrideSet, OverrideStore, SavedOverrides, losses, resolve,
 };
 use crate::metrics::Metrics;
 use crate::model::EndpointId;
@@ -168,13 +167,7 @@ impl Keeper {
     ) {
         let mut save = interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
         loop {
-            let next_end = self.set.next_end();
-            let end = async {
-                match next_end {
-                    Some(end) => sleep(end.since(clock::now())).await,
-                    None => future::pending().await,
-                }
-            };
+            let end = self.set.next_end().map(|end| end.since(clock::now()));
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ordered) = self.orders.recv() => {
@@ -188,7 +181,7 @@ impl Keeper {
                         self.follow(fleet, &judge).await;
                     }
                 }
-                () = end => {
+                () = clock::rest(end) => {
                     if !self.end(&judge).await {
                         // Nobody judges health any more, or the process ends.
                         tokio::select! {
@@ -226,7 +219,7 @@ impl Keeper {
             Order::Clear { which, reason } => clear(&mut after, &which, &reason, who)?,
         };
         if let Some(board) = &mut self.board
-            && !fleet_of(&before).eq(fleet_of(&after))
+            && !before.of_fleet().eq(after.of_fleet())
         {
             // As other nodes will find it: with the ends that it had before it was there.
             let fleet = board.change(&before, &after).await.map_err(Refused::Unshared)?;
@@ -253,10 +246,10 @@ impl Keeper {
         if !self.publish(Arc::new(after.clone()), judge).await {
             return;
         }
-        for one in fleet_of(&after).filter(|one| !fleet_of(&before).any(|old| old == *one)) {
+        for one in after.of_fleet().filter(|one| !before.of_fleet().any(|old| old == *one)) {
             warn!(id = one.id, target = %one.target, words = %one.words(), "override of the fleet");
         }
-        for one in fleet_of(&before).filter(|one| !fleet_of(&after).any(|new| new == *one)) {
+        for one in before.of_fleet().filter(|one| !after.of_fleet().any(|new| new == *one)) {
             info!(id = one.id, target = %one.target, "override of the fleet cleared");
         }
         self.save().await;
@@ -342,11 +335,6 @@ async fn news(board: &mut Option<Board>) -> Option<Vec<Override>> {
         Some(board) => board.changed().await,
         None => future::pending().await,
     }
-}
-
-/// The overrides that all nodes share.
-fn fleet_of(set: &OverrideSet) -> impl Iterator<Item = &Override> {
-    set.overrides().filter(|one| one.scope == Scope::Fleet)
 }
 
 /// What was saved before a restart.

@@ -9,6 +9,7 @@ mod keeper;
 mod listener;
 mod problem;
 mod readiness;
+mod reports;
 mod scrape;
 mod status;
 mod votes;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dns::Counters;
 use crate::metrics::Metrics;
+use crate::probe::Feeds;
 use crate::snapshot::Snapshot;
 use crate::{model, tls};
 
@@ -42,6 +44,7 @@ pub use board::Board;
 pub use keeper::{Desk, Keeper, Overriding};
 pub use listener::Socket;
 pub use readiness::Phase;
+pub use reports::Reported;
 pub use scrape::scrape;
 pub use status::{
     EndpointStatus, OverrideStatus, PlanStatus, PoolStatus, Share, Status, ZoneStatus,
@@ -63,6 +66,8 @@ pub struct Admin {
     pub phase: watch::Receiver<Phase>,
     /// Where overrides are set and seen.
     pub desk: Desk,
+    /// Where reports of monitors go.
+    pub feeds: Arc<Feeds>,
     /// What the listener was opened with.
     pub settings: Arc<model::Admin>,
     failures: Arc<Failures>,
@@ -76,10 +81,11 @@ impl Admin {
         metrics: Arc<Metrics>,
         phase: watch::Receiver<Phase>,
         desk: Desk,
+        feeds: Arc<Feeds>,
         settings: model::Admin,
     ) -> Self {
         let (settings, failures) = (Arc::new(settings), Arc::default());
-        Self { snapshot, counters, metrics, phase, desk, settings, failures }
+        Self { snapshot, counters, metrics, phase, desk, feeds, settings, failures }
     }
 }
 

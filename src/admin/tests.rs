@@ -28,7 +28,7 @@ async fn start(limits: Limits) -> Running {
     let (_, desk) = Keeper::open(state.path(), metrics.clone());
     let listen = model::AdminListen::Tcp(at);
     let settings = model::Admin { listen, hosts: Vec::new(), tokens: None, tls: None };
-    let admin = Admin::new(Arc::default(), None, metrics, told, desk, settings);
+    let admin = Admin::new(Arc::default(), None, metrics, told, desk, Arc::default(), settings);
     let stop = CancellationToken::new();
     let task = tokio::spawn(serve_within(Socket::Tcp(listener), admin, limits, stop.clone()));
     Running { at, phase, stop, task }

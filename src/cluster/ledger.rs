@@ -77,7 +77,7 @@ impl Ledger {
         }
         *revision += 1;
         entries.insert(key.to_owned(), Entry { value: value.to_owned(), revision: *revision });
-        self.keep(*revision, entries, true).await;
+        self.keep(*revision, entries).await;
         Ok(*revision)
     }
 
@@ -88,7 +88,7 @@ impl Ledger {
             return Err(ControlError::Conflict);
         }
         *revision += 1;
-        self.keep(*revision, entries, true).await;
+        self.keep(*revision, entries).await;
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl Ledger {
         *revision = entries.values().map(|entry| entry.revision).max().unwrap_or_default();
         let shown = self.shown.borrow().clone();
         if shown.entries != entries {
-            self.keep(*revision, entries, true).await;
+            self.keep(*revision, entries).await;
         } else if !shown.current {
             self.shown.send_replace(Arc::new(Entries { entries, current: true }));
         }
@@ -124,7 +124,7 @@ impl Ledger {
 
     /// Writes the table down and shows it. A failure is told, and the table holds until the
     /// process ends: on a full disk an override is needed more than ever.
-    async fn keep(&self, revision: u64, entries: BTreeMap<String, Entry>, current: bool) {
+    async fn keep(&self, revision: u64, entries: BTreeMap<String, Entry>) {
         let saved = Saved { version: VERSION, revision, entries };
         let json = serde_json::to_vec_pretty(&saved);
         let path = self.path.clone();
@@ -138,6 +138,6 @@ impl Ledger {
             self.metrics.state_failures.inc();
             warn!(error, file = %self.path.display(), "cannot save overrides; serving goes on");
         }
-        self.shown.send_replace(Arc::new(Entries { entries: saved.entries, current }));
+        self.shown.send_replace(Arc::new(Entries { entries: saved.entries, current: true }));
     }
 }

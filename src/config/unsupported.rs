@@ -46,7 +46,6 @@ pub(super) const NODE: &[Rule] = &[key(&["proxy"], ""), key(&["telemetry"], "")]
 /// The refusals of fleet.toml.
 pub(super) const FLEET: &[Rule] = &[
     key(&["pool", "*", "capacity"], ""),
-    key(&["pool", "*", "endpoints", "*", "depends_on"], ""),
     key(&["latency"], "the method `proximity` ranks by distance"),
     key(&["route"], ""),
 ];

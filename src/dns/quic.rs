@@ -32,8 +32,10 @@ use crate::snapshot::Snapshot;
 /// Queries of a connection at a time: replies are ready at once, so the next may come after one
 /// round trip; and each that waits for its client takes memory.
 const STREAMS_MAX: u32 = 32;
-/// The same for HTTP/3: as many as RFC 9114 section 6.1 asks for.
-const HTTP3_REQUESTS_MAX: u32 = 100;
+/// The same for HTTP/3. RFC 9114 section 6.1 would have 100, for pages of many parts; a resolver
+/// waits for few replies at a time, and what each stream takes counts when thousands of clients
+/// leave theirs unread.
+const HTTP3_REQUESTS_MAX: u32 = 32;
 /// Octets of a query that may come before they are read.
 const QUERY_WINDOW: u32 = 8 << 10;
 /// Octets of replies that a client may leave unacknowledged; the library keeps copies of them, also

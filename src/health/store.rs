@@ -1,4 +1,4 @@
-//! The file that keeps the last health over a restart.
+//! Files that keep state over a restart, among them the one of the last health.
 
 use std::fmt;
 use std::io;
@@ -10,13 +10,7 @@ use crate::durable;
 /// Larger files are not ours: 100,000 verdicts take about 20 MiB.
 const SIZE_MAX: u64 = 64 << 20;
 
-/// `health.json` in the state folder.
-#[derive(Clone, Debug)]
-pub struct HealthStore {
-    path: PathBuf,
-}
-
-/// Why health could not be kept or found again. Serving goes on without it.
+/// Why state could not be kept or found again. Serving goes on without it.
 #[derive(Debug)]
 pub enum StoreError {
     /// The folder cannot be read or written, or is full.
@@ -36,40 +30,78 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-impl HealthStore {
-    /// The store in this state folder, which is made when health is first saved.
-    pub fn new(state: &Path) -> Self {
-        Self { path: state.join("health.json") }
+/// A file of the state folder that holds one JSON document.
+#[derive(Clone, Debug)]
+pub(super) struct StateFile {
+    path: PathBuf,
+    /// Longer files are not ours, in octets.
+    longest: u64,
+}
+
+impl StateFile {
+    /// The file of this name in a state folder, which is made when it is first saved.
+    pub(super) fn new(state: &Path, name: &str, longest: u64) -> Self {
+        Self { path: state.join(name), longest }
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What was saved last; `None`: nothing ever.
-    pub fn load(&self) -> Result<Option<SavedHealth>, StoreError> {
-        let folder = |error| StoreError::Folder(self.path.clone(), error);
+    /// What was saved last, as `read` understands it; `None`: nothing ever.
+    pub(super) fn load<T>(
+        &self,
+        read: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, StoreError> {
         let content = |what| StoreError::Content(self.path.clone(), what);
-        let json = match durable::read(&self.path, SIZE_MAX) {
+        let json = match durable::read(&self.path, self.longest) {
             Ok(Some(json)) => json,
             Ok(None) => return Ok(None),
             // What is no file of ours, or too long for one.
             Err(error) if error.kind() == io::ErrorKind::Other => {
                 return Err(content(error.to_string()));
             }
-            Err(error) => return Err(folder(error)),
+            Err(error) => return Err(StoreError::Folder(self.path.clone(), error)),
         };
-        SavedHealth::from_json(&json).map(Some).map_err(content)
+        read(&json).map(Some).map_err(content)
+    }
+
+    /// Replaces what was saved before, whole or not at all.
+    ///
+    /// Blocks on the disk; call it where that delays no answer.
+    pub(super) fn save(&self, json: Result<Vec<u8>, String>) -> Result<(), StoreError> {
+        let json = json.map_err(|what| StoreError::Content(self.path.clone(), what))?;
+        durable::replace(&self.path, &json)
+            .map_err(|error| StoreError::Folder(self.path.clone(), error))
+    }
+}
+
+/// `health.json` in the state folder.
+#[derive(Clone, Debug)]
+pub struct HealthStore(StateFile);
+
+impl HealthStore {
+    /// The store in this state folder, which is made when health is first saved.
+    pub fn new(state: &Path) -> Self {
+        Self(StateFile::new(state, "health.json", SIZE_MAX))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// What was saved last; `None`: nothing ever.
+    pub fn load(&self) -> Result<Option<SavedHealth>, StoreError> {
+        self.0.load(SavedHealth::from_json)
     }
 
     /// Replaces what was saved before, whole or not at all.
     ///
     /// Blocks on the disk; call it where that delays no answer.
     pub fn save(&self, health: &SavedHealth) -> Result<(), StoreError> {
-        let json = health.to_json().map_err(|what| StoreError::Content(self.path.clone(), what))?;
-        durable::replace(&self.path, &json)
-            .map_err(|error| StoreError::Folder(self.path.clone(), error))
+        self.0.save(health.to_json())
     }
 }
 

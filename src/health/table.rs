@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::needs::Needs;
 use super::roster::{Roster, Slot};
 use super::velocity::Budget;
 use super::{
@@ -18,7 +19,7 @@ use super::{
     Verdict,
 };
 use crate::clock::Tick;
-use crate::model::{Check, EndpointId, Fleet, Monitor, MonitorId, Node};
+use crate::model::{Calculated, Check, EndpointId, Fleet, Monitor, MonitorId, Node};
 pub use cell::Source;
 use cell::{Cell, PeerVote, TRAFFIC};
 use row::{Row, RowState};
@@ -36,6 +37,8 @@ pub struct HealthTable {
     health: Vec<EndpointHealth>,
     /// By `PoolId`.
     pools: Vec<PoolRows>,
+    /// What endpoints depend on.
+    needs: Needs,
     /// Machines no probe has reached yet.
     unobserved: usize,
     roster: Roster,
@@ -106,6 +109,16 @@ impl HealthTable {
     ) -> Self {
         let names: Vec<Arc<str>> =
             fleet.monitors.iter().map(|monitor| monitor.name.as_str().into()).collect();
+        let calculated: Vec<Option<Arc<Calculated>>> = fleet
+            .monitors
+            .iter()
+            .map(|monitor| match &monitor.check {
+                Check::Calculated(rule) => Some(Arc::new(rule.clone())),
+                _ => None,
+            })
+            .collect();
+        let watched: Vec<Vec<MonitorId>> =
+            fleet.pools.iter().map(|pool| fleet.watched(pool)).collect();
         let mut rows = Vec::with_capacity(fleet.endpoints.len());
         let (mut subjects, mut targets) = (HashMap::new(), HashSet::new());
         for (at, endpoint) in fleet.endpoints.iter().enumerate() {
@@ -118,14 +131,12 @@ impl HealthTable {
                 let subject = Subject::of(&identity, &name);
                 let source = Source::Monitor(*id);
                 let mut cell = Cell::new(source, name, Rules::from(monitor), subject, machine);
-                cell.calculated = match &monitor.check {
-                    Check::Calculated(rule) => Some(Arc::new(rule.clone())),
-                    _ => None,
-                };
+                cell.calculated = calculated.get(usize::from(id.0)).cloned().flatten();
                 cell.listed = pool.monitors.contains(id);
                 cell
             };
-            let cells: Vec<Cell> = fleet.watched(pool).iter().map(cell).collect();
+            let watched = watched.get(usize::from(endpoint.pool.0));
+            let cells: Vec<Cell> = watched.into_iter().flatten().map(cell).collect();
             let traffic = Subject::of(&identity, TRAFFIC);
             subjects.insert(traffic, (at, Source::Traffic));
             let probed = cells.iter().filter(|cell| cell.calculated.is_none());
@@ -147,6 +158,7 @@ impl HealthTable {
         let mut table = Self {
             health: Vec::with_capacity(rows.len()),
             pools: fleet.pools.iter().map(|pool| PoolRows::new(pool, fleet)).collect(),
+            needs: Needs::of(fleet),
             rows,
             unobserved,
             council: roster.council(now),
@@ -168,6 +180,16 @@ impl HealthTable {
             let health = row.wanted(&self.council, now);
             row.state.level = health.level;
             self.health.push(row.overridden(health));
+        }
+        for at in self.needs.order.clone() {
+            let Some(row) = self.rows.get(at) else { continue };
+            let own = row.wanted(&self.council, now);
+            self.needs.settle(at, &self.health);
+            let health = self.needs.burden(at, own);
+            if let (Some(row), Some(entry)) = (self.rows.get_mut(at), self.health.get_mut(at)) {
+                row.state.level = health.level;
+                *entry = row.overridden(health);
+            }
         }
     }
 
@@ -205,7 +227,9 @@ impl HealthTable {
                 return self.reseat(now);
             }
         }
-        self.update(at, now).into_iter().collect()
+        let mut changes = Vec::new();
+        self.update(at, now, &mut changes);
+        changes
     }
 
     /// The cell of an endpoint and source; that of proxied traffic is made when it is first needed.
@@ -222,16 +246,33 @@ impl HealthTable {
         row.cells.get_mut(nth)
     }
 
-    /// Judges one endpoint anew.
-    fn update(&mut self, at: usize, now: Tick) -> Option<Change> {
+    /// Judges one endpoint anew, and those that depend on it.
+    fn update(&mut self, at: usize, now: Tick, changes: &mut Vec<Change>) {
+        if let Some(change) = self.judge(at, now) {
+            changes.push(change);
+            self.support(at, now, changes);
+        }
+    }
+
+    /// Judges those anew that depend on an endpoint which is no longer what it was. The model has
+    /// no loops, so this comes to an end.
+    fn support(&mut self, at: usize, now: Tick, changes: &mut Vec<Change>) {
+        for dependent in self.needs.shaken(at, &self.health) {
+            self.update(dependent, now, changes);
+        }
+    }
+
+    fn judge(&mut self, at: usize, now: Tick) -> Option<Change> {
         let row = self.rows.get_mut(at)?;
         self.voted |= row.cells.iter_mut().any(|cell| cell.lapse(now));
         row.merge(&self.council, now);
-        let wanted = row.wanted(&self.council, now);
+        let wanted = self.needs.burden(at, row.wanted(&self.council, now));
         let falls = wanted.level == Level::Down && row.state.level != Level::Down;
-        let (unanimous, due) = (row.is_unanimous(), row.due);
+        // What it needs was itself held up as long as `max_removed` says.
+        let surely = row.is_unanimous() || self.needs.is_lacking(at);
+        let due = row.due;
         let interval = self.pools.get(usize::from(row.pool.0)).map(|pool| pool.budget.interval);
-        let may_fall = falls && (unanimous || self.affords(at, now));
+        let may_fall = falls && (surely || self.affords(at, now));
         let row = self.rows.get_mut(at)?;
         let new = row.go(wanted, may_fall, interval.unwrap_or_default(), now);
         if row.due != due {
@@ -277,10 +318,12 @@ impl HealthTable {
                 cell.observe(&failure, now);
             }
         }
-        self.update(at, now);
+        let mut changes = Vec::new();
+        self.update(at, now, &mut changes);
         if let Some(health) = self.health.get_mut(at).filter(|h| h.level != Level::Down) {
             // Its monitors cannot take it down, or it has none.
             (health.level, health.cause) = (Level::Down, CAUSE.into());
+            self.support(at, now, &mut changes);
         }
     }
 

@@ -232,8 +232,8 @@ pub enum Stale {
 /// Reports that others make.
 #[derive(Clone, Debug)]
 pub struct FeedCheck {
-    /// Where they are written.
-    pub file: PathBuf,
+    /// Where they are written; `None`: they come over the API alone.
+    pub file: Option<PathBuf>,
     /// A report is too old after this time.
     pub expires: Duration,
     /// What one that is too old means.

@@ -43,6 +43,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// Failure domain: of one group at most one endpoint stands in an answer of several.
     pub group: Option<String>,
+    /// Pools without which, in its region, it serves nobody; empty: none.
+    pub depends_on: Vec<PoolId>,
 }
 
 /// What a service answers for an endpoint.

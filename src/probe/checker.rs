@@ -26,13 +26,9 @@ pub struct Checker {
 
 impl Checker {
     /// A checker that speaks TLS this way and takes the addresses of hostnames from `hosts`.
-    pub fn new(tls: Tls, hosts: watch::Receiver<Arc<HostAddresses>>) -> Self {
-        Self { tls, hosts, feeds: Arc::default() }
-    }
-
-    /// Where reports of others are kept, for whoever takes them in.
-    pub fn feeds(&self) -> &Arc<Feeds> {
-        &self.feeds
+    /// Reports of others are in `feeds`.
+    pub fn new(tls: Tls, hosts: watch::Receiver<Arc<HostAddresses>>, feeds: Arc<Feeds>) -> Self {
+        Self { tls, hosts, feeds }
     }
 
     /// Probes `target` once, within the monitor's timeout.
@@ -73,13 +69,15 @@ impl Checker {
         }
     }
 
-    /// What others report, once the file has been looked at.
+    /// What others report, once the file, if there is one, has been looked at.
     async fn reported(&self, target: &Target, check: &FeedCheck) -> Outcome {
         let (feeds, monitor) = (self.feeds.clone(), target.definition.name.clone());
-        let (file, name) = (check.file.clone(), monitor.clone());
-        let refresh = tokio::task::spawn_blocking(move || feeds.refresh(&name, &file));
-        if refresh.await.is_err() {
-            return Outcome::Missed("the reports could not be read".into());
+        if let Some(file) = check.file.clone() {
+            let name = monitor.clone();
+            let refresh = tokio::task::spawn_blocking(move || feeds.refresh(&name, &file));
+            if refresh.await.is_err() {
+                return Outcome::Missed("the reports could not be read".into());
+            }
         }
         self.feeds.judge(&monitor, check, &target.identity.address, clock::unix_seconds())
     }

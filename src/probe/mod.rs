@@ -22,7 +22,7 @@ mod tls;
 mod tls_check;
 
 pub use checker::Checker;
-pub use feed::{Feeds, Report, State};
+pub use feed::{Bulletin, Feeds, Report, State};
 pub use icmp::refusal as icmp_refusal;
 pub use resolve::{Found, LookUp, NameServer, keep_resolved};
 pub use scheduler::{ProbeResult, Scheduler};

@@ -4,7 +4,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{self, Future};
+use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use hickory_resolver::net::{DnsError, NetError, runtime::TokioRuntimeProvider};
 use hickory_resolver::proto::rr::{self, RData, RecordType};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
 use crate::health::{HostAddresses, Resolved};
 use crate::name::Name;
 
@@ -215,12 +215,7 @@ async fn keep<L, F, N>(
                     *due = now() + publish(&hosts, name, found);
                 }
             }
-            () = async {
-                match next {
-                    Some(next) => sleep(next).await,
-                    None => future::pending().await,
-                }
-            } => {}
+            () = clock::rest(next) => {}
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn fleet(endpoints: impl Iterator<Item = u16>, monitors: Vec<Monitor>
                 // Standby endpoints are among them.
                 weight: u32::from(number % 2),
                 group: None,
+                depends_on: Vec::new(),
             }
         })
         .collect();

@@ -4,13 +4,12 @@
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::future::{self, Future};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinHandle, JoinSet};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::{Schedule, Serial, Start};
@@ -112,7 +111,7 @@ where
                     }
                     Err(_) => return,
                 },
-                () = until(due) => {}
+                () = clock::rest(due) => {}
             }
         }
     }
@@ -159,13 +158,5 @@ impl Finished {
             took: self.took,
             waited: self.waited,
         })
-    }
-}
-
-/// Sleeps for this time; `None`: for ever.
-async fn until(due: Option<Duration>) {
-    match due {
-        Some(due) => sleep(due).await,
-        None => future::pending().await,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     Candidate, Class, Decision, FULL, Family, Grade, Local, Opinion, Outcome, Pick, Presence, View,
     decision,
 };
-use crate::health::Level;
+use crate::health::{Level, region_level};
 use crate::model::TtlRange;
 use crate::model::{
     Address, AllDown, Endpoint, EndpointId, Failback, Fence, Fleet, Method, NetworkId, PoolId,
@@ -266,22 +266,13 @@ impl Contest {
 
 /// How much is there of the endpoints of one region and pool, given as level, weight, and whether
 /// an operator forces it up.
-fn presence(states: impl Iterator<Item = (Level, u64, bool)>, min_up: f64) -> Presence {
-    let (mut total, mut up, mut maybe, mut any, mut forced) = (0, 0, 0, false, false);
-    for (level, weight, is_forced) in states {
-        // Endpoints of weight 0 count where there are no others.
-        any |= level == Level::Up;
-        forced |= is_forced;
-        total += weight;
-        up += if level == Level::Up { weight } else { 0 };
-        maybe += if level <= Level::Unknown { weight } else { 0 };
+fn presence(states: impl Iterator<Item = (Level, u64, bool)> + Clone, min_up: f64) -> Presence {
+    if states.clone().any(|(_, _, is_forced)| is_forced) {
+        return Presence::Forced;
     }
-    let enough = |part: u64| part > 0 && part as f64 + 1e-6 >= min_up * total as f64;
-    match (total, forced) {
-        (_, true) => Presence::Forced,
-        (0, _) if any => Presence::Here,
-        _ if enough(up) => Presence::Here,
-        _ if enough(maybe) => Presence::Doubtful,
-        _ => Presence::Gone,
+    match region_level(states.map(|(level, weight, _)| (level, weight)), min_up) {
+        Level::Up => Presence::Here,
+        Level::Unknown => Presence::Doubtful,
+        Level::Drained | Level::Down => Presence::Gone,
     }
 }

@@ -83,6 +83,7 @@ impl World {
                     probe: None,
                     weight: words.next().map_or(100, |weight| weight.parse().unwrap()),
                     group: words.next().map(str::to_owned),
+                    depends_on: Vec::new(),
                 });
             }
             fleet.pools.push(Pool {

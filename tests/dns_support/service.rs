@@ -94,6 +94,7 @@ impl Fixed {
             probe: None,
             weight: 100,
             group: None,
+            depends_on: Vec::new(),
         };
         let region = |name: &str| Region {
             name: name.to_owned(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use meridian::clock::stopwatch;
 use quinn::{TransportConfig, VarInt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::certificates::NAME;
-use crate::clients::{framed, quic_endpoint, tcp, tls};
+use crate::clients::{framed, http3_with, post, quic_endpoint, tcp, tls};
 use crate::node::{Kind, Node, query, source};
 
 /// Clients at a time; each comes back when it is closed.
@@ -46,6 +47,13 @@ fn requests(query: &[u8], first: u32, count: u32) -> Vec<u8> {
     octets
 }
 
+/// Limits of a client that has no room to read into, so that all waits with the server.
+fn roomless() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport.stream_receive_window(VarInt::from_u32(16));
+    transport
+}
+
 /// Asks without reading until the server ends it.
 async fn ask_on(address: SocketAddr, kind: Kind, number: usize) {
     let query = query("big");
@@ -73,11 +81,19 @@ async fn ask_on(address: SocketAddr, kind: Kind, number: usize) {
                 first += 100;
             }
         }
+        Kind::Http3 => {
+            let Ok(mut client) = http3_with(address, from, roomless()).await else { return };
+            let mut streams = Vec::new();
+            while let Ok(mut stream) = client.requests.send_request(post()).await {
+                let sent = stream.send_data(Bytes::copy_from_slice(&query)).await;
+                if sent.is_err() || stream.finish().await.is_err() {
+                    return;
+                }
+                streams.push(stream);
+            }
+        }
         Kind::Quic => {
-            let mut transport = TransportConfig::default();
-            // No room to read into, so that all waits with the server.
-            transport.stream_receive_window(VarInt::from_u32(16));
-            let endpoint = quic_endpoint(from, "doq", transport);
+            let endpoint = quic_endpoint(from, "doq", roomless());
             let Ok(connecting) = endpoint.connect(address, NAME) else { return };
             let Ok(connection) = connecting.await else { return };
             let mut streams = Vec::new();
@@ -134,6 +150,11 @@ fn tls_clients_that_never_read_cost_little() {
 #[test]
 fn https_clients_that_never_read_cost_little() {
     cost_little(Kind::Https, CLIENTS);
+}
+
+#[test]
+fn http3_clients_that_never_read_cost_little() {
+    cost_little(Kind::Http3, CLIENTS / 3);
 }
 
 #[test]

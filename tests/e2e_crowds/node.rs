@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use meridian::clock::stopwatch;
 
-use crate::clients::{HERE, ask_http2, ask_quic, ask_stream, http2, in_time, quic, tcp, tls};
+use crate::clients::{
+    HERE, ask_http2, ask_http3, ask_quic, ask_stream, http2, http3, in_time, quic, tcp, tls,
+};
 use crate::support::meridian::Meridian;
 use crate::support::site::{Site, zone};
 use crate::support::wire::Ask;
@@ -17,6 +19,7 @@ pub(crate) enum Kind {
     Tcp,
     Tls,
     Https,
+    Http3,
     Quic,
 }
 
@@ -53,7 +56,7 @@ impl Node {
         match kind {
             Kind::Tcp => self.dns,
             Kind::Tls => self.tls,
-            Kind::Https => self.https,
+            Kind::Https | Kind::Http3 => self.https,
             Kind::Quic => self.quic,
         }
     }
@@ -78,6 +81,7 @@ impl Node {
                     Kind::Tcp => ask_stream(&mut tcp(address, HERE).await?, &query).await,
                     Kind::Tls => ask_stream(&mut tls(address, HERE, &["dot"]).await?, &query).await,
                     Kind::Https => ask_http2(&http2(address, HERE).await?, &query).await,
+                    Kind::Http3 => ask_http3(&mut http3(address, HERE).await?, &query).await,
                     Kind::Quic => ask_quic(&quic(address, HERE).await?, &query).await,
                 }
             });

@@ -84,7 +84,7 @@ impl Lab {
         fleet.monitors[0].reach = self.reach;
         let targets = Targets::of(&fleet, &self.rules, 1);
         let (_sender, hosts) = watch::channel(Arc::new(self.hosts.clone()));
-        Checker::new(self.tls.clone(), hosts).check(&targets.list[0]).await
+        Checker::new(self.tls.clone(), hosts, Arc::default()).check(&targets.list[0]).await
     }
 
     /// As [`Self::probe`], in words: `ok`, or kind and cause.
@@ -154,6 +154,7 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
             probe: Some(probe),
             weight: 100,
             group: None,
+            depends_on: Vec::new(),
         }],
         ..Fleet::default()
     }

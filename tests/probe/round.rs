@@ -58,7 +58,7 @@ async fn one_round_tells_the_living_from_the_dead_and_a_death_is_seen_in_time() 
     let (_targets, list) = watch::channel(Arc::new(Targets::of(&fleet, &rules, 1)));
     let (_hosts, hosts) = watch::channel(Arc::new(HostAddresses::new()));
     let tls = Tls::trusting_in(rustls::RootCertStore::empty()).unwrap();
-    let checker = Checker::new(tls, hosts);
+    let checker = Checker::new(tls, hosts, Arc::default());
     let check = move |target: Arc<meridian::probe::Target>| {
         let checker = checker.clone();
         async move { checker.check(&target).await }

@@ -14,7 +14,8 @@ use super::{PATIENCE, poll};
 pub(crate) struct Meridian {
     /// The process.
     pub(crate) process: Process,
-    dns: SocketAddr,
+    /// Where it answers.
+    pub(crate) dns: SocketAddr,
     admin: SocketAddr,
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file compiles all of this and uses its part.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Shown when a test fails.
 
+pub(crate) mod api;
 pub(crate) mod certificates;
 pub(crate) mod dns;
 pub(crate) mod geography;

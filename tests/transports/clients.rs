@@ -164,7 +164,16 @@ pub(crate) fn quic_endpoint(
 
 /// An HTTP/3 connection; it lasts as long as what is returned.
 pub(crate) async fn http3(server: SocketAddr, from: Ipv4Addr) -> io::Result<Http3> {
-    let endpoint = quic_endpoint(from, "h3", quinn::TransportConfig::default());
+    http3_with(server, from, quinn::TransportConfig::default()).await
+}
+
+/// [`http3`] with these limits of the client.
+pub(crate) async fn http3_with(
+    server: SocketAddr,
+    from: Ipv4Addr,
+    transport: quinn::TransportConfig,
+) -> io::Result<Http3> {
+    let endpoint = quic_endpoint(from, "h3", transport);
     let connecting = endpoint.connect(server, NAME).map_err(io::Error::other)?;
     let connection = connecting.await.map_err(io::Error::other)?;
     let bridge = h3_quinn::Connection::new(connection.clone());
@@ -202,6 +211,15 @@ impl Http3 {
             octets.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
         }
         Ok((head, octets))
+    }
+}
+
+/// Asks over HTTP/3 by POST.
+pub(crate) async fn ask_http3(client: &mut Http3, query: &[u8]) -> io::Result<Vec<u8>> {
+    let (head, body) = client.request(post(), query).await?;
+    match head.status() {
+        StatusCode::OK => Ok(body),
+        status => Err(io::Error::other(status.to_string())),
     }
 }
 

@@ -1,10 +1,8 @@
 //! The task that owns the publisher: takes in events, publishes snapshots, keeps health on disk.
 
 use std::collections::BTreeSet;
-use std::future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::interval_at;
@@ -94,7 +92,7 @@ impl Judge {
             let due = self.publisher.next_due().map(|due| due.since(clock::now()));
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = until(due) => self.take(Event::Tick),
+                () = clock::rest(due) => self.take(Event::Tick),
                 Some(event) = inbox.peers.recv() => {
                     self.spared(|judge| judge.heard(Event::Peers(event)));
                     while let Ok(event) = inbox.peers.try_recv() {
@@ -292,14 +290,6 @@ impl Judge {
             let saved = self.publisher.health().save(fleet, now, clock::unix_seconds());
             self.saver.save(saved).await;
         }
-    }
-}
-
-/// Waits so long; `None`: for ever.
-async fn until(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => future::pending().await,
     }
 }
 

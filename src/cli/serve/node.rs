@@ -28,6 +28,7 @@ use crate::dns::Counters;
 use crate::dns::transfer::Notifier;
 use crate::metrics::Metrics;
 use crate::model::{AdminListen, Node};
+use crate::probe::Feeds;
 use crate::snapshot::{Event, Loaded, Publisher, load};
 
 /// The first answer waits for the first probe round, but no longer than this.
@@ -74,12 +75,14 @@ pub(super) async fn serve(
     let (services, regions) = publisher.labels();
     let (log, log_writer) = query_log(&model.node, &services, &regions)?.unzip();
     let counters = Arc::new(Counters::new(services, regions).with_log(log));
+    let feeds = Arc::<Feeds>::default();
     let (phase, told) = watch::channel(Phase::Starting);
     let stop = CancellationToken::new();
     let dns_counters = listeners.as_ref().map(|_| counters.clone());
     let admin = admin_socket.zip(model.node.admin.clone()).map(|(socket, settings)| {
         let (snapshot, metrics) = (snapshot.clone(), metrics.clone());
-        let admin = Admin::new(snapshot, dns_counters, metrics, told, desk, settings);
+        let admin =
+            Admin::new(snapshot, dns_counters, metrics, told, desk, feeds.clone(), settings);
         tokio::spawn(admin::serve(socket, admin, stop.child_token()))
     });
 
@@ -87,7 +90,7 @@ pub(super) async fn serve(
     let current = publisher.loaded().clone();
     let known = publisher.health().is_known();
     let patience = if known { KNOWN_ROUND_MAX } else { FIRST_ROUND_MAX };
-    let kept = Kept { saver, serials, overrides };
+    let kept = Kept { saver, serials, overrides, feeds };
     let mut tasks = Tasks::start(publisher, kept, &metrics, reload_inbox, &model, &stop)?;
     let stopped =
         model.node.probe.is_some() && !first_round(&mut tasks, &mut signals, patience).await;

@@ -13,7 +13,7 @@ use crate::health::HostAddresses;
 use crate::model::Check;
 use crate::name::Name;
 use crate::probe::{
-    Checker, LookUp, NameServer, ProbeResult, Scheduler, Target, Targets, Tls, icmp_refusal,
+    Checker, Feeds, LookUp, NameServer, ProbeResult, Scheduler, Target, Targets, Tls, icmp_refusal,
     keep_resolved,
 };
 
@@ -55,7 +55,7 @@ impl Probes {
         &mut self,
         targets: watch::Receiver<Arc<Targets>>,
         results: mpsc::Sender<ProbeResult>,
-        hosts: watch::Receiver<Arc<HostAddresses>>,
+        (hosts, feeds): (watch::Receiver<Arc<HostAddresses>>, Arc<Feeds>),
         stop: &CancellationToken,
     ) -> Result<(), String> {
         let sends_icmp = |target: &Target| matches!(target.definition.check, Check::Icmp);
@@ -67,7 +67,7 @@ impl Probes {
         for problem in problems {
             warn!(%problem, "certificates of probed servers may not be verifiable");
         }
-        let checker = Checker::new(tls, hosts);
+        let checker = Checker::new(tls, hosts, feeds);
         let check = move |target: Arc<Target>| {
             let checker = checker.clone();
             async move { checker.check(&target).await }

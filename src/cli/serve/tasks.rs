@@ -20,6 +20,7 @@ use crate::admin::Keeper;
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
 use crate::model::Model;
+use crate::probe::Feeds;
 use crate::snapshot::{FetchedZone, Publisher, Snapshot};
 
 /// Probe results waiting for the judge. A full queue slows the probes down; nothing piles up.
@@ -27,7 +28,7 @@ const RESULTS_MAX: usize = 1024;
 /// Fetched zones waiting for the judge; more wait with their keepers.
 const FETCHED_MAX: usize = 4;
 
-/// What is kept in the state folder.
+/// What outlasts a reload, and mostly a restart: all but reports is in the state folder.
 pub(super) struct Kept {
     /// Health.
     pub(super) saver: Saver,
@@ -35,6 +36,8 @@ pub(super) struct Kept {
     pub(super) serials: Serials,
     /// What operators have decided.
     pub(super) overrides: Keeper,
+    /// What others report; kept in memory alone.
+    pub(super) feeds: Arc<Feeds>,
 }
 
 /// Peers' events waiting for the judge; more wait with the sharing of verdicts.
@@ -65,7 +68,7 @@ impl Tasks {
         model: &Model,
         stop: &CancellationToken,
     ) -> Result<Self, String> {
-        let Kept { saver, serials, overrides: keeper } = kept;
+        let Kept { saver, serials, overrides: keeper, feeds } = kept;
         let snapshot = publisher.shared();
         let (overriding, overrides) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS_MAX);
@@ -82,7 +85,7 @@ impl Tasks {
         let judge = Judge::new(publisher, saver, serials, metrics.clone(), outbox);
         let (hosts, mut probes) = Probes::resolve(names_out, stop);
         if model.node.probe.is_some() {
-            probes.probe(targets_out, results_in, hosts.clone(), stop)?;
+            probes.probe(targets_out, results_in, (hosts.clone(), feeds), stop)?;
         }
         let inbox = Inbox { results, peers, hosts, fetched, reloads, overrides };
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));

@@ -5,19 +5,19 @@ use std::ops::Range;
 
 use toml::Spanned;
 
+use super::fleet::FleetNames;
 use crate::config::defaults as d;
-use crate::config::names::Names;
 use crate::config::sheet::Section;
 use crate::config::spec::{EndpointTable, Field, List, Table};
 use crate::config::value::{Fault, address, name, probe as probe_address, whole_in};
-use crate::model::{Address, Endpoint, Guard, PoolId, Probe, ProbeAddress, RegionId};
+use crate::model::{Address, Endpoint, Guard, PoolId, Probe, ProbeAddress};
 
 /// Resolves the list. `probe` is the probing role that will reach out to these endpoints, if any.
 pub(super) fn resolve(
     section: &mut Section<'_>,
     pool: PoolId,
     list: &List<Table<EndpointTable>>,
-    regions: &Names<RegionId>,
+    names: &FleetNames,
     monitored: bool,
     probe: Option<&Probe>,
 ) -> Vec<Endpoint> {
@@ -35,7 +35,7 @@ pub(super) fn resolve(
         }
         let mut section = section.item("endpoints", index, item.span());
         let table = &item.get_ref().0;
-        let Some(endpoint) = endpoint(&mut section, pool, table, regions) else { continue };
+        let Some(endpoint) = endpoint(&mut section, pool, table, names) else { continue };
         let span = table.address.as_ref().map(Spanned::span).unwrap_or_default();
         if let Some(before) = seen.insert(endpoint.address.clone(), span.clone()) {
             let before = section.locate(before).line;
@@ -53,15 +53,17 @@ fn endpoint(
     section: &mut Section<'_>,
     pool: PoolId,
     table: &EndpointTable,
-    regions: &Names<RegionId>,
+    names: &FleetNames,
 ) -> Option<Endpoint> {
-    let region = section.required("region", table.region.as_ref(), |text| regions.find(text));
+    let region = section.required("region", table.region.as_ref(), |text| names.regions.find(text));
     let address = section.required("address", table.address.as_ref(), |text| address(text));
     let read = whole_in("weight", &d::WEIGHT_RANGE);
     let weight = section.value("weight", &table.weight, d::WEIGHT, read);
     let group = section.optional("group", table.group.as_ref(), |text| name(text));
     let probe = section.optional("probe", table.probe.as_ref(), |text| probe_address(text));
-    Some(Endpoint { pool, region: region??, address: address?, probe, weight, group })
+    let depends_on = section.list("depends_on", &table.depends_on, |text| names.pools.find(text));
+    let (region, address) = (region??, address?);
+    Some(Endpoint { pool, region, address, probe, weight, group, depends_on })
 }
 
 /// Says when an endpoint can never be probed: refusals that are known before the first probe.

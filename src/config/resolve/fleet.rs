@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::{endpoint, monitor, network};
+use super::{endpoint, monitor, needs, network};
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
@@ -129,6 +129,7 @@ pub(in crate::config) fn resolve(
         used.extend(pool.iter().flat_map(|pool| pool.monitors.clone()));
         draft.pools.push(pool);
     }
+    needs::check(top.sheet, spec, &draft);
     draft.plan = spec.plan.as_ref().and_then(|table| plan(&mut top, table));
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
     for id in used.clone() {
@@ -268,7 +269,7 @@ fn pool(
     let first = draft.endpoints.len();
     let monitored = table.monitors.as_ref().is_some_and(|field| !field.get_ref().is_empty());
     let probe = probe.filter(|_| monitored);
-    let found = endpoint::resolve(section, id, &table.endpoints, &names.regions, monitored, probe);
+    let found = endpoint::resolve(section, id, &table.endpoints, names, monitored, probe);
     draft.endpoints.extend(found);
     let range = u32::try_from(first).ok()?..u32::try_from(draft.endpoints.len()).ok()?;
     Some(Pool { name: name.to_owned(), monitors, min_up, endpoints: range })

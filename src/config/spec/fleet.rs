@@ -195,6 +195,8 @@ pub(in crate::config) struct EndpointTable {
     pub group: Field<String>,
     /// Where it is probed.
     pub probe: Field<String>,
+    /// Pools without which it serves nobody.
+    pub depends_on: List<String>,
 }
 
 /// `[network.NAME]`

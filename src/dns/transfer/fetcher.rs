@@ -2,7 +2,6 @@
 //! time or the primary says so, keeps the zone on disk and hands it on.
 
 use std::collections::BTreeMap;
-use std::future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,16 +142,10 @@ impl Keeper {
         let mut due = tokio::time::Instant::now();
         loop {
             let left = self.copy.as_ref().map(|copy| copy.left().unwrap_or(Duration::ZERO));
-            let expired = async {
-                match left {
-                    Some(left) => sleep(left).await,
-                    None => future::pending().await,
-                }
-            };
             tokio::select! {
                 () = sleep_until(due) => {}
                 () = self.told.notified() => {}
-                () = expired => {
+                () = clock::rest(left) => {
                     self.expire().await;
                     continue;
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::health::needs::burdened;
 use crate::health::{Action, Forced, Level};
 use crate::model::{EndpointId, Model, RegionId, Service};
 
@@ -17,7 +18,7 @@ pub struct Loss {
 }
 
 /// The services that would fall below `[safety] min_regions` when `forced` is in force, judged on
-/// the health of the moment, `level`.
+/// the health of the moment, `level`, and on what depends on what.
 ///
 /// A region counts for a service while it has an endpoint that is up or not judged yet. What is
 /// below the minimum already and loses nothing is not counted: an operator must be able to act in
@@ -27,16 +28,27 @@ pub fn losses(
     level: impl Fn(EndpointId) -> Level,
     forced: &[Option<Forced>],
 ) -> Vec<Loss> {
-    let serves = |id: EndpointId| matches!(level(id), Level::Up | Level::Unknown);
-    let will_serve = |id: EndpointId| match forced.get(id.0 as usize) {
-        Some(Some(forced)) => forced.action == Action::Up,
-        _ => serves(id),
+    let now: Vec<Level> =
+        (0..).map(EndpointId).zip(&model.fleet.endpoints).map(|(id, _)| level(id)).collect();
+    let mut then = now.clone();
+    let forced = |at: usize| forced.get(at).and_then(Option::as_ref);
+    for (at, level) in then.iter_mut().enumerate() {
+        *level = match forced(at).map(|forced| forced.action) {
+            Some(Action::Up) => Level::Up,
+            Some(Action::Down) => Level::Down,
+            Some(Action::Drain) => (*level).max(Level::Drained),
+            None => *level,
+        };
+    }
+    burdened(&model.fleet, &mut then, |at| forced(at).is_some());
+    let serves = |levels: &[Level], id: EndpointId| {
+        levels.get(id.0 as usize).is_some_and(|level| *level <= Level::Unknown)
     };
     let least = usize::from(model.fleet.safety.min_regions);
     let services = model.zones.iter().flat_map(|zone| &zone.services);
     let lost = |service: &Service| {
-        let before = regions(model, service, serves);
-        let after = regions(model, service, will_serve);
+        let before = regions(model, service, |id| serves(&now, id));
+        let after = regions(model, service, |id| serves(&then, id));
         if after.len() >= least || after.len() >= before.len() {
             return None;
         }

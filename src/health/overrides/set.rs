@@ -148,6 +148,11 @@ impl OverrideSet {
         self.entries.iter().map(|entry| &entry.what)
     }
 
+    /// Those that hold on every node.
+    pub fn of_fleet(&self) -> impl Iterator<Item = &Override> {
+        self.overrides().filter(|one| one.scope == Scope::Fleet)
+    }
+
     /// Number of changes so far; a write may say which one it is based on.
     pub fn revision(&self) -> u64 {
         self.revision

@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::Tick;
 use crate::config;
 use crate::health::Level;
-use crate::model::{EndpointId, Model};
+use crate::model::{EndpointId, Model, PoolId};
 
 const FLEET: &str = "version = 1\n\
     [safety]\nmin_regions = MIN\n\
@@ -192,6 +192,21 @@ fn a_service_keeps_its_minimum_of_regions() {
         let expected: Vec<_> = expected.iter().map(|(s, n, r)| (*s, *n, r.to_vec())).collect();
         assert_eq!(found, expected, "{case}");
     }
+}
+
+#[test]
+fn what_depends_on_a_target_is_lost_with_it() {
+    let mut model = model(3);
+    model.fleet.endpoints[5].depends_on = vec![PoolId(0)];
+    let lost = |drafts: &[Draft]| -> Vec<(String, usize)> {
+        let forced = resolve(set_of(drafts.to_vec()).overrides(), &model.fleet);
+        let found = losses(&model, |_| Level::Up, &forced);
+        found.into_iter().map(|loss| (loss.service, loss.left)).collect()
+    };
+    let (api, www) = (("api.x.test.".to_owned(), 0), ("www.x.test.".to_owned(), 2));
+    assert_eq!(lost(&[draft(Action::Drain, "pool:api")]), [api.clone(), www]);
+    let kept = draft(Action::Up, "endpoint:2001:db8::1");
+    assert_eq!(lost(&[draft(Action::Down, "pool:api"), kept]), [api], "forced up, it stays");
 }
 
 #[test]

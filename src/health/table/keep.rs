@@ -68,8 +68,9 @@ impl HealthTable {
         for (row, level) in self.rows.iter_mut().zip(levels) {
             row.state.level = level;
         }
+        let mut changes = Vec::new();
         for at in 0..self.rows.len() {
-            self.update(at, now);
+            self.update(at, now, &mut changes);
         }
     }
 

@@ -37,7 +37,7 @@ impl HealthTable {
             if let Some(row) = self.rows.get_mut(at) {
                 row.due = None;
             }
-            changes.extend(self.update(at, now));
+            self.update(at, now, &mut changes);
         }
         changes
     }
@@ -56,7 +56,7 @@ impl HealthTable {
             let Some(row) = self.rows.get_mut(at) else { continue };
             if row.state.forced.as_ref().map(|(forced, _)| forced) != new.as_ref() {
                 row.state.forced = new.map(|forced| (forced, now));
-                changes.extend(self.update(at, now));
+                self.update(at, now, &mut changes);
             }
         }
         changes
@@ -86,7 +86,9 @@ impl HealthTable {
             let new = PeerVote { slot, verdict: vote.verdict, kind: vote.kind };
             touched.extend(self.cast(vote.subject, new, now));
         }
-        changes.extend(touched.into_iter().filter_map(|at| self.update(at, now)));
+        for at in touched {
+            self.update(at, now, &mut changes);
+        }
         changes
     }
 
@@ -126,7 +128,11 @@ impl HealthTable {
         if same {
             return Vec::new();
         }
-        (0..self.rows.len()).filter_map(|at| self.update(at, now)).collect()
+        let mut changes = Vec::new();
+        for at in 0..self.rows.len() {
+            self.update(at, now, &mut changes);
+        }
+        changes
     }
 
     /// Forgets the votes of probers whose slots others will get.

@@ -1,5 +1,6 @@
 //! The table over whole fleets: derivation, reload, restart.
 
+mod needs;
 mod peers;
 mod safety;
 mod sequences;
@@ -45,6 +46,7 @@ fn fleet(addresses: &[&str], monitors: u16) -> Fleet {
         probe: None,
         weight: 100,
         group: None,
+        depends_on: Vec::new(),
     };
     Fleet {
         regions: vec![region],

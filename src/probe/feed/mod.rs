@@ -15,7 +15,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::health::{CauseKind, Outcome};
 use crate::model::{Address, FeedCheck, Stale};
 
-pub use reports::{Report, State};
+use reports::plain_name;
+pub use reports::{Bulletin, Report, State};
 
 /// Largest file of reports: a hundred thousand lines fit.
 const FILE_MAX: u64 = 8 << 20;
@@ -68,7 +69,7 @@ impl Feeds {
             return Err(format!("more than {MONITORS_MAX} monitors with reports"));
         }
         let reports = known.reports.entry(monitor.to_owned()).or_default();
-        let endpoint = plain(endpoint);
+        let endpoint = plain_name(endpoint);
         if reports.len() >= REPORTS_MAX && !reports.contains_key(&endpoint) {
             return Err(format!("more than {REPORTS_MAX} reports of monitor `{monitor}`"));
         }
@@ -80,6 +81,24 @@ impl Feeds {
             }
         }
         Ok(())
+    }
+
+    /// Takes in reports of `monitor` as of `unix_now` seconds, and gives their number.
+    ///
+    /// # Errors
+    /// When there are too many reports already; those that had room are taken.
+    pub fn announce(
+        &self,
+        monitor: &str,
+        bulletin: Bulletin,
+        unix_now: u64,
+    ) -> Result<usize, String> {
+        let mut taken = 0;
+        for (endpoint, report) in bulletin.reports(unix_now) {
+            self.push(monitor, &endpoint, report)?;
+            taken += 1;
+        }
+        Ok(taken)
     }
 
     /// Reads the file of `monitor` if it has changed. What is wrong with it is remembered for
@@ -116,7 +135,7 @@ impl Feeds {
         address: &Address,
         unix_now: u64,
     ) -> Outcome {
-        let endpoint = plain(&address.to_string());
+        let endpoint = plain_name(&address.to_string());
         let known = self.known();
         let report = known.reports.get(monitor).and_then(|reports| reports.get(&endpoint));
         let fault = known.files.get(monitor).and_then(|(_, fault)| fault.as_deref());
@@ -159,11 +178,6 @@ fn stale(rule: Stale, words: String, last: Option<&Report>) -> Outcome {
         (Stale::Keep, None) => Outcome::Missed(words.into()),
         (Stale::Unknown, _) => Outcome::Unknown(words.into()),
     }
-}
-
-/// The name of an endpoint, however its case and final dot are written.
-fn plain(endpoint: &str) -> String {
-    endpoint.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// The text of a regular file; a pipe would be waited for.

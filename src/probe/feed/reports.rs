@@ -1,8 +1,10 @@
 //! Reports as they are written: lines, or JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+
+use crate::model::Address;
 
 /// What is said of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -32,8 +34,12 @@ pub struct Report {
 /// Longest words of a report, in characters.
 const WHY_MAX: usize = 200;
 
+/// Reports in the JSON form, by the address of the endpoint.
+#[derive(Debug, Deserialize)]
+pub struct Bulletin(BTreeMap<String, Written>);
+
 /// One value of the JSON form.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Written {
     /// `"down"`
@@ -42,7 +48,7 @@ enum Written {
     Table(Details),
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Details {
     state: State,
@@ -95,19 +101,36 @@ fn plain(line: &str, at: u64) -> Option<(String, Report)> {
 }
 
 fn json(text: &str, at: u64) -> (Vec<(String, Report)>, Option<String>) {
-    let written: BTreeMap<String, Written> = match serde_json::from_str(text) {
-        Ok(written) => written,
-        Err(error) => return (Vec::new(), Some(format!("the reports are not json: {error}"))),
-    };
-    let reports = written.into_iter().map(|(endpoint, written)| {
-        let details = match written {
-            Written::Word(state) => Details { state, until: None, why: String::new() },
-            Written::Table(details) => details,
-        };
-        let Details { state, until, why } = details;
-        (endpoint, Report { state, at, until, why: cut(&why) })
-    });
-    (reports.collect(), None)
+    match serde_json::from_str::<Bulletin>(text) {
+        Ok(bulletin) => (bulletin.reports(at).collect(), None),
+        Err(error) => (Vec::new(), Some(format!("the reports are not json: {error}"))),
+    }
+}
+
+impl Bulletin {
+    /// The first endpoint it names that has none of these addresses.
+    pub fn stranger<'a>(&self, known: impl Iterator<Item = &'a Address>) -> Option<&str> {
+        let known: BTreeSet<String> =
+            known.map(|address| plain_name(&address.to_string())).collect();
+        self.0.keys().find(|name| !known.contains(&plain_name(name))).map(String::as_str)
+    }
+
+    /// What it says, as of this second since 1970.
+    pub(super) fn reports(self, at: u64) -> impl Iterator<Item = (String, Report)> {
+        self.0.into_iter().map(move |(endpoint, written)| {
+            let details = match written {
+                Written::Word(state) => Details { state, until: None, why: String::new() },
+                Written::Table(details) => details,
+            };
+            let Details { state, until, why } = details;
+            (endpoint, Report { state, at, until, why: cut(&why) })
+        })
+    }
+}
+
+/// The name of an endpoint, however its case and final dot are written.
+pub(super) fn plain_name(endpoint: &str) -> String {
+    endpoint.trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn cut(why: &str) -> String {

@@ -9,7 +9,7 @@ use super::*;
 const NOW: u64 = 1_800_000_000;
 
 fn check(stale: Stale) -> FeedCheck {
-    FeedCheck { file: "unused".into(), expires: Duration::from_secs(60), stale }
+    FeedCheck { file: None, expires: Duration::from_secs(60), stale }
 }
 
 fn at(address: &str) -> Address {

@@ -1,10 +1,12 @@
 //! The resolver: what is kept, when it asks again, and a name server of real packets.
 
+use std::future;
 use std::sync::Mutex;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Record, rdata};
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 
 use super::*;
 

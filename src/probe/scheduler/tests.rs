@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::health::CauseKind;

@@ -1,12 +1,12 @@
 //! The keys of kind `calculated`, and the loops that such monitors must not form.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use toml::Spanned;
 
 use crate::config::defaults as d;
 use crate::config::names::Names;
+use crate::config::resolve::loops;
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{MonitorTable, Named};
 use crate::config::value::{Fault, whole_in};
@@ -128,48 +128,14 @@ pub(in crate::config::resolve) fn loops(
     tables: &Named<MonitorTable>,
     monitors: &[Option<Monitor>],
 ) {
-    let mut told: Vec<MonitorId> = Vec::new();
-    for (index, (name, _)) in tables.iter().enumerate() {
-        let Some(way) = way_back(MonitorId(index as u16), monitors) else { continue };
-        let known = way.iter().any(|id| told.contains(id));
-        told.extend(&way);
-        if known {
-            continue;
-        }
-        let names: Vec<&str> = way
-            .iter()
-            .chain(way.first())
-            .filter_map(|id| tables.keys().nth(usize::from(id.0)))
-            .map(|name| name.get_ref().as_str())
-            .collect();
-        let what = format!("monitor `{}` is calculated from itself", name.get_ref());
-        let fault = Fault::new(what).hint(format!("the loop: {}", names.join(" → ")));
-        sheet.error(name.span(), fault);
-    }
-}
-
-/// The shortest way from a monitor back to itself, itself first; `None`: there is none.
-fn way_back(start: MonitorId, monitors: &[Option<Monitor>]) -> Option<Vec<MonitorId>> {
-    let below = |id: MonitorId| -> &[(MonitorId, u32)] {
-        match monitors.get(usize::from(id.0)).and_then(Option::as_ref).map(|m| &m.check) {
-            Some(Check::Calculated(calculated)) => &calculated.of,
-            _ => &[],
-        }
+    let below = |at: usize| match monitors.get(at).and_then(Option::as_ref).map(|m| &m.check) {
+        Some(Check::Calculated(rule)) => rule.of.iter().map(|(id, _)| usize::from(id.0)).collect(),
+        _ => Vec::new(),
     };
-    // How each monitor was reached first.
-    let mut ways: Vec<Vec<MonitorId>> = vec![Vec::new(); monitors.len()];
-    let mut queue = VecDeque::from([vec![start]]);
-    while let Some(way) = queue.pop_front() {
-        for (next, _) in way.last().map_or(&[][..], |at| below(*at)) {
-            if *next == start {
-                return Some(way);
-            }
-            if let Some(first) = ways.get_mut(usize::from(next.0)).filter(|way| way.is_empty()) {
-                first.clone_from(&way);
-                first.push(*next);
-                queue.push_back(first.clone());
-            }
-        }
+    let name = |at: usize| tables.keys().nth(at).map(|name| name.get_ref().as_str());
+    for way in loops::loops(tables.len(), below) {
+        let Some(first) = way.first().and_then(|at| tables.keys().nth(*at)) else { continue };
+        let what = format!("monitor `{}` is calculated from itself", first.get_ref());
+        sheet.error(first.span(), Fault::new(what).hint(loops::words(&way, name)));
     }
-    None
 }

@@ -12,8 +12,8 @@ pub(super) fn resolve(
     section: &mut Section<'_>,
     table: &MonitorTable,
     folder: &Place,
-) -> Option<FeedCheck> {
-    let file = section.required("file", table.file.as_ref(), |text| {
+) -> FeedCheck {
+    let file = section.optional("file", table.file.as_ref(), |text| {
         if text.is_empty() {
             return Err(Fault::new("`file` is empty").hint("the path of the file of reports"));
         }
@@ -23,5 +23,5 @@ pub(super) fn resolve(
     let expires = section.value("expires", &table.expires, d::REPORT_EXPIRES, read);
     let words = [("unknown", Stale::Unknown), ("down", Stale::Down), ("keep", Stale::Keep)];
     let stale = section.value("stale", &table.stale, d::STALE, word("stale", &words));
-    Some(FeedCheck { file: file?, expires, stale })
+    FeedCheck { file, expires, stale }
 }

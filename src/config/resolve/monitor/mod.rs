@@ -86,7 +86,7 @@ pub(super) fn resolve(
         Some(Kind::Dns) => dns::resolve(section, table).map(Check::Dns),
         Some(Kind::Icmp) => Some(Check::Icmp),
         Some(Kind::Exec) => exec::resolve(section, table, around.folder).map(Check::Exec),
-        Some(Kind::Feed) => feed::resolve(section, table, around.folder).map(Check::Feed),
+        Some(Kind::Feed) => Some(Check::Feed(feed::resolve(section, table, around.folder))),
         Some(Kind::Calculated) => {
             let calculated = calculated::resolve(section, table, around.monitors)?;
             return Some(calculated::monitor(name.to_owned(), calculated));
