@@ -223,7 +223,7 @@ impl Fleet {
     /// Waits until every node hears all others, and answers all endpoints.
     pub(crate) fn wait_whole(&self) {
         let everything = self.everything();
-        self.wait("the fleet is whole", PATIENCE, || {
+        self.wait("the fleet is whole", 2 * PATIENCE, || {
             self.nodes().all(|node| self.is_answering(node, &everything) && is_live(node))
         });
     }
