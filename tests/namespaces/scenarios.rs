@@ -195,7 +195,7 @@ fn probers_that_lie_change_no_answer() {
         for node in liars {
             lie(node, PORTS[0]);
         }
-        // A message that is lost while a connection breaks is asked for again within 20 s.
+        // A page that is lost with a connection is asked for again by the next beats.
         for node in fleet.nodes() {
             fleet.wait("the truth is heard", PATIENCE, || told(node, "up") == Some(3.0));
         }
