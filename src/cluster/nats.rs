@@ -40,7 +40,9 @@ const PING: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Pause before the first new try to connect; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(4);
+/// Another six seconds pass before the others are relied on again, and ten are what a fleet may
+/// take when its bus is back.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Pause after a server that will not do, which somebody has to replace first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 
@@ -322,4 +324,20 @@ pub(super) fn in_full(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_two_seconds_and_differ() {
+        for tries in 0..100 {
+            let longest = Duration::from_millis(250 << tries.min(3));
+            let found: Vec<Duration> = (0..20).map(|_| pause(tries)).collect();
+            let within = |pause: &Duration| (longest / 2..=longest).contains(pause);
+            assert!(found.iter().all(within), "{tries}: {found:?}");
+            assert!(found.iter().any(|pause| *pause != found[0]), "{tries}: {found:?}");
+        }
+    }
 }

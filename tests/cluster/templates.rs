@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use meridian::cluster::{Create, Grade, examine};
+use meridian::cluster::{ControlError, Create, Grade, examine};
+use meridian::model::Nats;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -29,8 +30,8 @@ fn server(
 }
 
 /// Waits until the bus is as it should be, streams made, from where an operator stands.
-async fn prepare(authority: &BusAuthority, address: SocketAddr, create: Create<'_>) {
-    let operator = prober("eu-central", "operator");
+async fn prepare(authority: &BusAuthority, address: SocketAddr, region: &str, create: Create<'_>) {
+    let operator = prober(region, "operator");
     let nats = authority.nats(address, Some(OPERATOR));
     let mut last = None;
     let fine = timeout(PATIENCE, async {
@@ -81,7 +82,7 @@ async fn three_servers_go_on_when_one_of_them_dies() {
         server("cluster.conf", &authority, clients[n], &replace)
     };
     let mut servers = [0, 1, 2].map(start);
-    prepare(&authority, clients[0], Create::Streams).await;
+    prepare(&authority, clients[0], "eu-central", Create::Streams).await;
     let mut a = Node::on(
         authority.nats(clients[1], Some("fra-1.meridian.example.net")),
         "eu-central",
@@ -130,7 +131,15 @@ async fn regions_hear_each_other_through_the_hub_and_speak_for_themselves_alone(
         let user = format!("{name}.meridian.example.net");
         (Node::on(authority.nats(own, Some(&user)), region, name), server)
     });
-    prepare(&authority, hub, Create::Streams).await;
+    prepare(&authority, hub, "eu-central", Create::Streams).await;
+    for (node, server) in &regions {
+        prepare(&authority, server.address, &node.me.region, Create::Mirror("hub")).await;
+    }
+    let copies = regions.iter().map(|(node, server)| {
+        let user = format!("{}.meridian.example.net", node.me.node);
+        (node.me.node.clone(), authority.nats(server.address, Some(&user)))
+    });
+    overrides_reach(&authority, hub, copies.collect()).await;
     let [(mut fra, _a), (mut nyc, _b)] = regions;
     passes(&mut fra, &mut nyc).await;
     passes(&mut nyc, &mut fra).await;
@@ -147,6 +156,30 @@ async fn regions_hear_each_other_through_the_hub_and_speak_for_themselves_alone(
         }
     });
     assert_eq!(heard.await.unwrap(), "meridian.v1.beat.eu-central.fra-1");
+}
+
+/// Fails unless an override that operators write at the hub reaches these nodes at their servers,
+/// and they may not write one.
+async fn overrides_reach(authority: &BusAuthority, hub: SocketAddr, nodes: Vec<(String, Nats)>) {
+    let (state, (stop, _guard)) = (TempDir::new().unwrap(), stopper());
+    let nats = authority.nats(hub, Some(OPERATOR));
+    let operators = control(nats, "operator", state.path(), &stop);
+    timeout(PATIENCE, operators.watch().wait_for(|t| t.current)).await.unwrap().unwrap();
+    operators.put("override.region.eu", "drain", 0).await.unwrap();
+    let follow = nodes.into_iter().map(|(name, nats)| async move {
+        let (state, (stop, _guard)) = (TempDir::new().unwrap(), stopper());
+        let table = control(nats, &name, state.path(), &stop);
+        let mut seen = table.watch();
+        let there = seen.wait_for(|t| t.current && t.entries.contains_key("override.region.eu"));
+        timeout(PATIENCE, there).await.expect("an override").unwrap();
+        let refused = table.put("override.region.us", "drain", 0).await;
+        assert!(matches!(refused, Err(ControlError::Unavailable(_))), "{refused:?}");
+    });
+    // At the same time: that nobody takes a change shows by its taking too long.
+    let mut all: tokio::task::JoinSet<()> = follow.collect();
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
 }
 
 #[test]

@@ -70,15 +70,7 @@ impl Meridian {
     /// Sum of the samples of a metric whose labels contain all of `labels`, such as `outcome="ok"`.
     pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let (_, text) = http_get(self.admin, "/metrics").expect("an answer from /metrics");
-        let mut sum = 0.0;
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (series, value) = line.rsplit_once(' ').unwrap_or((line, "0"));
-            let (metric, set) = series.split_once('{').unwrap_or((series, ""));
-            if metric == name && labels.iter().all(|label| set.contains(label)) {
-                sum += value.parse::<f64>().expect("a number");
-            }
-        }
-        sum
+        sum(&text, name, labels)
     }
 }
 
@@ -98,4 +90,17 @@ pub(crate) fn http_get(address: SocketAddr, path: &str) -> Option<(u16, String)>
     let (head, body) = reply.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, body.to_owned()))
+}
+
+/// Sum of the samples of a metric in a page of them, as [`Meridian::metric`] gives it.
+pub(crate) fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
+    let mut sum = 0.0;
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let (series, value) = line.rsplit_once(' ').unwrap_or((line, "0"));
+        let (metric, set) = series.split_once('{').unwrap_or((series, ""));
+        if metric == name && labels.iter().all(|label| set.contains(label)) {
+            sum += value.parse::<f64>().expect("a number");
+        }
+    }
+    sum
 }
