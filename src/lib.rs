@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod name;
 pub mod place;
 pub mod prefix;
+pub mod proxy_header;
 pub mod tls;
 
 pub mod model;

@@ -17,7 +17,6 @@ mod http3;
 mod hub;
 mod io;
 pub mod limit;
-pub mod proxy;
 mod query_log;
 mod quic;
 mod socket;

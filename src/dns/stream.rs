@@ -32,8 +32,8 @@ use super::counters::Counters;
 use super::engine::Transport;
 use super::http2;
 use super::hub::{Client, Hub, Limits};
-use super::proxy;
 use crate::clock;
+use crate::proxy_header::{self, Ends, Read};
 use crate::snapshot::Snapshot;
 
 /// Connections the kernel holds until they are accepted.
@@ -266,13 +266,17 @@ async fn client_of(
 
 /// Reads a PROXY header and nothing behind it; `Ok(None)`: it names no client.
 async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
-    let mut fixed = [0; proxy::FIXED];
-    stream.read_exact(&mut fixed).await?;
-    let malformed = |_| io::Error::other("no PROXY header");
-    let head = proxy::Head::read(&fixed).map_err(malformed)?;
-    let mut rest = vec![0; head.length()];
-    stream.read_exact(&mut rest).await?;
-    Ok(head.client(&rest))
+    let mut header = Vec::new();
+    loop {
+        match proxy_header::read(&header).map_err(io::Error::other)? {
+            Read::Whole { ends, .. } => return Ok(ends.map(|Ends { source, .. }| source)),
+            Read::Needs(more) => {
+                let begun = header.len();
+                header.resize(begun + more, 0);
+                stream.read_exact(header.get_mut(begun..).unwrap_or_default()).await?;
+            }
+        }
+    }
 }
 
 /// Waits for the handshake of a client; `None`: there was none, which is counted.

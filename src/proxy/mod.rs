@@ -2,22 +2,28 @@
 //! that carry it out.
 
 mod activity;
+pub mod admission;
 pub mod balance;
 mod body;
+pub mod budget;
 mod channel;
 mod connection;
+pub mod eject;
 mod exchange;
 mod failure;
 mod forward;
+pub mod guard;
 pub mod head;
 mod load;
 mod pool;
+pub mod rate;
 pub mod refused;
 mod router;
 mod seats;
 mod server;
 mod sockets;
 mod spared;
+pub mod sticky;
 mod view;
 mod worker;
 

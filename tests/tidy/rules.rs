@@ -11,7 +11,7 @@ const COLUMNS: usize = 100;
 
 /// The modules below `src/`, lowest layer first: imports point to lower layers only.
 pub(crate) const LAYERS: &[&[&str]] = &[
-    &["clock", "diagnostic", "durable", "metrics", "name", "prefix", "tls"],
+    &["clock", "diagnostic", "durable", "metrics", "name", "prefix", "proxy_header", "tls"],
     &["place"],
     &["model"],
     &["config", "zone", "geo"],

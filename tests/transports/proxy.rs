@@ -1,4 +1,4 @@
-//! Connections through a proxy that says for whom it speaks (PROXY protocol, version 2).
+//! Connections through a proxy that says for whom it speaks (PROXY protocol).
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -57,6 +57,11 @@ fn the_client_that_is_named_decides_the_answer() {
             let mut stream = tcp(plain, PROXY).await.unwrap();
             stream.write_all(&header(client)).await.unwrap();
             assert_eq!(ask_stream(&mut stream, &query).await.unwrap(), expected);
+            let [a, b, c, d] = client;
+            let line = format!("PROXY TCP4 {a}.{b}.{c}.{d} 127.0.0.1 12345 53\r\n");
+            let mut stream = tcp(plain, PROXY).await.unwrap();
+            stream.write_all(line.as_bytes()).await.unwrap();
+            assert_eq!(ask_stream(&mut stream, &query).await.unwrap(), expected, "version 1");
             let mut stream = tcp(tls, PROXY).await.unwrap();
             stream.write_all(&header(client)).await.unwrap();
             let mut stream = tls_over(stream, &["dot"]).await.unwrap();
@@ -95,7 +100,7 @@ fn only_listed_peers_may_name_a_client_and_they_must() {
         for (octets, what) in [
             (framed(&www), "no header"),
             (header([203, 0, 0, 1])[..20].to_vec(), "half a header"),
-            (b"PROXY TCP4 203.0.0.1 127.0.0.1 1 53\r\n".to_vec(), "version 1"),
+            (b"PROXY TCP4 203.0.0.1 127.0.0.1 53\r\n".to_vec(), "a line that lacks a port"),
         ] {
             let mut stream = tcp(address, PROXY).await.unwrap();
             stream.write_all(&octets).await.unwrap();

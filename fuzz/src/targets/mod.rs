@@ -14,11 +14,13 @@ pub mod dns_answer;
 mod dns_support;
 pub mod doh_request;
 pub mod edns_ecs;
+pub mod http_framing;
 pub mod mmdb;
 pub mod overrides;
 pub mod page;
 pub mod proxy_header;
 pub mod rdata_text;
+pub mod request_head;
 pub mod saved_health;
 mod site;
 pub mod transfer_apply;
@@ -36,11 +38,13 @@ pub const ALL: &[Target] = &[
     ("dns_answer", dns_answer::run),
     ("doh_request", doh_request::run),
     ("edns_ecs", edns_ecs::run),
+    ("http_framing", http_framing::run),
     ("mmdb", mmdb::run),
     ("overrides", overrides::run),
     ("page", page::run),
     ("proxy_header", proxy_header::run),
     ("rdata_text", rdata_text::run),
+    ("request_head", request_head::run),
     ("saved_health", saved_health::run),
     ("transfer_apply", transfer_apply::run),
     ("tsig", tsig::run),

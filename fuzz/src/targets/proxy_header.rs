@@ -1,23 +1,39 @@
-//! Any octets where a PROXY header is expected: a header is read as it was written, within a bound.
+//! Any octets where a PROXY header is expected: a header is read as it was written, within a bound,
+//! and nothing behind it is taken.
 
-use std::net::IpAddr;
-
-use meridian::dns::proxy::{FIXED, Head, REST_MAX};
+use meridian::proxy_header::{HEADER_MAX, Read, Version, read, write};
 
 /// The input is what comes first over a connection.
 pub fn run(input: &[u8]) {
-    let Some((fixed, rest)) = input.split_first_chunk::<FIXED>() else { return };
-    let Ok(head) = Head::read(fixed) else { return };
-    assert!(head.length() <= REST_MAX, "{} octets are waited for", head.length());
-    let Some(rest) = rest.get(..head.length()) else { return };
-    let client = head.client(rest);
-    let (command, family) = (fixed[12], fixed[13] >> 4);
-    assert_eq!(client.is_some(), command == 0x21 && matches!(family, 1 | 2), "{fixed:02x?}");
-    let Some(client) = client else { return };
-    let (octets, port_at) = match client.ip() {
-        IpAddr::V4(v4) => (v4.octets().to_vec(), 8),
-        IpAddr::V6(v6) => (v6.octets().to_vec(), 32),
+    let whole = read(input);
+    let mut taken = 0;
+    let pieces = loop {
+        match read(&input[..taken]) {
+            Ok(Read::Needs(more)) => {
+                taken += more;
+                assert!(more > 0 && taken <= HEADER_MAX, "{taken} octets are waited for");
+                if taken > input.len() {
+                    return;
+                }
+            }
+            other => break other,
+        }
     };
-    assert!(rest.starts_with(&octets), "{client}");
-    assert!(rest[port_at..].starts_with(&client.port().to_be_bytes()), "{client}");
+    assert_eq!(pieces, whole, "in pieces and as a whole");
+    let Ok(Read::Whole { length, ends }) = pieces else { return };
+    assert_eq!(length, taken, "octets of the client's were taken");
+    for version in [Version::V1, Version::V2] {
+        let written = write(version, ends);
+        let Ok(Read::Whole { length, ends: again }) = read(&written) else {
+            panic!("{version:?}: {written:02x?}")
+        };
+        assert_eq!(length, written.len(), "{version:?}");
+        assert_eq!(again.is_some(), ends.is_some(), "{version:?}");
+        let (Some(ends), Some(again)) = (ends, again) else { continue };
+        for (before, after) in [(ends.source, again.source), (ends.destination, again.destination)]
+        {
+            let same = before.ip().to_canonical() == after.ip().to_canonical();
+            assert!(same && before.port() == after.port(), "{version:?}: {before} as {after}");
+        }
+    }
 }
