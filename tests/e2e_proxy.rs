@@ -7,8 +7,12 @@
 
 #[path = "proxy/behaviour.rs"]
 mod behaviour;
+#[path = "probe/certificates.rs"]
+mod certificates;
 #[path = "proxy/origin.rs"]
 mod origin;
+#[path = "proxy/secure.rs"]
+mod secure;
 mod support;
 
 use std::net::SocketAddr;

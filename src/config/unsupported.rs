@@ -42,10 +42,8 @@ const fn word(
 
 /// The refusals of node.toml.
 pub(super) const NODE: &[Rule] = &[
-    key(&["proxy", "https"], ""),
     key(&["proxy", "http3"], ""),
     key(&["proxy", "tcp"], ""),
-    key(&["proxy", "certificates"], ""),
     key(&["proxy", "client_ca"], ""),
     key(&["proxy", "proxy_protocol"], ""),
     key(&["telemetry"], ""),

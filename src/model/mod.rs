@@ -38,7 +38,7 @@ pub use node::{ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transpor
 pub use plan::{PlanMark, PlanNumber};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
-pub use proxy::{Proxy, ProxyLimits};
+pub use proxy::{Certificates, Proxy, ProxyLimits};
 pub use query_log::{LogTarget, QueryLog, QueryLogFormat};
 pub use response_rates::ResponseRates;
 pub use route::{HostPattern, PathPattern, Retry, Route, RouteTimeouts, Upstream};

@@ -1,6 +1,6 @@
 //! What a client's connection is doing, and since when: the sweeper of its thread reads it.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -63,6 +63,7 @@ pub(super) struct Activity {
     stalled_since: AtomicU64,
     /// Requests under way.
     requests: AtomicU32,
+    multiplexed: AtomicBool,
     order: AtomicU32,
     /// Wakes the connection; set when it first runs. Locked for a moment, by its own thread.
     waker: Mutex<Option<Waker>>,
@@ -77,15 +78,25 @@ impl Activity {
             head_since: AtomicU64::new(now.0),
             stalled_since: AtomicU64::new(0),
             requests: AtomicU32::new(0),
+            multiplexed: AtomicBool::new(false),
             order: AtomicU32::new(0),
             waker: Mutex::new(None),
         }
     }
 
+    /// From now on octets that come need not be those of a head, as with HTTP/2.
+    pub(super) fn multiplexed(&self) {
+        self.multiplexed.store(true, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+    }
+
     /// Octets have come.
     pub(super) fn read(&self, now: impl FnOnce() -> Tick) {
         let waits = self.idle_since.load(Ordering::Relaxed) != 0;
-        if waits && self.head_since.load(Ordering::Relaxed) == 0 {
+        if waits
+            && !self.multiplexed.load(Ordering::Relaxed)
+            && self.head_since.load(Ordering::Relaxed) == 0
+        {
             self.head_since.store(now().0, Ordering::Relaxed);
         }
     }

@@ -23,6 +23,8 @@ const NO_ROUTE: &str = "none";
 pub(super) struct Client {
     /// The address that the connection comes from.
     pub(super) address: IpAddr,
+    /// Whether it speaks TLS.
+    pub(super) secure: bool,
     /// What the connection is doing.
     pub(super) activity: Arc<Activity>,
 }

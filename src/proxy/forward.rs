@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{EXPECT, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use http::header::{COOKIE, EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
@@ -16,6 +16,7 @@ use super::balance::Key;
 use super::body::{Lease, Progress, ReplyBody, RequestBody};
 use super::exchange::{Client, Exchange};
 use super::failure::Failure;
+use super::guard::Expected;
 use super::head::{self, Authority, Peer, Trace};
 use super::load::InFlight;
 use super::pool::{Sender, connect};
@@ -63,7 +64,7 @@ async fn forward(
 ) -> Result<Forwarded, Failure> {
     let view = worker.view();
     let (mut parts, body) = request.into_parts();
-    let (route, authority) = find(&view, &parts)?;
+    let (route, authority) = find(&view, &parts, client.secure)?;
     exchange.route = Some(route.clone());
     let limits = &view.proxy.limits;
     if limits.body.is_some_and(|most| body.size_hint().lower() > most) {
@@ -71,7 +72,7 @@ async fn forward(
     }
     let peer = Peer {
         address: client.address,
-        secure: false,
+        secure: client.secure,
         host: authority.as_ref(),
         trusted: &view.proxy.trusted_proxies,
     };
@@ -98,12 +99,13 @@ async fn forward(
 fn find(
     view: &View,
     parts: &request::Parts,
+    secure: bool,
 ) -> Result<(Rc<RouteView>, Option<Authority<'static>>), Failure> {
     let length = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if length > view.proxy.limits.target {
         return Err(Failure::TargetTooLong);
     }
-    let asked = head::read(parts, false).map_err(Failure::Refused)?;
+    let asked = head::read(parts, secure).map_err(Failure::Refused)?;
     let target = Target {
         host: asked.authority.as_ref().map_or("", |authority| &authority.host),
         path: &asked.path,
@@ -138,6 +140,9 @@ fn prepare(
         let host = HeaderValue::from_str(&host).map_err(|_| Failure::Malformed)?;
         headers.insert(HOST, host);
     }
+    if parts.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
     parts.version = Version::HTTP_11;
     // RFC 9112 section 3.2.1: an origin is asked in origin form, whatever the client wrote.
     parts.uri = match parts.uri.path_and_query() {
@@ -145,6 +150,17 @@ fn prepare(
         None => Uri::from_static("/"),
     };
     Ok(told)
+}
+
+/// RFC 9113 section 8.2.3: cookies that came apart are one field again before they go on over
+/// HTTP/1.1.
+fn join_cookies(headers: &mut HeaderMap) {
+    let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if parts.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// The tries of one request.
@@ -296,7 +312,11 @@ impl Tries<'_> {
     ) -> Result<Outcome, Failure> {
         let left = self.end.saturating_duration_since(tokio::time::Instant::now());
         let patience = self.route.route.timeouts.response.min(left);
-        let sent = sender.try_send_request(request);
+        let head = request.method() == Method::HEAD;
+        if !sender.await_reply(Expected { head, upgrade: false }) {
+            return Ok(Outcome::Unsent(request));
+        }
+        let sent = sender.send.try_send_request(request);
         let Some(sent) = in_time(sent, progress, patience).await else {
             return Err(Failure::Timeout);
         };
@@ -304,6 +324,7 @@ impl Tries<'_> {
             Ok(reply) => Ok(Outcome::Reply(reply)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Ok(Outcome::Unsent(unsent)),
+                None if sender.verdict.refused().is_some() => Ok(Outcome::Broke(Failure::BadReply)),
                 None => Ok(Outcome::Broke(why(error.error(), progress))),
             },
         }

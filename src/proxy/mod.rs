@@ -21,6 +21,7 @@ pub mod refused;
 mod router;
 mod seats;
 mod server;
+mod shown;
 mod sockets;
 mod spared;
 pub mod sticky;

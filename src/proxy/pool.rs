@@ -12,15 +12,37 @@ use tokio::net::TcpStream;
 use tokio::task::{spawn_local, yield_now};
 
 use super::body::RequestBody;
+use super::guard::{Bounds, Expected, Guard, Guarded, ResponseGuard, Verdict};
 use crate::clock::Tick;
 
 /// Connections that may wait at one address, for each thread: more than a busy one needs.
 const IDLE_MAX: usize = 256;
 /// Longest head of a reply.
 const HEAD_MAX: usize = 256 << 10;
+/// Fields of a reply's head: as many as the parser keeps without asking for memory.
+const FIELDS_MAX: usize = 100;
 
-/// What requests are sent by.
-pub(super) type Sender = SendRequest<RequestBody>;
+/// What requests are sent by, over one connection.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) send: SendRequest<RequestBody>,
+    /// What its guard makes of the replies.
+    pub(super) verdict: Verdict,
+}
+
+impl Sender {
+    /// Says what is about to be asked; `false`: the reply before has not ended.
+    pub(super) fn await_reply(&self, expected: Expected) -> bool {
+        self.verdict.with(|guard| match guard {
+            Guard::Response(guard) => guard.await_reply(expected),
+            Guard::Request(_) => false,
+        })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.send.is_closed() || self.verdict.refused().is_some()
+    }
+}
 
 /// The connections of one thread that wait for a request.
 #[derive(Debug, Default)]
@@ -45,11 +67,11 @@ impl Pool {
             if sender.is_closed() || until < now {
                 continue;
             }
-            if !sender.is_ready() {
+            if !sender.send.is_ready() {
                 // Its task may not have run since the last reply came to its end.
                 yield_now().await;
             }
-            if sender.is_ready() {
+            if sender.send.is_ready() {
                 return Some(sender);
             }
         }
@@ -81,13 +103,16 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<Sender> {
     let stream = TcpStream::connect(address).await?;
     // Heads and the ends of bodies must not wait for more to come.
     stream.set_nodelay(true)?;
+    let bounds = Bounds { head: HEAD_MAX, fields: FIELDS_MAX, ..Bounds::default() };
+    let stream = Guarded::new(stream, Guard::Response(ResponseGuard::new(bounds)));
+    let verdict = stream.verdict();
     let mut builder = http1::Builder::new();
     builder.max_header_size(HEAD_MAX);
     let made = builder.handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = made.map_err(io::Error::other)?;
+    let (send, connection) = made.map_err(io::Error::other)?;
     spawn_local(async move {
         // What goes wrong is told to whoever sent the request.
         let _ = connection.await;
     });
-    Ok(sender)
+    Ok(Sender { send, verdict })
 }

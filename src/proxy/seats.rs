@@ -94,6 +94,8 @@ mod tests {
         };
         let proxy = Proxy {
             http: Vec::new(),
+            https: Vec::new(),
+            certificates: Arc::default(),
             workers: 1,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             drain: second,

@@ -1,7 +1,7 @@
 //! The proxy's threads: how they start and end together.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::load::Loads;
-use super::sockets::ProxySockets;
+use super::shown::acceptor;
+use super::sockets::{Listener, ProxySockets};
 use super::worker::{self, Shared};
 use crate::metrics::Metrics;
 use crate::model::Proxy;
@@ -29,7 +30,7 @@ impl ProxySockets {
     /// Starts to answer; `proxy` is the role at the start.
     ///
     /// # Errors
-    /// When threads run out.
+    /// When threads run out, or TLS cannot be set up.
     pub fn serve(
         self,
         proxy: &Proxy,
@@ -44,9 +45,10 @@ impl ProxySockets {
             loads: Loads::default(),
             seats: Arc::default(),
             started: proxy.clone(),
+            tls: acceptor(snapshot, proxy)?,
             stop: stop.clone(),
         });
-        let start = |(number, listeners): (usize, Vec<TcpListener>)| {
+        let start = |(number, listeners): (usize, Vec<Listener>)| {
             let shared = shared.clone();
             let thread = Builder::new().name(format!("proxy-{number}"));
             thread.spawn(move || keep_running(&listeners, &shared))
@@ -62,10 +64,13 @@ impl ProxySockets {
 
 /// Runs one thread; after a panic outside its connections, which each have their own, it begins
 /// anew at the same sockets.
-fn keep_running(listeners: &[TcpListener], shared: &Arc<Shared>) {
+fn keep_running(listeners: &[Listener], shared: &Arc<Shared>) {
     loop {
         let run = || {
-            let own = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+            let copy = |one: &Listener| {
+                Ok(Listener { socket: one.socket.try_clone()?, secure: one.secure })
+            };
+            let own = listeners.iter().map(copy).collect::<io::Result<_>>()?;
             worker::run(own, shared.clone())
         };
         match catch_unwind(AssertUnwindSafe(run)) {

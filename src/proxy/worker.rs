@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{interval, sleep, timeout};
@@ -21,6 +21,8 @@ use super::connection;
 use super::load::Loads;
 use super::pool::Pool;
 use super::seats::{NoSeat, Seats};
+use super::shown::Tls;
+use super::sockets::Listener;
 use super::view::{Sources, View};
 use crate::clock;
 use crate::metrics::Metrics;
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     pub(super) seats: Arc<Seats>,
     /// The role as it was at the start.
     pub(super) started: Proxy,
+    /// How clients are spoken to over TLS.
+    pub(super) tls: Tls,
     /// Ends all threads.
     pub(super) stop: CancellationToken,
 }
@@ -68,7 +72,7 @@ pub(super) struct Worker {
 }
 
 /// Runs a thread until it is told to stop, and its connections have ended or the drain is over.
-pub(super) fn run(listeners: Vec<TcpListener>, shared: Arc<Shared>) -> io::Result<()> {
+pub(super) fn run(listeners: Vec<Listener>, shared: Arc<Shared>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let started = Rc::new(shared.started.clone());
@@ -86,11 +90,11 @@ pub(super) fn run(listeners: Vec<TcpListener>, shared: Arc<Shared>) -> io::Resul
 }
 
 impl Worker {
-    async fn serve(self: Rc<Self>, listeners: Vec<TcpListener>) -> io::Result<()> {
+    async fn serve(self: Rc<Self>, listeners: Vec<Listener>) -> io::Result<()> {
         let mut acceptors = JoinSet::new();
         for listener in listeners {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            acceptors.spawn_local(self.clone().accept(listener));
+            let socket = TcpListener::from_std(listener.socket)?;
+            acceptors.spawn_local(self.clone().accept(socket, listener.secure));
         }
         let sweeper = spawn_local(self.clone().sweep());
         self.shared.stop.cancelled().await;
@@ -145,7 +149,7 @@ impl Worker {
         }
     }
 
-    async fn accept(self: Rc<Self>, listener: tokio::net::TcpListener) {
+    async fn accept(self: Rc<Self>, listener: TcpListener, secure: bool) {
         let stop = self.shared.stop.clone();
         loop {
             let accepted = tokio::select! {
@@ -155,7 +159,7 @@ impl Worker {
                 () = stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, peer)) => self.admit(stream, peer, secure),
                 Err(error) => {
                     warn!(%error, "cannot accept a connection of a client");
                     sleep(ACCEPT_PAUSE).await;
@@ -164,13 +168,13 @@ impl Worker {
         }
     }
 
-    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, secure: bool) {
         let client = peer.ip().to_canonical();
         let proxy = self.view().proxy.clone();
         match self.shared.seats.take(client, &proxy) {
             Ok(seat) => {
                 let worker = self.clone();
-                spawn_local(connection::serve(worker, stream, client, seat));
+                spawn_local(connection::serve(worker, stream, (client, secure), seat));
             }
             Err(why) => {
                 let reason = match why {

@@ -39,10 +39,10 @@ pub fn run(input: &[u8]) {
         assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")), "{path}");
         assert!(!path.contains("//"), "{path}");
     }
-    if let Some(target) = parts.uri.path_and_query() {
-        if let Some(replaced) = replace_prefix(target, "/a", "/b") {
-            assert!(replaced.path().starts_with("/b") && replaced.query() == target.query());
-        }
+    if let Some(target) = parts.uri.path_and_query()
+        && let Some(replaced) = replace_prefix(target, "/a", "/b")
+    {
+        assert!(replaced.path().starts_with("/b") && replaced.query() == target.query());
     }
     let Ok(asked) = read(&parts, false) else { return };
     if let Some(authority) = &asked.authority {

@@ -133,7 +133,8 @@ impl Front {
     /// Which address cannot be listened on, and why.
     pub(super) fn open(node: &Node) -> Result<Option<Self>, String> {
         let Some(settings) = node.proxy.clone() else { return Ok(None) };
-        let sockets = ProxySockets::bind(&settings.http, settings.workers).map_err(with_hint)?;
+        let sockets = ProxySockets::bind(&settings.http, &settings.https, settings.workers)
+            .map_err(with_hint)?;
         Ok(Some(Self { settings, sockets }))
     }
 

@@ -301,7 +301,9 @@ fn warn_of_restart(old: &Node, new: &Node) {
     };
     let query_log = |node: &Node| node.dns.as_ref().and_then(|dns| dns.query_log.clone());
     let io = |node: &Node| node.dns.as_ref().map(|dns| dns.io.clone());
-    let proxy = |node: &Node| node.proxy.as_ref().map(|proxy| (proxy.http.clone(), proxy.workers));
+    let proxy = |node: &Node| {
+        node.proxy.as_ref().map(|proxy| (proxy.http.clone(), proxy.https.clone(), proxy.workers))
+    };
     let admin = |node: &Node| {
         let tls = |admin: &crate::model::Admin| (admin.tls.is_some(), admin.client_ca().is_some());
         node.admin.as_ref().map(|admin| (admin.listen.clone(), admin.hosts.clone(), tls(admin)))

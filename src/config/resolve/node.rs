@@ -71,10 +71,9 @@ pub(in crate::config) fn resolve(
         .admin
         .as_ref()
         .map(|table| super::admin::resolve(&mut top, table, dns.as_ref(), tokens, folder, files));
-    let proxy = spec
-        .proxy
-        .as_ref()
-        .map(|table| super::proxy::resolve(&mut top, table, dns.as_ref(), admin.as_ref()));
+    let proxy = spec.proxy.as_ref().map(|table| {
+        super::proxy::resolve(&mut top, table, dns.as_ref(), admin.as_ref(), folder, files)
+    });
     let log = log(&mut top, spec.log.as_ref());
     let idle = dns.is_none() && probe.is_none() && admin.is_none() && proxy.is_none();
     if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {

@@ -1,14 +1,19 @@
 //! `[proxy]`: where the proxy listens, whom it believes, what it allows.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::transports::validity;
 use crate::config::defaults as d;
+use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{ProxyLimitsTable, ProxyTable, Table};
 use crate::config::value::{Fault, duration_in, listener, prefix, size_in, whole_in};
-use crate::model::{Admin, AdminListen, Dns, Proxy, ProxyLimits};
+use crate::diagnostic::reason;
+use crate::model::{Admin, AdminListen, Certificates, Dns, Proxy, ProxyLimits};
+use crate::tls::{Certificate, CertificateError};
 
 /// Resolves the table.
 pub(super) fn resolve(
@@ -16,6 +21,8 @@ pub(super) fn resolve(
     table: &Spanned<Table<ProxyTable>>,
     dns: Option<&Dns>,
     admin: Option<&Admin>,
+    folder: &Place,
+    files: &mut Files,
 ) -> Proxy {
     let mut section = top.inside("proxy", table.span());
     let table = &table.get_ref().0;
@@ -27,6 +34,11 @@ pub(super) fn resolve(
         section.default("http", d::PROXY_HTTP.written);
         http = d::PROXY_HTTP.value.to_vec();
     }
+    let fault = Fault::new("`https` is empty").hint("leave it out to serve none");
+    section.not_empty(&table.https, fault);
+    let https = section
+        .list("https", &table.https, |text| free(listener(text, 443)?, text, dns, admin).map(Some));
+    let certificates = certificates(&mut section, table, folder, files);
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
@@ -40,7 +52,70 @@ pub(super) fn resolve(
     let empty = ProxyLimitsTable::default();
     let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
     let limits = self::limits(&mut section.inside("limits", header), limits);
-    Proxy { http, workers, trusted_proxies, drain, limits }
+    Proxy { http, https, certificates, workers, trusted_proxies, drain, limits }
+}
+
+/// The pairs NAME.pem and NAME.key of a folder, which `https` needs.
+fn certificates(
+    section: &mut Section<'_>,
+    table: &ProxyTable,
+    folder: &Place,
+    files: &mut Files,
+) -> Arc<Certificates> {
+    let Some(field) = &table.certificates else {
+        if table.https.is_some() {
+            let fault = Fault::new("`certificates` is missing, which `https` needs");
+            section.lacks("certificates", fault.hint("add `certificates = \"tls/\"`"));
+        }
+        return Arc::default();
+    };
+    section.written("certificates", field.span());
+    let place = folder.join(field.get_ref());
+    let names = match files.list(&place) {
+        Ok(names) => names,
+        Err(error) => {
+            let what = format!("`{}` cannot be read: {}", place.shown, reason(&error));
+            section.error(field.span(), Fault::new(what));
+            return Arc::default();
+        }
+    };
+    let mut found = Vec::new();
+    let stems: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".pem")).collect();
+    for stem in &stems {
+        match pair(&place, stem, files) {
+            Ok(certificate) => {
+                let chain = place.join(&format!("{stem}.pem"));
+                validity(section, field.span(), &chain.shown, &certificate);
+                found.push(certificate);
+            }
+            Err(fault) => section.error(field.span(), fault),
+        }
+    }
+    if stems.is_empty() {
+        let fault = Fault::new(format!("`{}` holds no certificate", place.shown));
+        section.error(field.span(), fault.hint("it needs `NAME.pem` with `NAME.key` beside it"));
+    }
+    Arc::new(Certificates::new(found))
+}
+
+/// A certificate and the key beside it.
+fn pair(folder: &Place, stem: &str, files: &mut Files) -> Result<Certificate, Fault> {
+    let key = folder.join(&format!("{stem}.key"));
+    let chain = folder.join(&format!("{stem}.pem"));
+    let mut read = |place: &Place| {
+        files.octets(place).map_err(|error| {
+            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
+        })
+    };
+    let octets = (read(&chain)?, read(&key)?);
+    Certificate::from_pem(&octets.0, &octets.1).map_err(|error| match &error {
+        CertificateError::Chain(why) => Fault::new(format!("`{}` {why}", chain.shown)),
+        CertificateError::Key(why) => Fault::new(format!("`{}` {why}", key.shown)),
+        CertificateError::Mismatch => Fault::new(format!(
+            "the key in `{}` does not belong to the certificate in `{}`",
+            key.shown, chain.shown
+        )),
+    })
 }
 
 /// An address that no other listener over TCP has.

@@ -286,6 +286,10 @@ pub(in crate::config) struct LogTable {
 pub(in crate::config) struct ProxyTable {
     /// Addresses of HTTP in the clear.
     pub http: List<String>,
+    /// Addresses of HTTP over TLS.
+    pub https: List<String>,
+    /// Folder of certificates and keys.
+    pub certificates: Field<String>,
     /// Threads.
     pub workers: Field<i64>,
     /// Peers whose word on clients is believed.
