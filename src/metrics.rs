@@ -2,9 +2,13 @@
 //!
 //! Names are `meridian_NOUN_UNIT[_total]` in base units; every label has a bounded set of values.
 
+mod proxy;
+
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+
+pub use proxy::ProxyMetrics;
 
 /// Upper bounds of the buckets of probe durations, in seconds: from a LAN to the longest timeout.
 const PROBE_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -35,6 +39,8 @@ pub struct Metrics {
     pub generation: IntGauge,
     /// What nodes tell each other.
     pub cluster: ClusterMetrics,
+    /// What the proxy counts.
+    pub proxy: ProxyMetrics,
 }
 
 impl Metrics {
@@ -92,6 +98,7 @@ impl Metrics {
                 "Number of the snapshot that answers are given from.",
             )?,
             cluster: ClusterMetrics::new()?,
+            proxy: ProxyMetrics::new()?,
         };
         for result in ["ok", "partial", "refused"] {
             metrics.reloads.with_label_values(&[result]);
@@ -114,7 +121,8 @@ impl Metrics {
         self.registry.register(Box::new(self.plan_refusals.clone()))?;
         self.registry.register(Box::new(self.plan_behind.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))?;
-        self.cluster.register(&self.registry)
+        self.cluster.register(&self.registry)?;
+        self.proxy.register(&self.registry)
     }
 
     /// The current values.

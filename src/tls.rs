@@ -14,6 +14,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 
@@ -29,6 +31,8 @@ const AUTHORITIES_MAX: usize = 1_024;
 #[derive(Clone)]
 pub struct Certificate {
     certified: Arc<CertifiedKey>,
+    /// The hostnames it is for, in lower case; `*.` at the start stands for one label.
+    names: Vec<String>,
     /// Seconds since 1970-01-01 UTC, as the certificate says.
     not_before: i64,
     not_after: i64,
@@ -68,6 +72,7 @@ impl Certificate {
         let malformed =
             || CertificateError::Chain("holds a certificate that is malformed".to_owned());
         let (_, parsed) = parse_x509_certificate(first).map_err(|_| malformed())?;
+        let names = hostnames(&parsed);
         let validity = parsed.validity();
         let (not_before, not_after) =
             (validity.not_before.timestamp(), validity.not_after.timestamp());
@@ -84,7 +89,7 @@ impl Certificate {
                     ),
                 }
             })?;
-        Ok(Self { certified: Arc::new(certified), not_before, not_after })
+        Ok(Self { certified: Arc::new(certified), names, not_before, not_after })
     }
 
     /// What the TLS library signs with.
@@ -92,10 +97,26 @@ impl Certificate {
         &self.certified
     }
 
+    /// The hostnames it is for, in lower case; `*.` at the start stands for one label.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// First and last second at which it is valid, since 1970-01-01 UTC.
     pub fn validity(&self) -> (i64, i64) {
         (self.not_before, self.not_after)
     }
+}
+
+/// The hostnames of a certificate (RFC 5280 section 4.2.1.6).
+fn hostnames(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let found = certificate.subject_alternative_name().ok().flatten();
+    let names = found.into_iter().flat_map(|extension| &extension.value.general_names);
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    names.collect()
 }
 
 /// The certificates of the authorities in a PEM file; the error says what is wrong with it.

@@ -218,7 +218,7 @@ async fn exchange(case: &ResponseCase, piece: usize) -> (String, Verdict) {
     let (client, server) = duplex(1 << 16);
     let mut guard = ResponseGuard::new(BOUNDS);
     let method: Method = case.request.parse().unwrap();
-    assert!(guard.expect(Expected { head: method == Method::HEAD, upgrade: case.upgrade }));
+    assert!(guard.await_reply(Expected { head: method == Method::HEAD, upgrade: case.upgrade }));
     let client = Guarded::new(client, Guard::Response(guard));
     let verdict = client.verdict();
     let (mut sender, connection) =

@@ -8,8 +8,8 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType;
 
 use crate::model::{
-    AllDown, CookiePolicy, DnsTransport, Failback, Family, Flattened, HttpVersion, Io, LogFormat,
-    QueryLogFormat, Scheme, Stale, Vantage,
+    AllDown, Balance, CookiePolicy, DnsTransport, Failback, Family, Flattened, HttpVersion, Io,
+    LogFormat, QueryLogFormat, Scheme, Stale, Vantage,
 };
 
 /// A default.
@@ -122,6 +122,44 @@ pub(super) const PROBE_RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 pub(super) const ALLOW_PRIVATE: Preset<bool> = preset(true, "true");
 /// `probe.deny`: where clouds hand out credentials.
 pub(super) const DENY: Preset<&str> = preset("169.254.169.254/32", "[\"169.254.169.254/32\"]");
+/// `proxy.http`: every address of the machine.
+pub(super) const PROXY_HTTP: Preset<[SocketAddr; 2]> = preset(
+    [
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80),
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80),
+    ],
+    "[\"0.0.0.0:80\", \"[::]:80\"]",
+);
+/// `proxy.drain`: as long as supervisors wait.
+pub(super) const DRAIN: Preset<Duration> = seconds(30, "\"30s\"");
+/// Range of `proxy.drain`
+pub(super) const DRAIN_RANGE: RangeInclusive<Duration> = span(0, HOUR);
+/// `proxy.limits.connections`: with its memory well below a gigabyte.
+pub(super) const CONNECTIONS: Preset<usize> = preset(20_000, "20000");
+/// `proxy.limits.per_client`: a large office behind one address.
+pub(super) const PER_CLIENT: Preset<usize> = preset(1_000, "1000");
+/// Range of both: up to a million file descriptors.
+pub(super) const CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+/// `proxy.limits.headers`: as many as the parser keeps without asking for memory.
+pub(super) const HEADERS: Preset<usize> = preset(100, "100");
+/// Range of `proxy.limits.headers`
+pub(super) const HEADERS_RANGE: RangeInclusive<u32> = 10..=1_000;
+/// `proxy.limits.header_timeout`: what a slow phone needs, many times over.
+pub(super) const HEADER_TIMEOUT: Preset<Duration> = seconds(10, "\"10s\"");
+/// `proxy.limits.idle`: longer than browsers and balancers before us keep a connection.
+pub(super) const PROXY_IDLE: Preset<Duration> = seconds(75, "\"75s\"");
+/// Range of the times of `[proxy]` and of routes.
+pub(super) const PROXY_TIME_RANGE: RangeInclusive<Duration> = span(10, DAY);
+/// `proxy.limits.header_size`
+pub(super) const HEADER_SIZE: Preset<u64> = preset(32 << 10, "\"32KiB\"");
+/// `proxy.limits.target`: RFC 9110 section 4.1 asks for 8000 octets at least.
+pub(super) const TARGET_SIZE: Preset<u64> = preset(8 << 10, "\"8KiB\"");
+/// Range of both.
+pub(super) const HEAD_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 20;
+/// `proxy.limits.body`: bodies are passed on as they come and cost no memory.
+pub(super) const BODY_SIZE: Preset<Option<u64>> = preset(None, "\"off\"");
+/// Range of `proxy.limits.body`
+pub(super) const BODY_RANGE: RangeInclusive<u64> = 1..=1 << 50;
 /// `cluster.engine`: whether it is NATS.
 pub(super) const ENGINE: Preset<bool> = preset(false, "\"embedded\"");
 /// `cluster.nats.prefix`
@@ -220,6 +258,39 @@ pub(super) const VANTAGE_RANGE: RangeInclusive<u16> = 1..=1_000;
 pub(super) const WEIGHT: Preset<u32> = preset(100, "100");
 /// Range of `weight`: sums over a pool stay far from overflow.
 pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 0..=1_000_000;
+/// `route.hosts`: none, which means all.
+pub(super) const ROUTE_HOSTS: &str = "[] (all hosts)";
+/// `route.path`
+pub(super) const ROUTE_PATH: Preset<&str> = preset("/", "\"/\"");
+/// `route.balance`: what the DNS tier does, too.
+pub(super) const BALANCE: Preset<Balance> =
+    preset(Balance::WeightedRoundRobin, "\"weighted-round-robin\"");
+/// `route.timeouts.connect`: two lost packets inside a region.
+pub(super) const CONNECT: Preset<Duration> = seconds(1, "\"1s\"");
+/// `route.timeouts.response`
+pub(super) const RESPONSE: Preset<Duration> = seconds(15, "\"15s\"");
+/// `route.timeouts.idle`
+pub(super) const ROUTE_IDLE: Preset<Duration> = seconds(60, "\"60s\"");
+/// `route.timeouts.request`
+pub(super) const REQUEST: Preset<Duration> = seconds(30, "\"30s\"");
+/// `route.retry.attempts`
+pub(super) const ATTEMPTS: Preset<u32> = preset(2, "2");
+/// Range of `route.retry.attempts`
+pub(super) const ATTEMPTS_RANGE: RangeInclusive<u32> = 1..=10;
+/// `route.retry.on`
+pub(super) const RETRY_ON: &str = "[\"connect\", \"reset\"]";
+/// `route.retry.budget`: a storm of retries adds a fifth at most.
+pub(super) const BUDGET: Preset<f64> = preset(0.2, "0.2");
+/// `route.upstream.port`
+pub(super) const UPSTREAM_PORT: Preset<u16> = preset(80, "80");
+/// `route.upstream.max_connections`: what one server usually takes.
+pub(super) const MAX_CONNECTIONS: Preset<u32> = preset(512, "512");
+/// Range of `route.upstream.max_connections`: the ports of one address.
+pub(super) const MAX_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=60_000;
+/// `route.slow_start`
+pub(super) const SLOW_START: Preset<Duration> = seconds(0, "\"0s\"");
+/// Range of `route.slow_start`
+pub(super) const SLOW_START_RANGE: RangeInclusive<Duration> = span(0, HOUR);
 /// `plan.epoch`
 pub(super) const EPOCH: Preset<u32> = preset(0, "0");
 /// Range of `plan.epoch` and `plan.version`

@@ -110,9 +110,16 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     shared.append(&mut files.sums);
     let sound = !zones.findings.has_errors() && !fleet_sheet.findings.has_errors();
     if node.dns && sound && !zones.zones.is_empty() {
-        unused_pools(&fleet_spec, &mut fleet_sheet, &zones);
+        unused_pools(&fleet_spec, &mut fleet_sheet, &fleet, &zones);
     }
     unjudged(&node, shares, &mut node_sheet, &fleet);
+    if let Some(at) = &node.proxy_at
+        && fleet_spec.route.is_none()
+        && !fleet_sheet.lost_table("route")
+    {
+        let fault = Fault::new("this node proxies, but there is no route");
+        node_sheet.warn(at.clone(), fault.hint("add a `[[route]]` to fleet.toml"));
+    }
     let mut diagnostics = Diagnostics::default();
     let mut effective = Vec::new();
     for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet).chain(tokens_sheet) {
@@ -242,9 +249,16 @@ fn zones(
 }
 
 /// Warns of pools that no service names.
-fn unused_pools(spec: &FleetFile, sheet: &mut Sheet, zones: &resolve::ZonesDraft) {
+fn unused_pools(
+    spec: &FleetFile,
+    sheet: &mut Sheet,
+    fleet: &FleetDraft,
+    zones: &resolve::ZonesDraft,
+) {
     for (index, (name, _)) in spec.pool.iter().enumerate() {
-        if !zones.used.contains(&PoolId(index as u16)) {
+        let id = PoolId(index as u16);
+        let routed = fleet.routes.iter().any(|route| route.pool == id);
+        if !routed && !zones.used.contains(&id) {
             let fault = Fault::new(format!("pool `{}` is used by no service", name.get_ref()));
             sheet.warn(name.span(), fault);
         }

@@ -41,13 +41,28 @@ const fn word(
 }
 
 /// The refusals of node.toml.
-pub(super) const NODE: &[Rule] = &[key(&["proxy"], ""), key(&["telemetry"], "")];
+pub(super) const NODE: &[Rule] = &[
+    key(&["proxy", "http3"], ""),
+    key(&["proxy", "tcp"], ""),
+    key(&["proxy", "client_ca"], ""),
+    key(&["proxy", "proxy_protocol"], ""),
+    key(&["telemetry"], ""),
+];
 
 /// The refusals of fleet.toml.
 pub(super) const FLEET: &[Rule] = &[
     key(&["pool", "*", "capacity"], ""),
     key(&["latency"], "the method `proximity` ranks by distance"),
-    key(&["route"], ""),
+    key(&["route", "*", "timeouts", "websocket"], ""),
+    key(&["route", "*", "rate_limit"], ""),
+    key(&["route", "*", "sticky"], ""),
+    key(&["route", "*", "cache"], ""),
+    key(&["route", "*", "request_headers"], ""),
+    key(&["route", "*", "client_certificate"], ""),
+    key(&["route", "*", "upstream", "protocol"], ""),
+    key(&["route", "*", "upstream", "tls"], ""),
+    key(&["route", "*", "upstream", "queue"], ""),
+    key(&["route", "*", "eject"], ""),
 ];
 
 const LATENCY: &str = "the method `proximity` ranks by distance";

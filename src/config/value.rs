@@ -113,6 +113,40 @@ pub(super) fn rate_in(
     }
 }
 
+/// Units of a size, in octets, the longest name first.
+const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Reads a size in `range`: a whole number and a unit.
+pub(super) fn size_in(
+    key: &str,
+    range: &RangeInclusive<u64>,
+) -> impl Fn(&String) -> Result<u64, Fault> {
+    move |text| {
+        let unit = SIZES.iter().find(|(name, _)| text.ends_with(name));
+        let read = unit.and_then(|(name, scale)| {
+            let digits = text.strip_suffix(name)?;
+            let plain = digits.bytes().all(|octet| octet.is_ascii_digit());
+            digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(*scale)
+        });
+        let fault = Fault::new(format!("`{text}` is not a size"));
+        let read = read.ok_or_else(|| {
+            fault.hint("a whole number and one unit of B, KiB, MiB, GiB, such as `\"16KiB\"`")
+        })?;
+        if range.contains(&read) {
+            return Ok(read);
+        }
+        let (least, most) = (size(*range.start()), size(*range.end()));
+        Err(Fault::new(format!("`{key}` must be from {least} to {most}, found `{text}`")))
+    }
+}
+
+/// A size as an operator would write it.
+fn size(octets: u64) -> String {
+    let unit = SIZES.into_iter().find(|(_, scale)| octets.is_multiple_of(*scale));
+    let (name, scale) = unit.unwrap_or(("B", 1));
+    format!("{}{name}", octets / scale)
+}
+
 /// Reads a whole number in `range`.
 pub(super) fn whole_in<T>(key: &str, range: &RangeInclusive<T>) -> impl Fn(&i64) -> Result<T, Fault>
 where
@@ -326,6 +360,19 @@ mod tests {
         for text in ["", "5", "s", "5 s", "-5s", "1h30m", "5S", "5w", "1.5s", "99999999999999999d"]
         {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_a_number_and_a_unit() {
+        let read = |text: &str| size_in("body", &(1..=1 << 30))(&text.to_owned());
+        for (text, octets) in [("1B", 1), ("16KiB", 16 << 10), ("2MiB", 2 << 20), ("1GiB", 1 << 30)]
+        {
+            assert_eq!(read(text), Ok(octets), "{text}");
+            assert_eq!(size(octets), text);
+        }
+        for text in ["", "B", "1", "1 KiB", "+1B", "1KB", "0B", "2GiB", "99999999999999999GiB"] {
+            assert!(read(text).is_err(), "{text}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! What all nodes share: regions, monitors, pools and operator networks.
 
-use super::{Check, Endpoint, EndpointId, Monitor, MonitorId, PlanMark, Pool, PoolId};
+use std::sync::Arc;
+
+use super::{Check, Endpoint, EndpointId, Monitor, MonitorId, PlanMark, Pool, PoolId, Route};
 use crate::place::{Continent, Country, Point};
 use crate::prefix::Prefix;
 
@@ -55,6 +57,8 @@ pub struct Fleet {
     pub endpoints: Vec<Endpoint>,
     /// Networks by name.
     pub networks: Vec<Network>,
+    /// The proxy's routes, in the order of the file.
+    pub routes: Vec<Arc<Route>>,
     /// What keeps health and operators from taking too much out.
     pub safety: Safety,
     /// What the configuration says about itself; `None`: it has no number.

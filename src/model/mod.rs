@@ -16,8 +16,10 @@ mod node;
 mod plan;
 mod policy;
 mod pool;
+mod proxy;
 mod query_log;
 mod response_rates;
+mod route;
 mod service;
 mod transfer;
 
@@ -36,8 +38,10 @@ pub use node::{ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transpor
 pub use plan::{PlanMark, PlanNumber};
 pub use policy::{Fence, Method};
 pub use pool::{Address, Endpoint, EndpointId, Pool, PoolId, ProbeAddress};
+pub use proxy::{Certificates, Proxy, ProxyLimits};
 pub use query_log::{LogTarget, QueryLog, QueryLogFormat};
 pub use response_rates::ResponseRates;
+pub use route::{HostPattern, PathPattern, Retry, Route, RouteTimeouts, Upstream};
 pub use service::{AllDown, Failback, Https, Service, TtlRange, ZoneFiles};
 pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 

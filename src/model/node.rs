@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Admin, Cluster, Cookies, Key, QueryLog, RegionId, ResponseRates, Secondary};
+use super::{Admin, Cluster, Cookies, Key, Proxy, QueryLog, RegionId, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -29,6 +29,8 @@ pub struct Node {
     pub dns: Option<Dns>,
     /// Present: this node probes.
     pub probe: Option<Probe>,
+    /// Present: this node runs its region's proxy.
+    pub proxy: Option<Proxy>,
     /// How it shares what it sees.
     pub cluster: Cluster,
     /// Present: this node has the admin listener.

@@ -32,7 +32,7 @@ pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::overrides::OverrideSet;
-use crate::health::{Council, EndpointHealth};
+use crate::health::{Council, EndpointHealth, HostAddresses};
 use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
@@ -85,6 +85,8 @@ pub struct State {
     pub council: Council,
     /// What operators have decided.
     pub overrides: Arc<OverrideSet>,
+    /// What the hostnames of endpoints resolve to.
+    pub hosts: Arc<HostAddresses>,
 }
 
 /// The node's settings that shape answers.

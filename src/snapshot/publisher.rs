@@ -197,6 +197,7 @@ impl Publisher {
             }
             Event::Hosts(hosts) => {
                 self.hosts = hosts;
+                self.behind = true;
                 self.mark(|_| true);
             }
             Event::Reload(loaded) => self.reload(loaded.keep_fetched(&self.loaded), now),
@@ -233,6 +234,8 @@ impl Publisher {
         let pools: BTreeSet<PoolId> =
             changes.iter().map(|change| fleet.endpoint(change.endpoint).pool).collect();
         if !pools.is_empty() {
+            // Routes and metrics look at pools that no service uses, too.
+            self.behind = true;
             self.mark(|steering| steering.contest.pools().any(|pool| pools.contains(&pool)));
         }
         if !pools.is_empty() || self.share_due.is_some_and(|due| due <= now) {
@@ -407,6 +410,7 @@ impl Publisher {
                 health: self.health.endpoints().to_vec(),
                 council: self.health.council().clone(),
                 overrides: self.overrides.clone(),
+                hosts: self.hosts.clone(),
             })),
         }
     }

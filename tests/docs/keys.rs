@@ -105,7 +105,7 @@ fn refused() -> BTreeSet<String> {
         let mut path = String::new();
         for (at, step) in steps.iter().enumerate() {
             match *step {
-                "*" if at == 1 => path += ".NAME",
+                "*" if at == 1 && path != "route" => path += ".NAME",
                 "*" => path += "[]",
                 step if at == 0 => path += step,
                 step => path = path + "." + step,

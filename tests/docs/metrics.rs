@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use regex::Regex;
 
@@ -12,7 +12,7 @@ use crate::support::geography::{Geography, client_sample, first_of};
 use crate::support::meridian::{Meridian, http_get};
 use crate::support::site::{Site, zone};
 use crate::support::wire::Ask;
-use crate::support::{free_address, wait_for};
+use crate::support::{free_address, free_beside, wait_for};
 
 const A: u16 = 1;
 
@@ -51,7 +51,7 @@ fn documented() -> Shapes {
 
 /// A site with a service whose endpoint is there, one whose endpoint is not, and one that does not
 /// ask where clients are.
-fn site() -> (Site, TcpListener) {
+fn site() -> (Site, TcpListener, SocketAddr) {
     let site = Site::new("eu");
     let open = TcpListener::bind(free_address(site.address(2).into())).expect("a listener");
     let (up, down) = (open.local_addr().expect("bound"), site.address(3));
@@ -68,15 +68,25 @@ fn site() -> (Site, TcpListener) {
         up.ip(),
         site.address(4),
     );
+    // It accepts and says nothing.
+    let fleet = fleet
+        + &format!(
+            "[[route]]\npool = \"web\"\nupstream = {{ port = {port} }}\n\
+             timeouts = {{ response = \"50ms\" }}\n"
+        );
     let services = "version = 1\n\
                     [service.www]\npool = \"web\"\npolicy = [\"proximity\"]\n\
                     [service.dark]\npool = \"dark\"\n\
                     [service.any]\npool = \"web\"\n";
-    site.encrypt("eu");
+    let encrypted = site.encrypt("eu");
+    let taken = [&encrypted[..], &[site.dns, site.admin]].concat();
+    let proxy = free_beside(site.dns.ip(), &taken);
+    let node = fs::read_to_string(site.path("config/node.toml")).expect("a file");
+    site.write("config/node.toml", &format!("{node}[proxy]\nhttp = [\"{proxy}\"]\nworkers = 1\n"));
     site.write("config/fleet.toml", &fleet);
     site.write("zones/example.com.zone", &zone("example.com.", 1, ""));
     site.write("zones/example.com.toml", services);
-    (site, open)
+    (site, open, proxy)
 }
 
 /// A counter's value, or the sum of several.
@@ -94,7 +104,7 @@ fn wait_judged(meridian: &Meridian, up: &str) {
 
 #[test]
 fn the_metrics_of_a_server_keep_the_form_and_are_all_documented() {
-    let (site, open) = site();
+    let (site, open, proxy) = site();
     let meridian = site.serve();
     wait_judged(&meridian, &site.address(2).to_string());
     let mut client = meridian.client();
@@ -118,6 +128,7 @@ fn the_metrics_of_a_server_keep_the_form_and_are_all_documented() {
         count(&meridian, "meridian_service_all_down_answers_total", &[&label])
     };
     assert_eq!([down("dark"), down("www"), down("any")], [2, 0, 0]);
+    assert_eq!(http_get(proxy, "/").map(|(status, _)| status), Some(504));
     drop(open);
     wait_for("a flip", || {
         let labels = ["to=\"down\"", "pool=\"web\""];
@@ -133,7 +144,9 @@ fn the_metrics_of_a_server_keep_the_form_and_are_all_documented() {
 fn every_metric_that_the_code_names_is_documented() {
     let name = Regex::new(r#""(meridian_[a-z_]+)""#).unwrap();
     let mut named = BTreeSet::new();
-    for file in ["src/metrics.rs", "src/admin/scrape.rs", "src/admin/votes.rs"] {
+    let files =
+        ["src/metrics.rs", "src/metrics/proxy.rs", "src/admin/scrape.rs", "src/admin/votes.rs"];
+    for file in files {
         let text = fs::read_to_string(top().join(file)).unwrap();
         named.extend(name.captures_iter(&text).map(|found| found[1].to_owned()));
     }
@@ -148,7 +161,7 @@ fn every_metric_that_the_code_names_is_documented() {
 
 #[test]
 fn the_match_rate_counts_the_clients_whom_the_database_locates() {
-    let (site, _open) = site();
+    let (site, _open, _) = site();
     let meridian = site.serve();
     wait_judged(&meridian, &site.address(2).to_string());
     let geography = Geography::load();

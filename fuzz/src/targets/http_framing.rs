@@ -21,7 +21,7 @@ pub fn run(input: &[u8]) {
     for head in [false, true] {
         let guard = || {
             let mut guard = ResponseGuard::new(BOUNDS);
-            assert!(guard.expect(Expected { head, upgrade: head }));
+            assert!(guard.await_reply(Expected { head, upgrade: head }));
             guard
         };
         let whole = guard().feed(octets);

@@ -12,7 +12,9 @@ use crate::dns::{
     Counters, Limits, LogNames, LogWriter, QueryLog, QuicServer, QuicSockets, StreamServer,
     StreamSockets, UdpServer, UdpSockets,
 };
-use crate::model::{Dns, LogTarget, Node};
+use crate::metrics::Metrics;
+use crate::model::{Dns, LogTarget, Node, Proxy};
+use crate::proxy::{ProxyServer, ProxySockets};
 use crate::snapshot::{Labels, Snapshot};
 
 /// Open listeners that nobody answers yet.
@@ -115,6 +117,38 @@ impl Servers {
             // A panic of its thread was reported where it happened.
             let _ = tokio::task::spawn_blocking(move || log.shutdown()).await;
         }
+    }
+}
+
+/// The proxy's listeners, open or answered.
+pub(super) struct Front {
+    settings: Proxy,
+    sockets: ProxySockets,
+}
+
+impl Front {
+    /// Opens the sockets of a node that has the role.
+    ///
+    /// # Errors
+    /// Which address cannot be listened on, and why.
+    pub(super) fn open(node: &Node) -> Result<Option<Self>, String> {
+        let Some(settings) = node.proxy.clone() else { return Ok(None) };
+        let sockets = ProxySockets::bind(&settings.http, &settings.https, settings.workers)
+            .map_err(with_hint)?;
+        Ok(Some(Self { settings, sockets }))
+    }
+
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// When threads run out.
+    pub(super) fn serve(
+        self,
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<ProxyServer, String> {
+        let server = self.sockets.serve(&self.settings, snapshot, metrics);
+        server.map_err(|error| cannot("start the proxy", &error))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::judge::Reload;
-use super::listeners::{Listeners, Servers, not_bound, query_log};
+use super::listeners::{Front, Listeners, Servers, not_bound, query_log};
 use super::plans::Plans;
 use super::serials::Serials;
 use super::state::Saver;
@@ -29,6 +29,7 @@ use crate::dns::transfer::Notifier;
 use crate::metrics::Metrics;
 use crate::model::{AdminListen, Node};
 use crate::probe::Feeds;
+use crate::proxy::ProxyServer;
 use crate::snapshot::{Event, Loaded, Publisher, load};
 
 /// The first answer waits for the first probe round, but no longer than this.
@@ -58,6 +59,7 @@ pub(super) async fn serve(
 
     // All listeners are opened before anything starts, so that a port in use is told at once.
     let listeners = model.node.dns.as_ref().map(Listeners::open).transpose()?;
+    let front = Front::open(&model.node)?;
     let admin_socket = open_admin(&model.node).await?;
     let plans = Plans::open(&model.node.state, &loaded, metrics.clone()).await;
     let saver = Saver::new(&model.node.state, metrics.clone());
@@ -95,6 +97,7 @@ pub(super) async fn serve(
     let stopped =
         model.node.probe.is_some() && !first_round(&mut tasks, &mut signals, patience).await;
     let servers = listeners.map(|l| l.serve(&snapshot, &counters, log_writer)).transpose()?;
+    let proxy = front.map(|front| front.serve(&snapshot, &metrics)).transpose()?;
     if let Some(servers) = &servers {
         let listen = servers.addresses().to_vec();
         tasks.keep_fresh(&snapshot, &metrics, listen.clone(), &stop);
@@ -108,6 +111,7 @@ pub(super) async fn serve(
             region = model.fleet.region(model.node.region).name,
             zones = model.zones.len(),
             dns = ?servers.as_ref().map(Servers::described).unwrap_or_default(),
+            proxy = ?proxy.as_ref().map(ProxyServer::addresses).unwrap_or_default(),
             "serving"
         );
         let mut reloader =
@@ -118,6 +122,10 @@ pub(super) async fn serve(
     info!("stopping: answering what has arrived");
     tell_systemd(sd_notify::NotifyState::Stopping);
     phase.send_replace(Phase::Stopping);
+    // Names are answered for as long as the proxy drains.
+    if let Some(proxy) = proxy {
+        proxy.shutdown().await;
+    }
     if let Some(servers) = servers {
         servers.shutdown().await;
     }
@@ -296,6 +304,9 @@ fn warn_of_restart(old: &Node, new: &Node) {
     };
     let query_log = |node: &Node| node.dns.as_ref().and_then(|dns| dns.query_log.clone());
     let io = |node: &Node| node.dns.as_ref().map(|dns| dns.io.clone());
+    let proxy = |node: &Node| {
+        node.proxy.as_ref().map(|proxy| (proxy.http.clone(), proxy.https.clone(), proxy.workers))
+    };
     let admin = |node: &Node| {
         let tls = |admin: &crate::model::Admin| (admin.tls.is_some(), admin.client_ca().is_some());
         node.admin.as_ref().map(|admin| (admin.listen.clone(), admin.hosts.clone(), tls(admin)))
@@ -305,6 +316,7 @@ fn warn_of_restart(old: &Node, new: &Node) {
         (listen(old) != listen(new), "listeners, workers or tcp_clients of [dns]"),
         (io(old) != io(new), "io of [dns]"),
         (query_log(old) != query_log(new), "dns.query_log"),
+        (proxy(old) != proxy(new), "listeners or workers of [proxy]"),
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
         (old.cluster != new.cluster, "[cluster]"),

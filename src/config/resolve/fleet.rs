@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::{endpoint, monitor, needs, network};
+use super::{endpoint, monitor, needs, network, route};
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
@@ -16,7 +17,7 @@ use crate::config::spec::{
 use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
     Check, Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber, Pool,
-    PoolId, Probe, Region, RegionId, Safety,
+    PoolId, Probe, Region, RegionId, Route, Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -60,6 +61,8 @@ pub(in crate::config) struct FleetDraft {
     pub endpoints: Vec<Endpoint>,
     /// Networks by id.
     pub networks: Vec<Network>,
+    /// The proxy's routes.
+    pub routes: Vec<Arc<Route>>,
     /// `[safety]`
     pub safety: Safety,
     /// `[plan]`
@@ -75,6 +78,7 @@ impl FleetDraft {
             pools: self.pools.into_iter().collect::<Option<_>>()?,
             endpoints: self.endpoints,
             networks: self.networks,
+            routes: self.routes,
             safety: self.safety,
             plan: self.plan,
         })
@@ -130,6 +134,7 @@ pub(in crate::config) fn resolve(
         draft.pools.push(pool);
     }
     needs::check(top.sheet, spec, &draft);
+    draft.routes = route::resolve(&mut top, spec, &names.pools);
     draft.plan = spec.plan.as_ref().and_then(|table| plan(&mut top, table));
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
     for id in used.clone() {

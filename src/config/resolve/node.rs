@@ -37,6 +37,8 @@ pub(in crate::config) struct NodeDraft {
     pub probe: Option<Probe>,
     /// Where `[dns]` stands, for warnings.
     pub dns_at: std::ops::Range<usize>,
+    /// Where `[proxy]` stands, likewise; `None`: the node has no proxy.
+    pub proxy_at: Option<std::ops::Range<usize>>,
 }
 
 /// Resolves the file; `folder` is where it is.
@@ -69,13 +71,17 @@ pub(in crate::config) fn resolve(
         .admin
         .as_ref()
         .map(|table| super::admin::resolve(&mut top, table, dns.as_ref(), tokens, folder, files));
+    let proxy = spec.proxy.as_ref().map(|table| {
+        super::proxy::resolve(&mut top, table, dns.as_ref(), admin.as_ref(), folder, files)
+    });
     let log = log(&mut top, spec.log.as_ref());
-    let idle = dns.is_none() && probe.is_none() && admin.is_none();
+    let idle = dns.is_none() && probe.is_none() && admin.is_none() && proxy.is_none();
     if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {
-        let fault = Fault::new("this node has no role").hint("add [dns], [probe] or both");
+        let fault = Fault::new("this node has no role").hint("add [dns], [probe] or [proxy]");
         top.warn(header(spec.node.as_ref()), fault);
     }
     let dns_at = header(spec.dns.as_ref());
+    let proxy_at = spec.proxy.as_ref().map(Spanned::span);
     let role = dns.is_some();
     let shared = probe.clone();
     let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
@@ -89,11 +95,12 @@ pub(in crate::config) fn resolve(
         geo,
         dns,
         probe,
+        proxy,
         cluster,
         admin,
         log,
     });
-    NodeDraft { node, zones, state, dns: role, probe: shared, dns_at }
+    NodeDraft { node, zones, state, dns: role, probe: shared, dns_at, proxy_at }
 }
 
 fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {

@@ -136,7 +136,12 @@ pub(super) fn certificate(
 }
 
 /// Warns of a certificate that clients will refuse, now or soon.
-fn validity(section: &mut Section<'_>, at: Range<usize>, file: &str, certificate: &Certificate) {
+pub(super) fn validity(
+    section: &mut Section<'_>,
+    at: Range<usize>,
+    file: &str,
+    certificate: &Certificate,
+) {
     let now = clock::unix_seconds().cast_signed();
     if let Some(what) = refused(certificate.validity(), now) {
         let fault = Fault::new(format!("the certificate in `{file}` {what}"));

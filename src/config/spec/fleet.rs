@@ -21,6 +21,8 @@ pub(in crate::config) struct FleetFile {
     pub pool: Named<PoolTable>,
     /// Networks by name.
     pub network: Named<NetworkTable>,
+    /// The proxy's routes.
+    pub route: List<Table<RouteTable>>,
     /// What keeps too much from being taken out.
     pub safety: Field<Table<SafetyTable>>,
     /// Which configuration this is.
@@ -213,4 +215,68 @@ pub(in crate::config) struct NetworkTable {
     pub file: Field<String>,
     /// Preferred regions.
     pub regions: List<String>,
+}
+
+/// One `[[route]]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RouteTable {
+    /// What metrics and logs call it.
+    pub name: Field<String>,
+    /// Hosts it is for.
+    pub hosts: List<String>,
+    /// Paths it is for.
+    pub path: Field<String>,
+    /// Header fields it is for.
+    pub headers: Field<BTreeMap<Spanned<String>, Spanned<String>>>,
+    /// Methods it is for.
+    pub methods: List<String>,
+    /// Where its requests go.
+    pub pool: Field<String>,
+    /// How an endpoint is chosen.
+    pub balance: Field<String>,
+    /// How long each step may take.
+    pub timeouts: Field<Table<TimeoutsTable>>,
+    /// When a request is tried again.
+    pub retry: Field<Table<RetryTable>>,
+    /// How endpoints are spoken to.
+    pub upstream: Field<Table<UpstreamTable>>,
+    /// Time in which an endpoint gets its full share.
+    pub slow_start: Field<DurationText>,
+}
+
+/// `timeouts` of a route
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct TimeoutsTable {
+    /// To connect.
+    pub connect: Field<DurationText>,
+    /// For the reply's head.
+    pub response: Field<DurationText>,
+    /// Between parts of a body.
+    pub idle: Field<DurationText>,
+    /// Over all tries.
+    pub request: Field<DurationText>,
+}
+
+/// `retry` of a route
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RetryTable {
+    /// Tries in all.
+    pub attempts: Field<i64>,
+    /// What is tried again.
+    pub on: List<String>,
+    /// Share of requests that may be tried again.
+    pub budget: Field<f64>,
+}
+
+/// `upstream` of a route
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct UpstreamTable {
+    /// Port of endpoints.
+    pub port: Field<i64>,
+    /// Requests at a time to one endpoint.
+    pub max_connections: Field<i64>,
 }

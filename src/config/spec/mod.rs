@@ -20,13 +20,14 @@ use toml::Spanned;
 
 pub(super) use fleet::{
     CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PlanTable,
-    PoolTable, RegionTable, SafetyTable, VantageTable,
+    PoolTable, RegionTable, RetryTable, RouteTable, SafetyTable, TimeoutsTable, UpstreamTable,
+    VantageTable,
 };
 pub(super) use keys::{KeyTable, KeysFile};
 pub(super) use node::{
     AdminTable, AdminTlsTable, BusTlsTable, ClientSubnetTable, ClusterTable, CookiesTable,
-    DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable, QueryLogTable,
-    ResponseRateTable, SecondaryTable, XdpTable,
+    DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable, ProxyLimitsTable,
+    ProxyTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
 };
 pub(super) use tokens::TokensFile;
 pub(super) use zone::{

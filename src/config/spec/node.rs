@@ -20,6 +20,8 @@ pub(in crate::config) struct NodeFile {
     pub dns: Field<Table<DnsTable>>,
     /// Present: this node probes.
     pub probe: Field<Table<ProbeTable>>,
+    /// Present: this node runs its region's proxy.
+    pub proxy: Field<Table<ProxyTable>>,
     /// How nodes share what they see.
     pub cluster: Field<Table<ClusterTable>>,
     /// Present: this node has the admin listener.
@@ -276,4 +278,46 @@ pub(in crate::config) struct LogTable {
     pub format: Field<String>,
     /// Level or filter.
     pub level: Field<String>,
+}
+
+/// `[proxy]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ProxyTable {
+    /// Addresses of HTTP in the clear.
+    pub http: List<String>,
+    /// Addresses of HTTP over TLS.
+    pub https: List<String>,
+    /// Folder of certificates and keys.
+    pub certificates: Field<String>,
+    /// Threads.
+    pub workers: Field<i64>,
+    /// Peers whose word on clients is believed.
+    pub trusted_proxies: List<String>,
+    /// What is under way at the end gets this long.
+    pub drain: Field<DurationText>,
+    /// `[proxy.limits]`
+    pub limits: Field<Table<ProxyLimitsTable>>,
+}
+
+/// `[proxy.limits]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ProxyLimitsTable {
+    /// Connections in all.
+    pub connections: Field<i64>,
+    /// Connections of one address.
+    pub per_client: Field<i64>,
+    /// Time for a head.
+    pub header_timeout: Field<DurationText>,
+    /// Time between requests.
+    pub idle: Field<DurationText>,
+    /// Header fields.
+    pub headers: Field<i64>,
+    /// Octets of a head.
+    pub header_size: Field<String>,
+    /// Octets of a target.
+    pub target: Field<String>,
+    /// Octets of a body.
+    pub body: Field<String>,
 }

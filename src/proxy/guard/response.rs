@@ -61,7 +61,7 @@ impl ResponseGuard {
 
     /// A request is about to be sent. `false`: the response to the one before has not ended, and
     /// the connection must not be used.
-    pub fn expect(&mut self, expected: Expected) -> bool {
+    pub fn await_reply(&mut self, expected: Expected) -> bool {
         let is_idle = matches!(self.state, State::Idle);
         if is_idle {
             self.state = State::Start { expected, interim: 0 };

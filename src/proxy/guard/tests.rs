@@ -22,7 +22,7 @@ fn request(octets: &[u8], pieces: &[usize]) -> Result<(), Refused> {
 
 fn response(expected: Expected, octets: &[u8], pieces: &[usize]) -> Result<bool, Refused> {
     let mut guard = ResponseGuard::new(Bounds { head: 400, fields: 5, target: 100 });
-    assert!(guard.expect(expected));
+    assert!(guard.await_reply(expected));
     let mut rest = octets;
     for piece in pieces.iter().cycle() {
         if rest.is_empty() {
@@ -148,7 +148,7 @@ fn responses_end_where_they_say() {
     }
     let mut guard = ResponseGuard::new(Bounds::default());
     assert_eq!(guard.feed(b"H").unwrap_err().refused, Refused::Unasked, "before any request");
-    assert!(guard.expect(any) && !guard.expect(any), "one at a time");
+    assert!(guard.await_reply(any) && !guard.await_reply(any), "one at a time");
     let many = "HTTP/1.1 103 \r\n\r\n".repeat(9);
     assert_eq!(response(any, many.as_bytes(), &[4000]), Err(Refused::Interim));
 }

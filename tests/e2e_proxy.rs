@@ -1,0 +1,59 @@
+//! The proxy as its clients meet it: real nginx behind it, curl and raw sockets before it.
+
+// Tests may fail loudly and measure real time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods)] // As above.
+#![allow(clippy::float_cmp)] // Counters are exact.
+
+#[path = "proxy/behaviour.rs"]
+mod behaviour;
+#[path = "probe/certificates.rs"]
+mod certificates;
+#[path = "proxy/origin.rs"]
+mod origin;
+#[path = "proxy/secure.rs"]
+mod secure;
+mod support;
+
+use std::net::SocketAddr;
+
+use support::free_beside;
+use support::meridian::Meridian;
+use support::site::Site;
+
+/// Two regions, of which `eu` is the node's.
+pub(crate) const REGIONS: &str = "version = 1\n\
+    [region.eu]\nlocation = \"DE\"\n[region.us]\nlocation = \"Ashburn\"\n";
+
+/// A site whose node runs a proxy.
+pub(crate) struct Front {
+    pub(crate) site: Site,
+    /// Where the proxy listens.
+    pub(crate) http: SocketAddr,
+}
+
+impl Front {
+    /// A site with this in `[proxy]`, and a fleet of these pools and routes.
+    pub(crate) fn new(proxy: &str, fleet: &str) -> Self {
+        let site = Site::new("eu");
+        let http = free_beside(site.dns.ip(), &[site.dns, site.admin]);
+        let node = site.node("eu");
+        let dns = node.find("[dns]").expect("a role");
+        let probe = node.find("[probe]").expect("a role");
+        let role = format!("[proxy]\nhttp = [\"{http}\"]\nworkers = 2\n{proxy}\n");
+        site.write("config/node.toml", &format!("{}{role}{}", &node[..dns], &node[probe..]));
+        let front = Self { site, http };
+        front.fleet(fleet);
+        front
+    }
+
+    /// Writes fleet.toml.
+    pub(crate) fn fleet(&self, fleet: &str) {
+        self.site.write("config/fleet.toml", &format!("{REGIONS}{fleet}"));
+    }
+
+    /// Starts the node.
+    pub(crate) fn serve(&self) -> Meridian {
+        self.site.serve()
+    }
+}
