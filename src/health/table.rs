@@ -198,7 +198,9 @@ impl HealthTable {
         let (was_new, was_failing) = (!cell.machine.is_observed(), cell.failing_since.is_some());
         let changed = cell.observe(outcome, now);
         let is_failing = cell.failing_since.is_some();
-        self.voted |= changed;
+        // The first result is news also where it is what was known before a restart: until then
+        // nothing was said of it.
+        self.voted |= changed || was_new;
         if matches!(source, Source::Monitor(_)) {
             self.unobserved -= usize::from(was_new);
             if was_failing != is_failing && self.suspects(now) {
