@@ -165,7 +165,7 @@ impl HealthTable {
         self.health.clear();
         for row in &mut self.rows {
             row.merge(&self.council, now);
-            let health = row.wanted(&self.council, now);
+            let health = row.wanted(&self.council, None, now);
             row.state.level = health.level;
             self.health.push(row.overridden(health));
         }
@@ -229,7 +229,7 @@ impl HealthTable {
         let row = self.rows.get_mut(at)?;
         self.voted |= row.cells.iter_mut().any(|cell| cell.lapse(now));
         row.merge(&self.council, now);
-        let wanted = row.wanted(&self.council, now);
+        let wanted = row.wanted(&self.council, self.health.get(at), now);
         let falls = wanted.level == Level::Down && row.state.level != Level::Down;
         let (unanimous, due) = (row.is_unanimous(), row.due);
         let interval = self.pools.get(usize::from(row.pool.0)).map(|pool| pool.budget.interval);
