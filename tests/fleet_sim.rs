@@ -120,8 +120,13 @@ fn ten_small_fleets_never_do_what_must_not_be_and_agree_soon_after_trouble() {
 }
 
 #[test]
-fn ten_more_small_fleets_hold_as_well() {
-    simulate("tiny", 11..=20);
+fn eight_more_small_fleets_hold_as_well() {
+    simulate("tiny", 11..=18);
+}
+
+#[test]
+fn two_hundred_nodes_in_fifty_regions_hold_as_well() {
+    simulate("lean", 18..=19);
 }
 
 #[test]
