@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::beat::Beat;
@@ -314,11 +314,10 @@ impl Mesh {
                     let own = self.writer.as_ref().map_or(0, |own| own.seq(*number));
                     return self.meet_self((page.epoch, page.seq), own);
                 }
-                let held: usize = self.peers.values().map(Peer::held).sum();
-                let peer = self.peer(writer, now)?;
-                if held >= HELD_MAX && peer.lacks(*number) {
+                if self.peer(writer, now)?.lacks(*number) && self.held() >= HELD_MAX {
                     return Err(Dropped::Full);
                 }
+                let peer = self.peer(writer, now)?;
                 tell_standing(writer, peer, now, events);
                 let votes = peer.take_page(*number, page, now)?;
                 tell_votes(writer, votes, events);
@@ -358,11 +357,19 @@ impl Mesh {
         Ok(())
     }
 
+    /// Number of pages held of all writers.
+    fn held(&self) -> usize {
+        self.peers.values().map(Peer::held).sum()
+    }
+
     fn peer(&mut self, writer: &Prober, now: Tick) -> Result<&mut Peer, Dropped> {
-        if !self.peers.contains_key(writer) && self.peers.len() >= PEERS_MAX {
-            return Err(Dropped::Full);
+        if !self.peers.contains_key(writer) {
+            if self.peers.len() >= PEERS_MAX {
+                return Err(Dropped::Full);
+            }
+            self.peers.insert(writer.clone(), Peer::new(now));
         }
-        Ok(self.peers.entry(writer.clone()).or_insert_with(|| Peer::new(now)))
+        self.peers.get_mut(writer).ok_or(Dropped::Full)
     }
 
     /// Pages that are due, then the beat, so that its digest is that of what was sent.
@@ -397,20 +404,21 @@ impl Mesh {
     /// Regions that were heard since this node started, those heard now, and those heard in time;
     /// its own is always among them.
     fn regions(&self, now: Tick) -> (usize, usize, usize) {
-        let own = self.me.region.as_str();
-        let [mut regions, mut heard, mut live] = [(); 3].map(|()| BTreeSet::from([own]));
-        for (prober, peer) in self.peers.iter().filter(|(_, peer)| peer.was_heard()) {
-            let region = prober.region.as_str();
-            regions.insert(region);
-            let standing = peer.standing(now);
-            if standing != Standing::Dead {
-                heard.insert(region);
-                if standing != Standing::Late {
-                    live.insert(region);
-                }
+        let (mut regions, mut heard, mut live) = (1, 1, 1);
+        let mut peers = self.peers.iter().filter(|(_, peer)| peer.was_heard()).peekable();
+        // The probers of a region follow each other, since its name comes first in theirs.
+        while let Some((Prober { region, .. }, peer)) = peers.next() {
+            let mut best = rank(peer.standing(now));
+            while let Some((_, peer)) = peers.next_if(|(next, _)| next.region == *region) {
+                best = best.max(rank(peer.standing(now)));
+            }
+            if *region != self.me.region {
+                regions += 1;
+                heard += usize::from(best > 0);
+                live += usize::from(best > 1);
             }
         }
-        (regions.len(), heard.len(), live.len())
+        (regions, heard, live)
     }
 
     fn is_cut_off(&self, now: Tick) -> bool {
@@ -423,6 +431,15 @@ impl Mesh {
 
     fn is_settled(&self, now: Tick) -> bool {
         self.link.up && now.since(self.link.changed) >= SETTLE && self.mode(now) != Mode::Isolated
+    }
+}
+
+/// How much of a writer is heard: nothing, late, or in time.
+fn rank(standing: Standing) -> u8 {
+    match standing {
+        Standing::Dead => 0,
+        Standing::Late => 1,
+        Standing::Live | Standing::Impaired => 2,
     }
 }
 

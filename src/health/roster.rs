@@ -160,6 +160,11 @@ impl Roster {
         self.regions.get(usize::from(id.0)).unwrap_or(&NONE)
     }
 
+    /// Whether a prober was heard of.
+    pub(super) fn knows(&self, prober: &Prober) -> bool {
+        self.peers.contains_key(prober)
+    }
+
     /// The slot of a prober, who joins if it is new; `None`: there is no room for it.
     pub(super) fn slot(&mut self, prober: &Prober, now: Tick) -> Option<Slot> {
         if let Some(peer) = self.peers.get(prober) {
@@ -313,6 +318,23 @@ impl Council {
     /// Whether this node decides without hearing anyone.
     pub fn is_alone(&self) -> bool {
         self.mode == Mode::Alone
+    }
+
+    /// Whether it makes the same of the same votes as `other`, and knows the same regions.
+    pub(super) fn counts_alike(&self, other: &Self) -> bool {
+        let rule =
+            |council: &Self| (council.is_alone(), council.quorum, council.own, council.own_votes);
+        let same = |(one, other): (&(RegionId, Seat), &(RegionId, Seat))| one.0 == other.0;
+        rule(self) == rule(other)
+            && self.seats.len() == other.seats.len()
+            && self.seats.iter().zip(&other.seats).all(same)
+    }
+
+    /// By slot: whether the prober votes and did not under `other`, or the other way round.
+    pub(super) fn turned(&self, other: &Self) -> Vec<bool> {
+        let voter = |council: &Self, slot: usize| council.voters.get(slot).copied().flatten();
+        let slots = 0..self.voters.len().max(other.voters.len());
+        slots.map(|slot| voter(self, slot) != voter(other, slot)).collect()
     }
 
     /// Why a region votes or does not; `None`: it is not known to probe.

@@ -177,13 +177,13 @@ impl HealthTable {
         self.health.clear();
         for row in &mut self.rows {
             row.merge(&self.council, now);
-            let health = row.wanted(&self.council, now);
+            let health = row.wanted(&self.council, None, now);
             row.state.level = health.level;
             self.health.push(row.overridden(health));
         }
         for at in self.needs.order.clone() {
             let Some(row) = self.rows.get(at) else { continue };
-            let own = row.wanted(&self.council, now);
+            let own = row.wanted(&self.council, None, now);
             self.needs.settle(at, &self.health);
             let health = self.needs.burden(at, own);
             if let (Some(row), Some(entry)) = (self.rows.get_mut(at), self.health.get_mut(at)) {
@@ -220,7 +220,9 @@ impl HealthTable {
         let (was_new, was_failing) = (!cell.machine.is_observed(), cell.failing_since.is_some());
         let changed = cell.observe(outcome, now);
         let is_failing = cell.failing_since.is_some();
-        self.voted |= changed;
+        // The first result is news also where it is what was known before a restart: until then
+        // nothing was said of it.
+        self.voted |= changed || was_new;
         if matches!(source, Source::Monitor(_)) {
             self.unobserved -= usize::from(was_new);
             if was_failing != is_failing && self.suspects(now) {
@@ -266,7 +268,8 @@ impl HealthTable {
         let row = self.rows.get_mut(at)?;
         self.voted |= row.cells.iter_mut().any(|cell| cell.lapse(now));
         row.merge(&self.council, now);
-        let wanted = self.needs.burden(at, row.wanted(&self.council, now));
+        let wanted = row.wanted(&self.council, self.health.get(at), now);
+        let wanted = self.needs.burden(at, wanted);
         let falls = wanted.level == Level::Down && row.state.level != Level::Down;
         // What it needs was itself held up as long as `max_removed` says.
         let surely = row.is_unanimous() || self.needs.is_lacking(at);

@@ -79,8 +79,9 @@ impl HealthTable {
     }
 
     fn votes(&mut self, prober: &Prober, votes: &[Vote], now: Tick) -> Vec<Change> {
+        let is_new = !self.roster.knows(prober);
         let Some(slot) = self.roster.slot(prober, now) else { return Vec::new() };
-        let mut changes = self.reseat(now);
+        let mut changes = if is_new { self.reseat(now) } else { Vec::new() };
         let mut touched = BTreeSet::new();
         for vote in votes {
             let new = PeerVote { slot, verdict: vote.verdict, kind: vote.kind };
@@ -92,13 +93,10 @@ impl HealthTable {
         changes
     }
 
-    /// Puts a vote where it belongs, and says to which endpoint.
+    /// Puts a vote where it belongs, and says to which endpoint if it says anything new.
     pub(super) fn cast(&mut self, subject: Subject, vote: PeerVote, now: Tick) -> Option<usize> {
         match self.subjects.get(&subject).copied() {
-            Some((at, source)) => {
-                self.cell(at, source, now)?.cast(vote);
-                Some(at)
-            }
+            Some((at, source)) => self.cell(at, source, now)?.cast(vote).then_some(at),
             None if vote.verdict == Verdict::Unknown => {
                 self.strangers.remove(&(subject, vote.slot));
                 None
@@ -113,26 +111,38 @@ impl HealthTable {
         }
     }
 
-    /// Counts again who votes, and judges all endpoints anew if that is not who did before.
+    /// Counts again who votes, and judges anew the endpoints to which it matters: in a large fleet
+    /// a prober that comes or goes has voted on few of them.
     pub(super) fn reseat(&mut self, now: Tick) -> Vec<Change> {
         let gone = self.roster.forget(now);
         if !gone.is_empty() {
             self.discard(&gone);
         }
         let council = self.roster.council(now);
-        let same = {
-            let timeless = |until| super::Council { until, ..self.council.clone() };
-            gone.is_empty() && timeless(council.until) == council
+        let before = std::mem::replace(&mut self.council, council);
+        let concerned: Vec<usize> = if !gone.is_empty() || !self.council.counts_alike(&before) {
+            (0..self.rows.len()).collect()
+        } else {
+            self.voted_on_by(&self.council.turned(&before))
         };
-        self.council = council;
-        if same {
-            return Vec::new();
-        }
         let mut changes = Vec::new();
-        for at in 0..self.rows.len() {
+        for at in concerned {
             self.update(at, now, &mut changes);
         }
         changes
+    }
+
+    /// The endpoints on which any of these probers has a vote, given by slot.
+    fn voted_on_by(&self, turned: &[bool]) -> Vec<usize> {
+        if !turned.contains(&true) {
+            return Vec::new();
+        }
+        let concerned = |row: &super::Row| {
+            let mut votes = row.cells.iter().flat_map(|cell| &cell.ballot);
+            votes.any(|vote| turned.get(usize::from(vote.slot)) == Some(&true))
+        };
+        let at = |(at, row)| concerned(row).then_some(at);
+        self.rows.iter().enumerate().filter_map(at).collect()
     }
 
     /// Forgets the votes of probers whose slots others will get.
@@ -170,13 +180,23 @@ impl Cell {
     }
 
     /// Takes in the vote of another prober; one that does not know takes back what it said before.
-    fn cast(&mut self, vote: PeerVote) {
+    /// `false`: it has said the same before.
+    fn cast(&mut self, vote: PeerVote) -> bool {
         let known = vote.verdict != Verdict::Unknown;
         match self.ballot.binary_search_by_key(&vote.slot, |vote| vote.slot) {
-            Ok(at) if known => self.ballot.get_mut(at).into_iter().for_each(|old| *old = vote),
-            Ok(at) => drop(self.ballot.remove(at)),
-            Err(at) if known => self.ballot.insert(at, vote),
-            Err(_) => {}
+            Ok(at) if known => {
+                let Some(old) = self.ballot.get_mut(at) else { return false };
+                std::mem::replace(old, vote) != vote
+            }
+            Ok(at) => {
+                self.ballot.remove(at);
+                true
+            }
+            Err(at) if known => {
+                self.ballot.insert(at, vote);
+                true
+            }
+            Err(_) => false,
         }
     }
 }

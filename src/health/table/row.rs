@@ -81,8 +81,13 @@ impl Row {
     }
 
     /// What the cells say together: down while any says down, else unknown while any does not know,
-    /// else up.
-    pub(super) fn wanted(&self, council: &Council, now: Tick) -> EndpointHealth {
+    /// else up. What is as it was `before` is shared with it.
+    pub(super) fn wanted(
+        &self,
+        council: &Council,
+        before: Option<&EndpointHealth>,
+        now: Tick,
+    ) -> EndpointHealth {
         let cells = || self.cells.iter().filter(|cell| cell.counts());
         let Some(first) = cells().next() else {
             let (level, cause) = (Level::Up, "no monitors".into());
@@ -106,7 +111,11 @@ impl Row {
         };
         let cause: Arc<str> = match (level, at_level().next()) {
             (Level::Up, _) if cells().count() > 1 => "all monitors up".into(),
-            (_, cell) => self.cause(cell.unwrap_or(first), council).into(),
+            (_, cell) => {
+                let cause = self.cause(cell.unwrap_or(first), council);
+                let same = before.filter(|before| *before.cause == *cause);
+                same.map_or_else(|| cause.into(), |before| before.cause.clone())
+            }
         };
         EndpointHealth {
             level,
@@ -115,7 +124,7 @@ impl Row {
             since: since.unwrap_or(now),
             earliest_change: self.earliest_change(level, council, now),
             is_forced_up: false,
-            votes: self.votes(council),
+            votes: self.votes(council, before.map(|before| &before.votes)),
         }
     }
 
@@ -139,20 +148,26 @@ impl Row {
     }
 
     /// What each known probing region says by all monitors together.
-    fn votes(&self, council: &Council) -> Arc<[RegionVote]> {
-        let verdict = |region: RegionId| {
-            let said = |cell: &Cell| cell.regions().iter().find(|(r, _)| *r == region).map(|v| v.1);
-            let mut cells = self.cells.iter().filter(|cell| cell.counts()).map(said);
-            let worst = cells.try_fold(Verdict::Up, |worst, said| match (worst, said) {
-                (_, Some(Verdict::Down)) => Err(Verdict::Down),
-                (Verdict::Up, Some(Verdict::Up)) => Ok(Verdict::Up),
-                _ => Ok(Verdict::Unknown),
-            });
-            worst.unwrap_or_else(|down| down)
-        };
-        let vote =
-            |(region, _): &(RegionId, _)| RegionVote { region: *region, verdict: verdict(*region) };
-        council.seats.iter().map(vote).collect()
+    fn votes(&self, council: &Council, before: Option<&Arc<[RegionVote]>>) -> Arc<[RegionVote]> {
+        let up = |(region, _): &(RegionId, _)| RegionVote { region: *region, verdict: Verdict::Up };
+        let mut votes: Vec<RegionVote> = council.seats.iter().map(up).collect();
+        for cell in self.cells.iter().filter(|cell| cell.counts()) {
+            // Seats and what regions say are both in the order of the regions.
+            let mut said = cell.regions().iter().peekable();
+            for vote in &mut votes {
+                while said.next_if(|(region, _)| *region < vote.region).is_some() {}
+                let found = said.next_if(|(region, _)| *region == vote.region);
+                vote.verdict = match (vote.verdict, found.map(|(_, verdict)| *verdict)) {
+                    (Verdict::Down, _) | (_, Some(Verdict::Down)) => Verdict::Down,
+                    (Verdict::Up, Some(Verdict::Up)) => Verdict::Up,
+                    _ => Verdict::Unknown,
+                };
+            }
+        }
+        match before {
+            Some(before) if **before == *votes => before.clone(),
+            _ => votes.into(),
+        }
     }
 
     /// Whether all who vote on one of its monitors say down.

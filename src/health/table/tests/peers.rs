@@ -315,3 +315,47 @@ fn proxied_traffic_is_a_witness_that_need_not_be_there() {
     assert_eq!(told.votes[1].1.verdict, Verdict::Unknown, "and is taken back");
     assert!(world.table.is_fully_observed(), "it is no part of the first round");
 }
+
+#[test]
+fn what_a_restarted_prober_finds_as_it_was_is_told_all_the_same() {
+    let fleet = fleet_of(&["eu", "us", "ap"]);
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    for endpoint in 0..3 {
+        table.observe(EndpointId(endpoint), HTTP, &refused(), Tick(1000));
+    }
+    let saved = table.save(&fleet, Tick(2000), 1_800_000_000);
+    let mut table = HealthTable::restore(&fleet, &saved, Tick(2000), 1_800_000_000);
+    let mut said = Vec::new();
+    for endpoint in 0..3 {
+        table.observe(EndpointId(endpoint), HTTP, &refused(), Tick(3000));
+        said.push(table.take_votes(Tick(3000)).map(|votes| votes.votes.len()));
+    }
+    assert_eq!(said, [Some(1), Some(2), Some(3)]);
+    table.observe(A, HTTP, &refused(), Tick(8000));
+    assert_eq!(table.take_votes(Tick(8000)), None, "nothing new");
+}
+
+#[test]
+fn who_comes_or_goes_changes_what_it_voted_on_and_nothing_else() {
+    let mut world = World::all_up(&["eu", "us", "ap"]);
+    let votes = |n: usize| {
+        let identity = EndpointIdentity::of(&world.fleet, &world.fleet.endpoints[n]);
+        let (subject, kind) = (Subject::of(&identity, "http"), Some(CauseKind::Timeout));
+        Vote { subject, verdict: Verdict::Down, kind, held: Duration::ZERO }
+    };
+    let prober = Prober { region: "us".into(), node: "us-2".into() };
+    let said = PeerEvent::Votes { prober: prober.clone(), votes: vec![votes(1)] };
+    world.event(&said);
+    assert_eq!(world.event(&said), [], "said before");
+    let dead = PeerEvent::Standing { prober: prober.clone(), standing: Standing::Dead };
+    let live = PeerEvent::Standing { prober, standing: Standing::Live };
+    for event in [dead, live] {
+        world.event(&event);
+        let kept = world.table.endpoints().to_vec();
+        // What was passed over is what would have come out.
+        for at in 0..3 {
+            world.table.update(at, world.now, &mut Vec::new());
+        }
+        assert_eq!(world.table.endpoints(), kept, "{event:?}");
+    }
+}
