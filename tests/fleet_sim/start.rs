@@ -196,12 +196,11 @@ impl World {
             return;
         }
         let Some(Disk { health, overrides }) = node.disk.take() else { return };
-        // A node that starts by a wrong clock knows nothing of what it saved, and is alone until it
-        // hears others; here the system has set the clock right by then.
-        let (wall, now, fleet) = (self.true_wall(), self.now, self.fleet.clone());
+        let (own_wall, wall) = (self.wall(at), self.true_wall());
+        let (now, fleet) = (self.now, self.fleet.clone());
         let epoch = self.epoch(at, wall);
         let node = &mut self.nodes[at];
-        let mut table = HealthTable::restore(fleet.fleet(), &health, now, wall);
+        let mut table = HealthTable::restore(fleet.fleet(), &health, now, own_wall);
         table.settle(&fleet.node(node.region, node.prober.is_some()), now);
         node.judge = judge(&fleet, matches!(node.judge, Judge::Publisher(_)), table);
         let epoch_of_writer = node.prober.map(|_| epoch);

@@ -45,17 +45,16 @@ impl Saver {
     fn last_known(&self, fleet: &Fleet, now: Tick) -> HealthTable {
         let unix_now = clock::unix_seconds();
         match self.store.load() {
-            Ok(Some(saved)) => match saved.age(unix_now) {
-                Ok(age) => {
-                    let (file, verdicts) = (self.store.path().display(), saved.len());
-                    info!(%file, verdicts, ?age, "starting from the health last known");
-                    HealthTable::restore(fleet, &saved, now, unix_now)
+            Ok(Some(saved)) => {
+                match saved.age(unix_now) {
+                    Ok(age) => {
+                        let (file, verdicts) = (self.store.path().display(), saved.len());
+                        info!(%file, verdicts, ?age, "starting from the health last known");
+                    }
+                    Err(why) => info!(why, "saved health is not used; probes judge anew"),
                 }
-                Err(why) => {
-                    info!(why, "saved health is not used; probes judge anew");
-                    HealthTable::new(fleet, now)
-                }
-            },
+                HealthTable::restore(fleet, &saved, now, unix_now)
+            }
             Ok(None) => HealthTable::new(fleet, now),
             Err(error) => {
                 warn!(%error, "saved health is ignored; probes judge anew");

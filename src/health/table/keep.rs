@@ -74,16 +74,21 @@ impl HealthTable {
         }
     }
 
-    /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds.
+    /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds, as far
+    /// as they still tell anything.
     pub fn restore(fleet: &Fleet, saved: &SavedHealth, now: Tick, unix_now: u64) -> Self {
-        let Ok(age) = saved.age(unix_now) else { return Self::new(fleet, now) };
+        // A clock that was set back leaves open how old the verdicts are. That others probe is as
+        // true as before; without it this node would decide alone until it hears them.
+        let age = Duration::from_secs(unix_now.saturating_sub(saved.saved_at()));
+        let verdicts: &[SavedVerdict] =
+            if saved.age(unix_now).is_ok() { &saved.verdicts } else { &[] };
         // The file is input: a time beyond all clocks means since the beginning.
         let before = |seconds: u64| {
             let held = age.saturating_add(Duration::from_secs(seconds));
             Tick(now.0.saturating_sub(u64::try_from(held.as_millis()).unwrap_or(u64::MAX)))
         };
         let by_place: HashMap<_, &SavedVerdict> =
-            saved.verdicts.iter().map(|entry| (entry.place(), entry)).collect();
+            verdicts.iter().map(|entry| (entry.place(), entry)).collect();
         let mut roster = Roster::new(fleet);
         for prober in &saved.probers {
             roster.remember(&prober.prober(), before(prober.age_seconds));

@@ -247,6 +247,9 @@ fn a_node_that_restarts_cut_off_holds_what_was_settled_and_knows_that_it_is_not_
     let table = HealthTable::restore(&world.fleet, &unsettled, Tick(9_000_000), 1_800_000_060);
     let levels: Vec<Level> = table.endpoints().iter().map(|health| health.level).collect();
     assert_eq!(levels, [Level::Up, Level::Unknown, Level::Unknown], "nothing was settled");
+    let back = HealthTable::restore(&world.fleet, &saved, Tick(9_000_000), 1_799_913_600);
+    assert_eq!(back.council().mode, Mode::Isolated, "the clock was set back by a day");
+    assert!(back.endpoints().iter().all(|health| health.level == Level::Unknown));
     let late = HealthTable::restore(&world.fleet, &saved, Tick(9_000_000), 1_800_003_600);
     assert_eq!(late.council().mode, Mode::Alone);
 }
