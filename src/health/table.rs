@@ -223,13 +223,13 @@ impl HealthTable {
         // The first result is news also where it is what was known before a restart: until then
         // nothing was said of it.
         self.voted |= changed || was_new;
+        let mut changes = Vec::new();
         if matches!(source, Source::Monitor(_)) {
             self.unobserved -= usize::from(was_new);
             if was_failing != is_failing && self.suspects(now) {
-                return self.reseat(now);
+                changes = self.reseat(now);
             }
         }
-        let mut changes = Vec::new();
         self.update(at, now, &mut changes);
         changes
     }

@@ -74,8 +74,8 @@ impl HealthTable {
         }
     }
 
-    /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds, as far
-    /// as they still tell anything.
+    /// A table that starts from the verdicts of before the restart, as of `unix_now` seconds, as
+    /// far as they still tell anything.
     pub fn restore(fleet: &Fleet, saved: &SavedHealth, now: Tick, unix_now: u64) -> Self {
         // A clock that was set back leaves open how old the verdicts are. That others probe is as
         // true as before; without it this node would decide alone until it hears them.

@@ -124,6 +124,24 @@ fn all_monitors_must_say_up() {
 }
 
 #[test]
+fn what_makes_a_lone_prober_doubt_itself_is_judged_all_the_same() {
+    let addresses: Vec<String> = (1..=12).map(|n| format!("192.0.2.{n}")).collect();
+    let mut fleet = fleet(&addresses.iter().map(String::as_str).collect::<Vec<_>>(), 1);
+    fleet.regions.push(Region { name: "south".to_owned(), ..fleet.regions[0].clone() });
+    fleet.endpoints.iter_mut().step_by(2).for_each(|one| one.region = RegionId(1));
+    (fleet.monitors[0].fall, fleet.monitors[0].rise) = (1, 1);
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    for (round, (outcome, expected)) in
+        [(Outcome::Success, Level::Up), (refused(), Level::Down)].into_iter().enumerate()
+    {
+        for endpoint in (0..12).map(EndpointId) {
+            table.observe(endpoint, HTTP, &outcome, Tick(1000 * (1 + round as u64)));
+            assert_eq!(level(&table, endpoint), expected, "{endpoint:?}");
+        }
+    }
+}
+
+#[test]
 fn tells_flips_from_changes_from_nothing() {
     let mut table = HealthTable::new(&fleet(&["192.0.2.1"], 1), Tick(0));
     let flip = |from, to, cause: &str| {
