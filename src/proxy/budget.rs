@@ -36,6 +36,12 @@ impl RetryBudget {
         Self { share, minimum, slots: [Slot::default(); SLOTS], newest: 0 }
     }
 
+    /// What was counted so far, under another share.
+    #[must_use]
+    pub fn under(&self, share: f64) -> Self {
+        Self { share, ..self.clone() }
+    }
+
     /// Counts a request; its retries are none.
     pub fn request(&mut self, now: Tick) {
         let slot = self.slot(now);

@@ -190,7 +190,7 @@ impl Tries<'_> {
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let retry = &self.route.route.retry;
-        self.route.counters.asked(retry.budget);
+        self.route.budget.borrow_mut().request(clock::now());
         let mut request = request;
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
@@ -271,8 +271,9 @@ impl Tries<'_> {
     /// Whether there may be another try after so many.
     fn again(&self, tried: usize) -> bool {
         let most = self.route.route.retry.attempts as usize;
-        let again =
-            tried < most && tokio::time::Instant::now() < self.end && self.route.counters.spend();
+        let again = tried < most
+            && tokio::time::Instant::now() < self.end
+            && self.route.budget.borrow_mut().retry(clock::now());
         if again {
             self.route.counters.retries.inc();
         }

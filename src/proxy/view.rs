@@ -1,6 +1,6 @@
 //! What one thread goes by: routes and endpoints of the latest snapshot, and its own turns.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use prometheus::{Histogram, IntCounter};
 
 use super::balance::{Balancer, Candidate, Key, Member, ramp};
+use super::budget::RetryBudget;
 use super::load::{EndpointLoad, Loads};
 use super::router::Router;
 use crate::clock::Tick;
@@ -17,9 +18,9 @@ use crate::metrics::ProxyMetrics;
 use crate::model::{Address, Balance, Proxy, Route};
 use crate::snapshot::{Snapshot, State};
 
-/// Tries that may be made beside the first ones of a route after a time without any, by each
-/// thread: few enough for a node of many threads.
-const CREDIT_MAX: f64 = 10.0;
+/// Tries beside the first ones that each thread may make in the window of the budget, however few
+/// the requests of a route are: few enough for a node of many threads.
+const RETRIES_ALWAYS: u32 = 10;
 
 /// One snapshot as a thread sees it.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(super) struct RouteView {
     pub(super) counters: Rc<RouteCounters>,
     /// The endpoints that requests may go to, in the order of the file.
     pub(super) places: Vec<Place>,
+    /// How many requests may be tried again.
+    pub(super) budget: RefCell<RetryBudget>,
     turns: RefCell<Turns>,
 }
 
@@ -77,8 +80,6 @@ pub(super) struct RouteCounters {
     pub(super) duration: Histogram,
     /// Tries beside the first.
     pub(super) retries: IntCounter,
-    /// Tries beside the first that may still be made.
-    credit: Cell<f64>,
     /// Octets from clients.
     pub(super) received: IntCounter,
     /// Octets to clients.
@@ -94,24 +95,9 @@ impl RouteCounters {
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
             duration: metrics.duration.with_label_values(&[route]),
             retries: metrics.retries.with_label_values(&[route]),
-            credit: Cell::new(CREDIT_MAX),
             received: octets("received"),
             sent: octets("sent"),
         }
-    }
-
-    /// A request came, which adds its share to what may be tried again.
-    pub(super) fn asked(&self, budget: f64) {
-        self.credit.set((self.credit.get() + budget).min(CREDIT_MAX));
-    }
-
-    /// Whether there is credit for another try, which it then costs.
-    pub(super) fn spend(&self) -> bool {
-        let left = self.credit.get() - 1.0;
-        if left >= 0.0 {
-            self.credit.set(left);
-        }
-        left >= 0.0
     }
 
     /// Counts a reply by its status.
@@ -229,9 +215,14 @@ impl RouteView {
             Some(before) => before.counters.clone(),
             None => Rc::new(RouteCounters::new(sources.metrics, &route.name)),
         };
+        let share = route.retry.budget;
+        let budget = match before {
+            Some(before) => before.budget.borrow().under(share),
+            None => RetryBudget::new(share, RETRIES_ALWAYS),
+        };
         let (candidates, indices) = (Vec::new(), Vec::new());
         let turns = RefCell::new(Turns { balancer, candidates, indices });
-        Self { route: route.clone(), counters, places, turns }
+        Self { route: route.clone(), counters, places, budget: RefCell::new(budget), turns }
     }
 
     /// Chooses a place for a request that none of `tried` could answer; `Err` says whether there
