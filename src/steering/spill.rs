@@ -1,0 +1,397 @@
+//! The method `spill`: which part of the clients of each region goes where, by load and capacity.
+//!
+//! Below its target share a region keeps its clients. Above it the surplus goes to the others in
+//! proportion to the capacity that they have left; so do the clients of a region that is gone, all
+//! of them. The fuller the regions are on the whole, the less is gained by moving clients, so the
+//! bound rises from the target share to the whole capacity while the mean nears the target share.
+//! When even that does not do, all regions are loaded alike, above their capacity.
+
+use super::FULL;
+use crate::model::Spill;
+
+/// Share of the capacity that is never exceeded while any region has room.
+pub const HARD: f64 = 1.0;
+/// Below this share of the target the mean load lets regions shed down to their target.
+const CALM: f64 = 0.9;
+
+/// What a region is for a pool's clients at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stance {
+    /// The pool has no endpoint there.
+    #[default]
+    Absent,
+    /// It serves, with this part of [`FULL`] of its clients while it comes back.
+    Active(u8),
+    /// It has weight 0 alone and could serve.
+    Standby,
+    /// It cannot serve.
+    Gone,
+}
+
+/// A region of the pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Site {
+    /// What it is at the moment.
+    pub stance: Stance,
+    /// Requests a second that it can take; `None`: nobody knows, and it neither gives nor takes.
+    pub capacity: Option<f64>,
+    /// Requests a second of the clients that would be its own; `None`: nothing is known.
+    pub demand: Option<f64>,
+    /// Whether its load was known lately; without it gets no clients of others.
+    pub is_fresh: bool,
+}
+
+/// Where clients go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shares {
+    /// By own region, then by region they are sent to: 1 in all, or nothing.
+    pub of: Vec<Vec<f64>>,
+    /// Whether there is more load than capacity.
+    pub is_full: bool,
+}
+
+/// A region in the sums.
+#[derive(Clone, Copy, Default)]
+struct Basin {
+    capacity: f64,
+    /// Demand of its own clients that may stay.
+    own: f64,
+    /// What it keeps of it.
+    kept: f64,
+    /// What it gets of others.
+    taken: f64,
+    is_standby: bool,
+}
+
+/// Works out where the clients of each region go; `None`: no region is known well enough.
+pub fn spill(sites: &[Site], rule: &Spill) -> Option<Shares> {
+    let mut basins: Vec<Basin> = sites.iter().map(Basin::of).collect();
+    let sum = |basins: &[Basin], standby: bool, of: fn(&Basin) -> f64| -> f64 {
+        basins.iter().filter(|basin| basin.is_standby == standby).map(of).sum()
+    };
+    let capacity = sum(&basins, false, |basin| basin.capacity);
+    if capacity <= 0.0 {
+        return None;
+    }
+    let leaving: f64 = sites.iter().map(Site::leaving).sum();
+    let demand = leaving + sum(&basins, false, |basin| basin.own);
+    let reserve = sum(&basins, true, |basin| basin.capacity);
+    let bound = bound(demand, capacity, reserve, rule.target);
+    for basin in &mut basins {
+        basin.kept = basin.own.min(bound * basin.capacity);
+    }
+    let surplus = leaving + sum(&basins, false, |basin| basin.own - basin.kept);
+    let left = fill(&mut basins, surplus, bound, false);
+    fill(&mut basins, left, bound, true);
+    let to = destinations(&basins, bound);
+    let standbys = basins.iter().filter(|basin| basin.is_standby).count();
+    let trickle = if standbys > 0 { rule.standby } else { 0.0 };
+    let share = |(at, site): (usize, &Site)| {
+        let mut shares = site.shares(at, basins.get(at), &to);
+        for (share, basin) in shares.iter_mut().zip(&basins) {
+            let warm = if basin.is_standby { trickle / standbys as f64 } else { 0.0 };
+            *share = *share * (1.0 - trickle) + warm;
+        }
+        shares
+    };
+    let of = sites.iter().enumerate().map(share).collect();
+    Some(Shares { of, is_full: bound > HARD })
+}
+
+/// The share of their capacity up to which regions are filled.
+fn bound(demand: f64, capacity: f64, reserve: f64, target: f64) -> f64 {
+    let mean = demand / capacity;
+    if mean <= HARD {
+        // A target of nothing is one that is never reached.
+        let near = ((mean / target.max(1e-3) - CALM) / (1.0 - CALM)).clamp(0.0, 1.0);
+        return target + (HARD - target) * near;
+    }
+    (demand / (capacity + reserve)).max(HARD)
+}
+
+/// Gives `surplus` to regions in proportion to their room, none beyond `bound`; what is left.
+fn fill(basins: &mut [Basin], surplus: f64, bound: f64, standby: bool) -> f64 {
+    let mut left = surplus;
+    // Each round but the last fills one region at least.
+    for _ in 0..=basins.len() {
+        let open = |basin: &Basin| basin.is_standby == standby && basin.gap(bound) > 0.0;
+        let room: f64 = basins.iter().filter(|b| open(b)).map(|b| b.room(bound)).sum();
+        if left <= 0.0 || room <= 0.0 {
+            break;
+        }
+        let mut given = 0.0;
+        for basin in basins.iter_mut().filter(|basin| open(basin)) {
+            let part = (left * basin.room(bound) / room).min(basin.gap(bound));
+            basin.taken += part;
+            given += part;
+        }
+        left -= given;
+        // Rounding never ends.
+        if left < surplus * 1e-9 {
+            return 0.0;
+        }
+    }
+    left
+}
+
+/// Where those go who leave, as shares; nothing where nobody can take them.
+fn destinations(basins: &[Basin], bound: f64) -> Vec<f64> {
+    let taken: Vec<f64> = basins.iter().map(|basin| basin.taken).collect();
+    let total: f64 = taken.iter().sum();
+    if total > 0.0 {
+        return taken.into_iter().map(|taken| taken / total).collect();
+    }
+    // Nobody leaves that is known of: by room, should somebody come.
+    let room = |basin: &Basin| if basin.is_standby { 0.0 } else { basin.room(bound) };
+    let rooms: Vec<f64> = basins.iter().map(room).collect();
+    let total: f64 = rooms.iter().sum();
+    rooms.into_iter().map(|room| if total > 0.0 { room / total } else { 0.0 }).collect()
+}
+
+impl Site {
+    /// The part of its clients that may stay.
+    fn part(&self) -> f64 {
+        match self.stance {
+            Stance::Active(part) => f64::from(part.min(FULL)) / f64::from(FULL),
+            _ => 0.0,
+        }
+    }
+
+    /// Demand that has to go elsewhere whatever the load.
+    fn leaving(&self) -> f64 {
+        match self.stance {
+            Stance::Active(_) | Stance::Gone => self.demand.unwrap_or(0.0) * (1.0 - self.part()),
+            Stance::Absent | Stance::Standby => 0.0,
+        }
+    }
+
+    /// Where its clients go.
+    fn shares(&self, at: usize, basin: Option<&Basin>, to: &[f64]) -> Vec<f64> {
+        let Some(basin) = basin else { return Vec::new() };
+        let can_leave = to.iter().any(|share| *share > 0.0);
+        let kept = match self.stance {
+            Stance::Absent | Stance::Standby => return vec![0.0; to.len()],
+            Stance::Active(_) if !can_leave => 1.0,
+            // What is not measured is not moved.
+            Stance::Active(_) if basin.capacity <= 0.0 => self.part(),
+            Stance::Active(_) if basin.own > 0.0 => self.part() * basin.kept / basin.own,
+            Stance::Active(_) => self.part(),
+            Stance::Gone => 0.0,
+        };
+        let mut shares: Vec<f64> = to.iter().map(|share| share * (1.0 - kept)).collect();
+        if let Some(own) = shares.get_mut(at) {
+            *own += kept;
+        }
+        shares
+    }
+}
+
+impl Basin {
+    fn of(site: &Site) -> Self {
+        let known = site.capacity.filter(|_| site.is_fresh || site.stance == Stance::Standby);
+        let (capacity, demand) = (known.unwrap_or(0.0), site.demand.unwrap_or(0.0));
+        match site.stance {
+            Stance::Active(_) if capacity > 0.0 => {
+                let part = site.part();
+                Self { capacity: capacity * part, own: demand * part, ..Self::default() }
+            }
+            Stance::Standby => Self { capacity, is_standby: true, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
+    /// What it may still get.
+    fn gap(&self, bound: f64) -> f64 {
+        bound * self.capacity - self.kept - self.taken
+    }
+
+    /// What surplus is shared out by.
+    fn room(&self, bound: f64) -> f64 {
+        (bound.max(HARD) * self.capacity - self.kept).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RULE: Spill = Spill { target: 0.8, ramp: 0.1, standby: 0.0 };
+
+    fn site(stance: Stance, demand: f64, capacity: f64) -> Site {
+        let capacity = (capacity > 0.0).then_some(capacity);
+        Site { stance, capacity, demand: Some(demand), is_fresh: true }
+    }
+
+    fn active(demand: f64, capacity: f64) -> Site {
+        site(Stance::Active(FULL), demand, capacity)
+    }
+
+    fn gone(demand: f64, capacity: f64) -> Site {
+        site(Stance::Gone, demand, capacity)
+    }
+
+    /// The load of each region that follows.
+    fn loads(sites: &[Site], shares: &Shares) -> Vec<f64> {
+        let load = |region: usize| {
+            let of = sites.iter().zip(&shares.of);
+            of.map(|(site, shares)| site.demand.unwrap_or(0.0) * shares[region]).sum()
+        };
+        (0..sites.len()).map(load).collect()
+    }
+
+    /// What it is a case of, the regions, and the load of each that follows.
+    type Case = (&'static str, Vec<Site>, Vec<f64>);
+
+    fn cases() -> Vec<Case> {
+        vec![
+            (
+                "all below the target",
+                vec![active(80.0, 100.0), active(10.0, 100.0)],
+                vec![80.0, 10.0],
+            ),
+            (
+                "one above it",
+                vec![active(100.0, 100.0), active(20.0, 100.0), active(60.0, 100.0)],
+                // The others have 80 and 40 left.
+                vec![80.0, 20.0 + 20.0 * 2.0 / 3.0, 60.0 + 20.0 / 3.0],
+            ),
+            (
+                "one that would be above it then gets up to it",
+                vec![active(120.0, 100.0), active(10.0, 100.0), active(79.0, 100.0)],
+                vec![80.0, 49.0, 80.0],
+            ),
+            (
+                "all above the target and none full",
+                vec![active(85.0, 100.0), active(95.0, 100.0)],
+                vec![85.0, 95.0],
+            ),
+            (
+                "one full among those above the target",
+                vec![active(110.0, 100.0), active(85.0, 100.0)],
+                vec![100.0, 95.0],
+            ),
+            ("more than all take", vec![active(50.0, 100.0), active(190.0, 100.0)], vec![120.0; 2]),
+        ]
+    }
+
+    fn cases_of_losses_and_gaps() -> Vec<Case> {
+        let standby = site(Stance::Standby, 0.0, 100.0);
+        let stale = Site { is_fresh: false, ..active(10.0, 100.0) };
+        let half = site(Stance::Active(5), 60.0, 100.0);
+        vec![
+            (
+                "one of four is gone, at 70 %",
+                vec![
+                    gone(70.0, 100.0),
+                    active(70.0, 100.0),
+                    active(70.0, 100.0),
+                    active(70.0, 100.0),
+                ],
+                vec![0.0, 280.0 / 3.0, 280.0 / 3.0, 280.0 / 3.0],
+            ),
+            (
+                "one is gone, the others unlike",
+                vec![
+                    gone(70.0, 100.0),
+                    active(50.0, 100.0),
+                    active(70.0, 100.0),
+                    active(90.0, 100.0),
+                ],
+                vec![0.0, 50.0 + 70.0 * 5.0 / 9.0, 70.0 + 70.0 / 3.0, 90.0 + 70.0 / 9.0],
+            ),
+            (
+                "one is gone, and too much",
+                vec![gone(150.0, 100.0), active(50.0, 100.0)],
+                vec![0.0, 200.0],
+            ),
+            (
+                "standbys are for what no other can take",
+                vec![active(70.0, 100.0), active(160.0, 100.0), standby],
+                vec![100.0, 100.0, 30.0],
+            ),
+            (
+                "whose capacity nobody knows neither gives nor takes",
+                vec![active(900.0, 0.0), active(100.0, 100.0), active(0.0, 100.0)],
+                vec![900.0, 80.0, 20.0],
+            ),
+            (
+                "whose load nobody knows takes nothing",
+                vec![active(100.0, 100.0), stale, active(0.0, 100.0)],
+                vec![80.0, 10.0, 20.0],
+            ),
+            (
+                "one comes back",
+                vec![half, active(20.0, 100.0)],
+                vec![30.0 + 30.0 / 5.0, 20.0 + 30.0 * 4.0 / 5.0],
+            ),
+            ("a sole region is full", vec![active(120.0, 100.0)], vec![120.0]),
+        ]
+    }
+
+    #[test]
+    fn surplus_goes_where_there_is_room() {
+        for (case, sites, expected) in cases().into_iter().chain(cases_of_losses_and_gaps()) {
+            let shares = spill(&sites, &RULE).expect(case);
+            let loads = loads(&sites, &shares);
+            let near =
+                loads.iter().zip(&expected).all(|(load, expected)| (load - expected).abs() < 1e-6);
+            assert!(near, "{case}: {loads:?}, expected {expected:?}");
+        }
+        assert_eq!(spill(&[active(10.0, 0.0)], &RULE), None, "no capacity is known");
+        assert_eq!(spill(&[gone(10.0, 10.0)], &RULE), None, "nothing is there");
+        assert!(spill(&[active(120.0, 100.0)], &RULE).is_some_and(|shares| shares.is_full));
+    }
+
+    #[test]
+    fn a_trickle_keeps_standbys_warm() {
+        let rule = Spill { standby: 0.02, ..RULE };
+        let sites = [
+            active(50.0, 100.0),
+            site(Stance::Standby, 0.0, 0.0),
+            site(Stance::Standby, 0.0, 10.0),
+        ];
+        let shares = spill(&sites, &rule).unwrap();
+        assert_eq!(shares.of[0], [0.98, 0.01, 0.01]);
+    }
+
+    fn any_site() -> impl Strategy<Value = Site> {
+        let stance = prop_oneof![
+            4 => Just(Stance::Active(FULL)),
+            1 => Just(Stance::Gone),
+            1 => Just(Stance::Standby),
+        ];
+        (stance, 0.0..200.0, 1.0..200.0).prop_map(|(stance, demand, capacity)| {
+            let demand = if stance == Stance::Standby { 0.0 } else { demand };
+            site(stance, demand, capacity)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_region_is_overrun_while_any_has_room(
+            sites in prop::collection::vec(any_site(), 1..8),
+        ) {
+            let Some(shares) = spill(&sites, &RULE) else { return Ok(()) };
+            let loads = loads(&sites, &shares);
+            let demand: f64 = sites.iter().filter_map(|site| site.demand).sum();
+            prop_assert!((loads.iter().sum::<f64>() - demand).abs() < 1e-6, "nobody is lost");
+            let there = |site: &Site| matches!(site.stance, Stance::Active(_) | Stance::Standby);
+            let room: f64 = sites.iter().filter(|s| there(s)).filter_map(|s| s.capacity).sum();
+            for (site, load) in sites.iter().zip(&loads) {
+                let capacity = site.capacity.unwrap();
+                if demand <= room {
+                    prop_assert!(*load <= capacity * HARD + 1e-6, "{load} of {capacity}");
+                    prop_assert!(!shares.is_full);
+                } else if there(site) {
+                    prop_assert!((load / capacity - demand / room).abs() < 1e-6, "shed evenly");
+                    prop_assert!(shares.is_full);
+                }
+                if !there(site) {
+                    prop_assert!(*load == 0.0, "a region that is gone gets {load}");
+                }
+            }
+        }
+    }
+}
