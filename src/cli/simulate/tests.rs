@@ -1,0 +1,174 @@
+//! Simulations of small fleets, held to files: `UPDATE_GOLDEN=1` rewrites them.
+
+use std::fs;
+
+use clap::Parser;
+
+use super::*;
+
+const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
+    [dns]\nlisten = [\"127.0.0.1:5300\"]\n[probe]\n";
+
+const FLEET: &str = r#"version = 1
+[region.ap]
+location = "aws:ap-southeast-1"
+[region.eu]
+location = "aws:eu-central-1"
+[region.sa]
+location = "aws:sa-east-1"
+[region.us]
+location = "aws:us-east-1"
+[monitor.ready]
+kind = "tcp"
+port = 80
+interval = "5s"
+timeout = "2s"
+fall = 2
+[pool.web]
+monitors = ["ready"]
+capacity = { ap = 600, eu = 400, sa = 200, us = 400 }
+endpoints = [
+  { region = "ap", address = "192.0.2.1" },
+  { region = "ap", address = "2001:db8::1" },
+  { region = "eu", address = "192.0.2.2" },
+  { region = "eu", address = "2001:db8::2" },
+  { region = "sa", address = "192.0.2.3" },
+  { region = "sa", address = "2001:db8::3" },
+  { region = "us", address = "lb.example.net" },
+]
+"#;
+
+const ZONE: &str = "$TTL 300\n@ IN SOA ns1 root 1 3600 600 604800 60\n@ IN NS ns1\n\
+    ns1 IN A 192.0.2.53\n";
+
+const SERVICES: &str = r#"version = 1
+[service.near]
+pool = "web"
+policy = ["proximity"]
+[service.spilling]
+pool = "web"
+policy = ["proximity", "spill"]
+"#;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Writes the files and gives the options of a command line.
+fn options(folder: &Path, arguments: &[&str]) -> Options {
+    for (path, text) in [
+        ("config/node.toml", NODE),
+        ("config/fleet.toml", FLEET),
+        ("zones/x.test.zone", ZONE),
+        ("zones/x.test.toml", SERVICES),
+    ] {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let config = folder.join("config").display().to_string();
+    let own = ["simulate", "--config", &config];
+    Line::parse_from(own.iter().chain(arguments)).options
+}
+
+fn simulated(arguments: &[&str]) -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), arguments);
+    match simulate(&options, Tick(1_000_000)) {
+        Ok(report) => report,
+        Err(Trouble::Files(found)) => panic!("{found}"),
+        Err(Trouble::Words(error)) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn reports_are_as_they_were() {
+    let cases = [
+        ("nothing_fails", vec!["--service", "near.x.test", "--clients", "20000"]),
+        ("near", vec!["--fail", "eu", "--service", "near.x.test", "--clients", "20000"]),
+        ("spilling", vec!["--fail", "eu", "--service", "spilling.x.test.", "--clients", "20000"]),
+        ("all", vec!["--fail", "ap", "eu", "sa", "us", "--clients", "1000"]),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/simulate");
+    for (name, arguments) in cases {
+        let report = simulated(&arguments);
+        let found = format!(
+            "{report}\n\n{}\n",
+            report.csv().lines().take(20).collect::<Vec<_>>().join("\n")
+        );
+        let path = folder.join(format!("{name}.txt"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{name}");
+    }
+}
+
+#[test]
+fn the_load_of_a_region_that_fails_overruns_nobody_where_it_spills() {
+    let service = ["--fail", "eu", "--clients", "50000", "--requests", "1100", "--service"];
+    let near = simulated(&[&service[..], &["near.x.test."]].concat());
+    assert!(!near.warnings.is_empty(), "the next nearest gets all of it");
+    let spilling = simulated(&[&service[..], &["spilling.x.test."]].concat());
+    assert!(spilling.warnings.is_empty(), "{:?}", spilling.warnings);
+    for pool in &spilling.pools {
+        let share = pool.after / pool.capacity.unwrap();
+        assert!(share < 1.005, "{}: {share}", pool.region);
+    }
+}
+
+#[test]
+fn files_say_who_the_clients_are_what_they_ask_and_how_far_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let people = write("people.csv", "weight,prefix,country\n3,5.1.0.0/16,DE\n1,2a00::/24,FR\n");
+    let queries =
+        write("queries.csv", "name,requests\nnear.x.test,30\nspilling.x.test,10\nnear.x.test,60\n");
+    let latency = write("latency.csv", "from,to,ms\nDE,eu,12\nDE,us,100\neu,us,90\n");
+    let report = simulated(&[
+        "--fail",
+        "eu",
+        "--population",
+        &people,
+        "--queries",
+        &queries,
+        "--latency",
+        &latency,
+        "--clients",
+        "1000",
+    ]);
+    assert_eq!(report.requests, Some(100.0));
+    let near = &report.services[0];
+    assert_eq!(near.service, "near.x.test.");
+    assert_eq!(near.countries[0].country, "DE");
+    assert!((near.countries[0].share - 0.75).abs() < 1e-9);
+    assert_eq!(near.countries[0].latency.median_ms, [Some(12), Some(100)]);
+    // Where the prefix is by the databases is what decides.
+    assert!(near.moved > 0.5, "{}", near.moved);
+    let time = near.time.as_ref().unwrap();
+    assert!((time.found - 10.0).abs() < 1e-9 && time.half > time.found, "{time:?}");
+    let bad = write("bad.csv", "from,to,ms\nxx1,us,5\neu,us,-4\n");
+    let options = options(folder.path(), &["--latency", &bad]);
+    let Err(Trouble::Files(found)) = simulate(&options, Tick(0)) else { panic!("no mistake") };
+    let found = found.to_string();
+    assert!(found.contains(":2:1: error: unknown region `xx1`"), "{found}");
+    assert!(found.contains(":3:7: error: `-4` is not a number from 0 to 10000"), "{found}");
+}
+
+#[test]
+fn a_picture_is_drawn() {
+    let report = simulated(&["--fail", "eu", "--clients", "500"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.svg");
+    picture::save(&report, &path).unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("<svg") && text.contains("near.x.test."), "{text}");
+    assert!(!picture::is_drawable(Path::new("a.png")));
+}
