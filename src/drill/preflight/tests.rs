@@ -1,0 +1,216 @@
+//! Drills that must not run, and one that may.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::*;
+use crate::clock;
+use crate::health::HealthTable;
+use crate::snapshot::{Event, Publisher, load};
+
+const FLEET: &str = "version = 1\n\
+    [region.eu]\nlocation = \"DE\"\n[region.us]\nlocation = \"US\"\n\
+    [region.ap]\nlocation = \"JP\"\n\
+    [pool.web]\nendpoints = [\n\
+    { region = \"eu\", address = \"192.0.2.1\" },\n\
+    { region = \"eu\", address = \"192.0.2.2\" },\n\
+    { region = \"us\", address = \"192.0.2.11\" },\n\
+    { region = \"ap\", address = \"192.0.2.21\" },\n]\n\
+    [pool.api]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" },\n\
+    { region = \"us\", address = \"192.0.2.12\" },\n]\n";
+
+/// A fleet that is well, with two services.
+fn publisher() -> Publisher {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("config/node.toml", "version = 1\n[node]\nname = \"a\"\nregion = \"us\"\n[dns]\n");
+    write("config/fleet.toml", FLEET);
+    write(
+        "zones/x.test.zone",
+        "$TTL 60\n@ IN SOA ns1 root 1 1h 1h 1w 60\n@ NS ns1\nns1 A 192.0.2.9\n",
+    );
+    write(
+        "zones/x.test.toml",
+        "version = 1\n[service.www]\npool = \"web\"\n[service.api]\npool = \"api\"\n",
+    );
+    let loaded = load(&folder.path().join("config"), None).unwrap();
+    let health = HealthTable::new(&loaded.model.fleet, clock::now());
+    Publisher::new(loaded, health)
+}
+
+fn intent(fail: &[&str], services: &[&str]) -> Intent {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    Intent {
+        name: "a drill".to_owned(),
+        fail: owned(fail),
+        services: owned(services),
+        ..Intent::default()
+    }
+}
+
+fn draft(target: &str, drill: Option<&str>) -> Draft {
+    Draft {
+        action: Action::Down,
+        target: target.parse().unwrap(),
+        reason: "x".to_owned(),
+        author: "bob".to_owned(),
+        lasts: Some(Duration::from_secs(60)),
+        scope: Scope::Fleet,
+        anyway: true,
+        drill: drill.map(str::to_owned),
+    }
+}
+
+/// What is found while these overrides are in force.
+fn judged(intent: &Intent, overrides: &[Draft], burdens: Option<&[Burden]>) -> Preflight {
+    let mut publisher = publisher();
+    let mut set = OverrideSet::default();
+    for (at, draft) in overrides.iter().enumerate() {
+        set.set(draft.clone(), format!("id{at}"), Tick::START, 0).unwrap();
+    }
+    publisher.apply(Event::Overrides(Arc::new(set.clone())), Tick::START);
+    publisher.publish();
+    let snapshot = publisher.shared().load_full();
+    let state = snapshot.state.as_ref().unwrap();
+    preflight(intent, &World { state, overrides: &set, burdens, now: Tick::START })
+}
+
+#[test]
+fn a_fleet_that_is_well_may_lose_a_region() {
+    let found = judged(&intent(&["region:eu"], &["www.x.test"]), &[], None);
+    assert_eq!(found.refusals, []);
+    let lost: Vec<String> = found.lost.iter().map(ToString::to_string).collect();
+    assert_eq!(lost, ["192.0.2.1", "192.0.2.2"]);
+    let survivors: Vec<&str> = found.survivors.iter().map(|s| s.region.as_str()).collect();
+    assert_eq!(survivors, ["ap", "us"]);
+    assert!(found.notes[0].contains("no load is measured"));
+    // An address that another pool answers too is not lost.
+    let found = judged(&intent(&["pool:web@eu"], &["www.x.test", "api.x.test"]), &[], None);
+    let lost: Vec<String> = found.lost.iter().map(ToString::to_string).collect();
+    assert_eq!(lost, ["192.0.2.2"]);
+}
+
+#[test]
+fn what_must_not_run_is_refused_with_the_reason_and_the_place() {
+    let www = &["www.x.test"][..];
+    let cases: [(&str, Intent, &[Draft], &str, &str); 10] = [
+        (
+            "an unknown region",
+            intent(&["region:us", "region:eux"], www),
+            &[],
+            "fail[1]",
+            "no region `eux`",
+        ),
+        ("no target", intent(&["eu"], www), &[], "fail[0]", "`eu` is not a target"),
+        ("nothing", intent(&[], www), &[], "fail", "nothing is to fail"),
+        (
+            "an unknown service",
+            intent(&["region:eu"], &["ww.x.test"]),
+            &[],
+            "services[0]",
+            "no service `ww.x.test`",
+        ),
+        ("no service", intent(&["region:eu"], &[]), &[], "services", "no service is named"),
+        (
+            "an unknown region to watch",
+            Intent { guarded: vec!["region:su".to_owned()], ..intent(&["region:eu"], www) },
+            &[],
+            "down[0]",
+            "no region `su`",
+        ),
+        (
+            "a second drill",
+            intent(&["region:eu"], www),
+            &[draft("region:ap", Some("other"))],
+            "",
+            "the drill `other` of bob is under way",
+        ),
+        (
+            "a fleet that is not well",
+            intent(&["region:eu"], www),
+            &[draft("region:ap", None)],
+            "",
+            "the fleet is not healthy: 192.0.2.21 in ap is down",
+        ),
+        (
+            "the last region",
+            intent(&["region:eu", "region:us"], &["api.x.test"]),
+            &[],
+            "fail",
+            "`api.x.test.` would lose eu, us and be left with 0 regions",
+        ),
+        (
+            "what the service is not answered from",
+            intent(&["region:ap"], &["api.x.test"]),
+            &[],
+            "fail",
+            "nothing that is to fail is behind these services",
+        ),
+    ];
+    for (case, intent, overrides, key, what) in cases {
+        let found = judged(&intent, overrides, None);
+        let told =
+            found.refusals.iter().any(|f| f.key == key && f.what == what && !f.hint.is_empty());
+        assert!(told, "{case}: {:#?}", found.refusals);
+    }
+}
+
+#[test]
+fn survivors_over_their_capacity_are_refused() {
+    let burden = |region: u16, load: f64, capacity: f64| Burden {
+        // Pools and regions are numbered by name: api, web; ap, eu, us.
+        pool: PoolId(1),
+        region: RegionId(region),
+        load,
+        capacity,
+    };
+    let eu = intent(&["region:eu"], &["www.x.test"]);
+    let half = intent(&["endpoint:192.0.2.2"], &["www.x.test"]);
+    for (case, intent, burdens, refused, us) in [
+        (
+            "room for all",
+            &eu,
+            [burden(0, 100.0, 1_000.0), burden(1, 600.0, 1_000.0), burden(2, 100.0, 1_000.0)],
+            0,
+            0.4,
+        ),
+        (
+            "no room",
+            &eu,
+            [burden(0, 900.0, 1_000.0), burden(1, 600.0, 1_000.0), burden(2, 900.0, 1_000.0)],
+            2,
+            1.2,
+        ),
+        (
+            "a small region is given little",
+            &eu,
+            [burden(0, 0.0, 100.0), burden(1, 600.0, 1_000.0), burden(2, 0.0, 900.0)],
+            0,
+            0.6,
+        ),
+        (
+            "half of a region",
+            &half,
+            [burden(0, 0.0, 1_000.0), burden(1, 500.0, 1_000.0), burden(2, 0.0, 1_000.0)],
+            0,
+            0.1,
+        ),
+    ] {
+        let found = judged(intent, &[], Some(&burdens));
+        assert_eq!(found.refusals.len(), refused, "{case}: {:#?}", found.refusals);
+        let survivor = found.survivors.iter().find(|s| s.region == "us").unwrap();
+        assert!((survivor.load.unwrap() - us).abs() < 1e-9, "{case}: {survivor:?}");
+        assert!(found.notes.is_empty(), "{case}");
+    }
+    let wary = Intent { load_max: Some(0.3), ..eu };
+    let burdens = [burden(0, 100.0, 1e3), burden(1, 600.0, 1e3), burden(2, 100.0, 1e3)];
+    let found = judged(&wary, &[], Some(&burdens));
+    assert_eq!(
+        found.refusals[0].what,
+        "`ap` would have 400 requests a second, 40 % of its capacity"
+    );
+}
