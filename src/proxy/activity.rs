@@ -8,10 +8,12 @@ use std::time::Duration;
 use crate::clock::Tick;
 
 /// What a connection is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
     /// To go on.
     Serve,
+    /// To keep nothing until the next request comes.
+    Rest,
     /// To take no further request.
     Finish,
     /// To end at once.
@@ -90,6 +92,11 @@ impl Activity {
         self.head_since.store(0, Ordering::Relaxed);
     }
 
+    /// Whether it is one of many requests at a time.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+
     /// Octets have come.
     pub(super) fn read(&self, now: impl FnOnce() -> Tick) {
         let waits = self.idle_since.load(Ordering::Relaxed) != 0;
@@ -141,7 +148,25 @@ impl Activity {
         }
     }
 
-    /// Tells the connection to finish or to close, and wakes it.
+    /// Whether it is of HTTP/1 and has had no request for so long: nothing has come or waits to go.
+    pub(super) fn is_quiet(&self, longest: Duration, now: Tick) -> bool {
+        let none = |since: &AtomicU64| since.load(Ordering::Relaxed) == 0;
+        let idle = self.idle_since.load(Ordering::Relaxed);
+        idle != 0
+            && none(&self.head_since)
+            && none(&self.stalled_since)
+            && !self.is_multiplexed()
+            && now.since(Tick(idle)) >= longest
+    }
+
+    /// Takes back the order to rest, since something has come.
+    pub(super) fn go_on(&self) {
+        let (rest, serve) = (Order::Rest as u32, Order::Serve as u32);
+        // Where it fails there is a stricter order by now.
+        let _ = self.order.compare_exchange(rest, serve, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Gives the connection an order, and wakes it.
     pub(super) fn tell(&self, order: Order) {
         self.order.fetch_max(order as u32, Ordering::Relaxed);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +179,8 @@ impl Activity {
     pub(super) fn order(&self) -> Order {
         match self.order.load(Ordering::Relaxed) {
             0 => Order::Serve,
-            1 => Order::Finish,
+            1 => Order::Rest,
+            2 => Order::Finish,
             _ => Order::Close,
         }
     }
@@ -193,6 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_is_quiet_while_nothing_comes_or_goes() {
+        let activity = Activity::new(Tick(1_000));
+        let quiet = |now: u64| activity.is_quiet(Duration::from_millis(500), Tick(now));
+        assert!(!quiet(9_000), "it has never asked");
+        activity.begin();
+        assert!(!quiet(9_000), "there is a request");
+        activity.end(Tick(10_000));
+        assert_eq!((quiet(10_499), quiet(10_500)), (false, true));
+        activity.wrote(false, || Tick(10_600));
+        assert!(!quiet(11_000), "the client does not take its reply");
+        activity.wrote(true, || Tick(11_000));
+        activity.read(|| Tick(12_000));
+        assert!(!quiet(13_000), "a head has begun");
+        let multiplexed = Activity::new(Tick(1));
+        multiplexed.multiplexed();
+        assert!(!multiplexed.is_quiet(Duration::ZERO, Tick(9_000)));
+    }
+
+    #[test]
     fn of_several_requests_the_last_one_ends_the_work() {
         let activity = Activity::new(Tick(1));
         activity.begin();
@@ -204,9 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn orders_only_get_stricter() {
+    fn orders_get_stricter_but_for_a_rest_that_ends() {
         let activity = Activity::new(Tick(1));
+        activity.tell(Order::Rest);
+        assert_eq!(activity.order(), Order::Rest);
+        activity.go_on();
         assert_eq!(activity.order(), Order::Serve);
+        activity.tell(Order::Finish);
+        activity.tell(Order::Rest);
+        activity.go_on();
+        assert_eq!(activity.order(), Order::Finish);
         activity.tell(Order::Close);
         activity.tell(Order::Finish);
         assert_eq!(activity.order(), Order::Close);

@@ -1,16 +1,6 @@
 //! Admission: whether a request goes on at once, waits for a place, or is turned away.
 
-/// How much a request matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// May be turned away first.
-    Low,
-    /// Says nothing.
-    #[default]
-    Normal,
-    /// Is turned away last.
-    High,
-}
+use crate::model::Priority;
 
 impl Priority {
     /// Reads the value of a priority field: `low`, `normal` or `high`, or an urgency as in RFC 9218

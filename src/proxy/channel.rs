@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -10,18 +10,81 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::activity::Activity;
+use super::round_trips::Meter;
 use crate::clock;
 
 /// A stream between the client and the HTTP library.
 #[derive(Debug)]
 pub(super) struct Channel<S> {
-    stream: TokioIo<S>,
+    link: Link<S>,
     activity: Arc<Activity>,
+    /// Where the stream goes when the library drops it; `None`: it ends then.
+    home: Option<Home<S>>,
+}
+
+/// A stream and what measures it.
+#[derive(Debug)]
+pub(super) struct Link<S> {
+    /// Before the stream, which it looks at when it is dropped.
+    meter: Option<Meter>,
+    /// Empty only in a channel that is being dropped.
+    stream: Option<TokioIo<S>>,
+}
+
+impl<S> Link<S> {
+    pub(super) fn new(stream: S, meter: Option<Meter>) -> Self {
+        Self { meter, stream: Some(TokioIo::new(stream)) }
+    }
+
+    /// The stream; `None` in a channel that is being dropped.
+    pub(super) fn stream(&mut self) -> Option<&mut S> {
+        self.stream.as_mut().map(TokioIo::inner_mut)
+    }
+}
+
+/// Takes back a stream from a library that has no way to give it back.
+#[derive(Debug)]
+pub(super) struct Home<S>(Arc<Mutex<Option<Link<S>>>>);
+
+impl<S> Clone for Home<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Default for Home<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> Home<S> {
+    /// The stream that has come back.
+    pub(super) fn take(&self) -> Option<Link<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl<S> Channel<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream: TokioIo::new(stream), activity }
+    pub(super) fn new(link: Link<S>, activity: Arc<Activity>, home: Option<Home<S>>) -> Self {
+        Self { link, activity, home }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TokioIo<S>>>
+    where
+        S: Unpin,
+    {
+        let stream = self.link.stream.as_mut().map(Pin::new);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<S> Drop for Channel<S> {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            let link = Link { meter: self.link.meter.take(), stream: self.link.stream.take() };
+            *home.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        }
     }
 }
 
@@ -31,7 +94,7 @@ impl<S: AsyncRead + Unpin> Read for Channel<S> {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = self.stream()?.poll_read(context, buffer);
         if read.is_ready() {
             self.activity.read(clock::now);
         }
@@ -45,7 +108,7 @@ impl<S: AsyncWrite + Unpin> Write for Channel<S> {
         context: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(context, octets);
+        let wrote = self.stream()?.poll_write(context, octets);
         self.activity.wrote(wrote.is_ready(), clock::now);
         wrote
     }
@@ -55,20 +118,20 @@ impl<S: AsyncWrite + Unpin> Write for Channel<S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        let wrote = self.stream()?.poll_write_vectored(context, parts);
         self.activity.wrote(wrote.is_ready(), clock::now);
         wrote
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.link.stream.as_ref().is_some_and(Write::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.stream()?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream()?.poll_shutdown(context)
     }
 }

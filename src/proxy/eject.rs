@@ -11,28 +11,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Tick;
+use crate::model::EjectRules;
 
 /// An ejection never takes longer, unless it is configured longer: a repaired endpoint must not
 /// wait for hours.
 const TIME_MAX: Duration = Duration::from_secs(300);
 /// Endpoints that must be measured before one can be slower than the others.
 const MEASURED_MIN: usize = 3;
-
-/// When endpoints are ejected.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EjectRules {
-    /// Errors in a row, at least 1.
-    pub errors: u32,
-    /// The time in which they come, and for which an endpoint must be slow.
-    pub within: Duration,
-    /// How long an endpoint is left out; it doubles with each repetition.
-    pub time: Duration,
-    /// The share of the endpoints that may be left out at once.
-    pub max_share: f64,
-    /// The multiple of the median response time beyond which an endpoint is slow; `None`: no
-    /// endpoint ever is.
-    pub slow: Option<f64>,
-}
 
 /// Why an endpoint is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +81,21 @@ impl Ejector {
     /// No endpoint is left out. Endpoints are known by their number from 0 on.
     pub fn new(rules: EjectRules, endpoints: usize) -> Self {
         Self { rules, cells: vec![Cell::default(); endpoints] }
+    }
+
+    /// What is known of the endpoints whose numbers here are `before`, under a new number each;
+    /// `None`: nothing is known of that one.
+    #[must_use]
+    pub fn over(&self, before: &[Option<usize>]) -> Self {
+        let known = |number: &Option<usize>| number.and_then(|number| self.cells.get(number));
+        let cells = before.iter().map(|number| known(number).cloned().unwrap_or_default());
+        Self { rules: self.rules, cells: cells.collect() }
+    }
+
+    /// Until when an endpoint is left out, and whether its next success changes anything.
+    pub fn standing(&self, endpoint: usize) -> (Option<Tick>, bool) {
+        let Some(cell) = self.cells.get(endpoint) else { return (None, false) };
+        (cell.out.map(|(_, until)| until), cell.on_trial || !cell.errors.is_empty())
     }
 
     /// Whether an endpoint is left out at `now`.

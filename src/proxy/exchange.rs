@@ -1,19 +1,26 @@
 //! One request and its reply, counted when it is over.
 
-use std::net::IpAddr;
+use std::cell::{OnceCell, RefCell};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::access_log::Record;
 use super::activity::Activity;
-use super::body::Progress;
 use super::failure::Failure;
+use super::guard::Verdict;
+use super::identity::Session;
 use super::load::InFlight;
+use super::request_body::Progress;
+use super::tunnel::Tunnel;
+use super::upgrade::Upgrade;
 use super::view::RouteView;
 use crate::clock;
 use crate::metrics::ProxyMetrics;
+use crate::proxy_header::Ends;
 
 /// What metrics call the route of requests that have none.
 const NO_ROUTE: &str = "none";
@@ -21,12 +28,38 @@ const NO_ROUTE: &str = "none";
 /// Who is at the other end of a connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// The address that the connection comes from.
+    /// The address that the connection comes from, or whom a proxy speaks for.
     pub(super) address: IpAddr,
+    /// Both ends of the connection.
+    pub(super) ends: Ends,
     /// Whether it speaks TLS.
     pub(super) secure: bool,
+    /// What it showed in its handshake, where certificates are asked for.
+    pub(super) session: Option<Session>,
     /// What the connection is doing.
     pub(super) activity: Arc<Activity>,
+    /// The guard before its octets; none over HTTP/2.
+    pub(super) guard: OnceCell<Verdict>,
+    /// What its octets are from when HTTP has ended.
+    pub(super) tunnel: RefCell<Option<Tunnel>>,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub(super) fn new(ends: Ends, secure: bool, activity: Arc<Activity>) -> Self {
+        let session = None;
+        let (guard, tunnel) = (OnceCell::new(), RefCell::new(None));
+        let address = ends.source.ip().to_canonical();
+        Self { address, ends, secure, session, activity, guard, tunnel }
+    }
+
+    /// Both ends of the connection, if this address is at one, or else who is known of it.
+    pub(super) fn spoken_for(&self, address: IpAddr) -> Ends {
+        let source = self.ends.source;
+        let known = source.ip().to_canonical() == address;
+        let source = if known { source } else { SocketAddr::new(address, 0) };
+        Ends { source, ..self.ends }
+    }
 }
 
 /// One request and its reply; over when it is dropped, however that comes about.
@@ -40,6 +73,14 @@ pub(super) struct Exchange {
     pub(super) in_flight: Option<InFlight>,
     /// How far the request's body has come; `None`: there is none.
     pub(super) progress: Option<Rc<Progress>>,
+    /// The endpoint that was tried last; `None`: none was.
+    pub(super) endpoint: Option<SocketAddr>,
+    /// What is written down of it; `None`: nothing.
+    pub(super) record: Option<Box<Record>>,
+    /// The protocol that it asks to change to; `None`: to none.
+    pub(super) upgrade: Option<Box<Upgrade>>,
+    /// Whether it has become a tunnel, whose time is nobody's waiting.
+    is_tunnel: bool,
     octets: u64,
 }
 
@@ -48,21 +89,80 @@ impl Exchange {
     pub(super) fn new(client: Rc<Client>) -> Self {
         client.activity.begin();
         let begun = clock::stopwatch();
-        Self { client, begun, route: None, in_flight: None, progress: None, octets: 0 }
+        let (route, in_flight, progress, upgrade) = (None, None, None, None);
+        let (endpoint, record, is_tunnel, octets) = (None, None, false, 0);
+        Self {
+            client,
+            begun,
+            route,
+            in_flight,
+            progress,
+            endpoint,
+            record,
+            upgrade,
+            is_tunnel,
+            octets,
+        }
+    }
+
+    /// Who asked.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// An endpoint replied with this status.
-    pub(super) fn replied(&self, status: StatusCode) {
+    pub(super) fn replied(&mut self, status: StatusCode) {
+        if let Some(record) = &mut self.record {
+            record.ended.status = Some(status.as_u16());
+        }
         if let Some(route) = &self.route {
             route.counters.replied(status.as_u16());
         }
     }
 
     /// The proxy replies itself.
-    pub(super) fn failed(&self, metrics: &ProxyMetrics, failure: Failure) {
-        self.replied(failure.status());
+    pub(super) fn failed(&mut self, metrics: &ProxyMetrics, failure: Failure) {
+        let status = failure.status_on(self.route.as_ref().map(|view| &*view.route));
+        self.replied(status);
+        if let Some(record) = &mut self.record {
+            record.ended.cause = Some(failure.cause());
+        }
         let route = self.route.as_ref().map_or(NO_ROUTE, |view| view.route.name.as_str());
         metrics.failures.with_label_values(&[route, failure.cause()]).inc();
+    }
+
+    /// An endpoint is tried.
+    pub(super) fn tried(&mut self, endpoint: SocketAddr) {
+        self.endpoint = Some(endpoint);
+        if let Some(record) = &mut self.record {
+            record.ended.tries += 1;
+        }
+    }
+
+    /// The head of a reply came after this time.
+    pub(super) fn heard(&mut self, took: Duration) {
+        if let Some(record) = &mut self.record {
+            record.ended.endpoint_duration = Some(took);
+        }
+    }
+
+    /// The reply came to its end.
+    pub(super) fn completed(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.ended.complete = true;
+        }
+    }
+
+    /// The protocol has changed: the request has its reply, and stays under way.
+    pub(super) fn tunnels(&mut self) {
+        self.observe();
+        self.is_tunnel = true;
+    }
+
+    fn observe(&self) {
+        if let Some(route) = &self.route {
+            route.counters.duration.observe(self.begun.elapsed().as_secs_f64());
+        }
     }
 
     /// Octets of the reply's body went out.
@@ -75,13 +175,24 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(route) = &self.route {
             let counters = &route.counters;
-            counters.duration.observe(self.begun.elapsed().as_secs_f64());
+            if !self.is_tunnel {
+                self.observe();
+            }
             if self.octets > 0 {
                 counters.sent.inc_by(self.octets);
             }
             if let Some(progress) = &self.progress {
                 counters.received.inc_by(progress.octets.get());
             }
+        }
+        if let Some(mut record) = self.record.take() {
+            let ended = &mut record.ended;
+            ended.route = self.route.as_ref().map(|view| view.route.name.clone());
+            ended.endpoint = self.endpoint;
+            ended.duration = self.begun.elapsed();
+            ended.received = self.progress.as_ref().map_or(0, |progress| progress.octets.get());
+            ended.sent = self.octets;
+            record.end();
         }
         self.client.activity.end(clock::now());
     }

@@ -1,17 +1,27 @@
 //! Replies that the proxy gives itself, since no endpoint gave one.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 
-use super::body::ReplyBody;
+use super::body::{Content, ReplyBody};
 use super::exchange::Exchange;
 use super::refused::Refused;
+use crate::model::{Route, Unavailable};
 
 /// What tells a reply of the proxy from one of an endpoint, and why it is there.
 const CAUSE: HeaderName = HeaderName::from_static("x-meridian-cause");
 /// When a client may ask again that could not be served: after some rounds of probes.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// Whether a request is a call of gRPC, whose clients look for its own status alone.
+pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+    let is_call = |kind: &HeaderValue| {
+        let rest = kind.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    };
+    request.version() >= Version::HTTP_2 && request.headers().get(CONTENT_TYPE).is_some_and(is_call)
+}
 
 /// Why a request got no reply from an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +42,12 @@ pub(super) enum Failure {
     Unavailable,
     /// Every endpoint has as many requests as it may have.
     Overloaded,
+    /// No place became free in time.
+    QueueTimeout,
+    /// Others that matter more have the last places.
+    Shed,
+    /// Too many of the same came; the next may come after so many seconds.
+    RateLimited(u32),
     /// No connection could be made.
     Connect,
     /// The connection broke before the reply began.
@@ -40,6 +56,12 @@ pub(super) enum Failure {
     BadReply,
     /// No reply came in time.
     Timeout,
+    /// The client wants what is kept, and nothing is (RFC 9111 section 5.2.1.7).
+    NotKept,
+    /// The route is for clients with a certificate.
+    CertificateRequired,
+    /// The connection was made for another host.
+    Misdirected,
     /// A fault of the proxy itself.
     Panic,
 }
@@ -56,10 +78,16 @@ impl Failure {
             Self::NoRoute => "no-route",
             Self::Unavailable => "unavailable",
             Self::Overloaded => "overloaded",
+            Self::QueueTimeout => "queue-timeout",
+            Self::Shed => "shed",
+            Self::RateLimited(_) => "rate-limited",
             Self::Connect => "connect",
             Self::Reset => "reset",
             Self::BadReply => "bad-reply",
             Self::Timeout => "timeout",
+            Self::NotKept => "not-kept",
+            Self::CertificateRequired => "certificate-required",
+            Self::Misdirected => "misdirected",
             Self::Panic => "panic",
         }
     }
@@ -73,9 +101,14 @@ impl Failure {
             Self::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Unavailable | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Overloaded | Self::QueueTimeout | Self::Shed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Connect | Self::Reset | Self::BadReply => StatusCode::BAD_GATEWAY,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout | Self::NotKept => StatusCode::GATEWAY_TIMEOUT,
+            Self::CertificateRequired => StatusCode::FORBIDDEN,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -92,18 +125,80 @@ impl Failure {
         )
     }
 
-    /// The reply.
-    pub(super) fn reply(self, exchange: Exchange) -> Response<ReplyBody> {
-        let status = self.status();
+    /// The status of gRPC that says the same, by its own table of HTTP statuses.
+    fn grpc_status(self) -> &'static str {
+        match self.status() {
+            // INTERNAL
+            StatusCode::BAD_REQUEST => "13",
+            // PERMISSION_DENIED
+            StatusCode::FORBIDDEN => "7",
+            // UNIMPLEMENTED
+            StatusCode::NOT_FOUND => "12",
+            // UNAVAILABLE, which clients may try again
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => "14",
+            // UNKNOWN
+            _ => "2",
+        }
+    }
+
+    /// The reply to a call of gRPC: a head that is the end as well.
+    pub(super) fn grpc_reply(self, exchange: Exchange) -> Response<ReplyBody> {
+        let mut reply = Response::new(ReplyBody::new(Content::Own(None), exchange));
+        let headers = reply.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static(self.grpc_status()));
+        headers.insert("grpc-message", HeaderValue::from_static(self.cause()));
+        headers.insert(CAUSE, HeaderValue::from_static(self.cause()));
+        reply
+    }
+
+    /// What a route would have clients hear; `None`: the usual.
+    fn own(self, route: Option<&Route>) -> Option<&Unavailable> {
+        let own = route.and_then(|route| route.shape.unavailable.as_ref());
+        own.filter(|_| self.status() == StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// The status that a client of this route gets.
+    pub(super) fn status_on(self, route: Option<&Route>) -> StatusCode {
+        self.own(route).map_or(self.status(), |own| own.status)
+    }
+
+    /// The reply, as its route wants it; without its body to a request by HEAD.
+    pub(super) fn reply(self, exchange: Exchange, head: bool) -> Response<ReplyBody> {
+        let route = exchange.route.as_ref().map(|view| view.route.clone());
+        let own = self.own(route.as_deref());
+        let status = self.status_on(route.as_deref());
         let reason = status.canonical_reason().unwrap_or_default();
-        let text = format!("{} {reason}: {}\n", status.as_u16(), self.cause());
-        let mut reply = Response::new(ReplyBody::own(Bytes::from(text), exchange));
+        let told = own.is_none_or(|own| own.cause_header);
+        let cause = if told { format!(": {}", self.cause()) } else { String::new() };
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        let (kind, text) = own.and_then(|own| own.body.clone()).unwrap_or_else(|| {
+            (plain, Bytes::from(format!("{} {reason}{cause}\n", status.as_u16())))
+        });
+        let length = HeaderValue::from(text.len());
+        let text = if head { Bytes::new() } else { text };
+        let mut reply = Response::new(ReplyBody::new(Content::own(text), exchange));
         *reply.status_mut() = status;
         let headers = reply.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(CAUSE, HeaderValue::from_static(self.cause()));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        headers.insert(CONTENT_TYPE, kind);
+        headers.insert(CONTENT_LENGTH, length);
+        if told {
+            headers.insert(CAUSE, HeaderValue::from_static(self.cause()));
+        }
+        let usual = match self {
+            Self::RateLimited(seconds) => Some(HeaderValue::from(seconds)),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        };
+        let after = match own {
+            None => usual,
+            Some(own) => own.retry_after.map(|after| HeaderValue::from(after.as_secs())),
+        };
+        if let Some(after) = after {
+            headers.insert(RETRY_AFTER, after);
         }
         if self.ends_connection() {
             headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,48 +1,63 @@
 //! Forwarding: a request goes to an endpoint of its route, and the reply comes back.
 
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
-use http::header::{COOKIE, EXPECT, HOST};
+use http::header::{ALT_SVC, COOKIE, EXPECT, HOST};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
-use hyper::body::{Body, Incoming};
-use tokio::time::{Instant, sleep, timeout};
+use hyper::body::Body;
 use tracing::debug;
 
 use super::balance::Key;
-use super::body::{Lease, Progress, ReplyBody, RequestBody};
+use super::body::{Content, ReplyBody};
+use super::cache::{invalidates, key};
+use super::cached::{Cached, is_concerned};
 use super::exchange::{Client, Exchange};
-use super::failure::Failure;
-use super::guard::Expected;
-use super::head::{self, Authority, Peer, Trace};
-use super::load::InFlight;
-use super::pool::{Sender, connect};
+use super::failure::{self, Failure};
+use super::guard::Verdict;
+use super::head::{self, Authority, Peer, Told, Trace};
+use super::identity;
+use super::refused::Refused;
+use super::request_body::{Progress, RequestBody};
 use super::router::Target;
+use super::source::Source;
 use super::spared::Spared;
-use super::view::{NoPlace, Place, RouteView, View};
+use super::tries::{Forwarded, Tries};
+use super::tunnel;
+use super::upgrade::{self, Upgrade};
+use super::view::{RouteView, View};
 use super::worker::Worker;
-use crate::clock;
-use crate::model::Balance;
-
-/// Stale connections that a request may meet before it is given a new one: those that an endpoint
-/// closed all at once.
-const STALE_MAX: u32 = 3;
+use crate::model::{ClientCertificate, Prioritized, Priority, Route};
 
 /// Answers a request, whatever becomes of it.
 pub(super) async fn answer(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    request: Request<Source>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let mut exchange = Exchange::new(client.clone());
+    let is_grpc = failure::is_grpc(&request);
+    let head = request.method() == Method::HEAD;
+    if let Some(log) = &worker.shared.access_log {
+        let by = (client.address, client.secure);
+        exchange.record = log.begin(&request, by, worker.random_share());
+    }
     let forwarded = Spared::new(forward(&worker, &client, request, &mut exchange)).await;
     let failure = match forwarded {
-        Ok(Ok((reply, lease))) => {
+        Ok(Ok(mut reply)) => {
+            if client.secure
+                && let Some(alternative) = &worker.shared.alternative
+            {
+                // That of an endpoint is about itself.
+                reply.headers_mut().insert(ALT_SVC, alternative.clone());
+            }
             exchange.replied(reply.status());
-            return Ok(reply.map(|body| ReplyBody::passed(body, lease, exchange)));
+            if let Some(upgrade) = exchange.upgrade.take_if(|asked| asked.has_changed(&reply)) {
+                return Ok(tunnel::open(&worker, &client, *upgrade, reply, exchange));
+            }
+            return Ok(reply.map(|content| ReplyBody::new(content, exchange)));
         }
         Ok(Err(failure)) => failure,
         Err(_) => Failure::Panic,
@@ -50,24 +65,45 @@ pub(super) async fn answer(
     debug!(client = %client.address, cause = failure.cause(), "a request is not forwarded");
     exchange.failed(&worker.shared.metrics.proxy, failure);
     exchange.in_flight = None;
-    Ok(failure.reply(exchange))
+    Ok(if is_grpc { failure.grpc_reply(exchange) } else { failure.reply(exchange, head) })
 }
 
-/// The reply of an endpoint, and the connection it comes over.
-type Forwarded = (Response<Incoming>, Lease);
+/// A request whose head is that of the next hop, and what is known of it.
+struct Received {
+    route: Rc<RouteView>,
+    authority: Option<Authority<'static>>,
+    parts: request::Parts,
+    body: Source,
+    told: Told,
+    priority: Option<Priority>,
+}
 
-async fn forward(
-    worker: &Rc<Worker>,
+/// Finds the route of a request, judges whether it may go on, and makes its head that of the next
+/// hop.
+fn receive(
+    worker: &Worker,
     client: &Client,
-    request: Request<Incoming>,
+    view: &View,
+    request: Request<Source>,
     exchange: &mut Exchange,
-) -> Result<Forwarded, Failure> {
-    let view = worker.view();
+) -> Result<Received, Failure> {
     let (mut parts, body) = request.into_parts();
-    let (route, authority) = find(&view, &parts, client.secure)?;
+    let mut accept = None;
+    if parts.method == Method::CONNECT {
+        let random = u128::from(worker.random()) << 64 | u128::from(worker.random());
+        accept = upgrade::unfold(&mut parts, random);
+        join_cookies(&mut parts.headers);
+    }
+    let (route, authority) = find(view, &parts, client.secure)?;
     exchange.route = Some(route.clone());
-    let limits = &view.proxy.limits;
-    if limits.body.is_some_and(|most| body.size_hint().lower() > most) {
+    #[cfg(feature = "failpoints")]
+    super::failpoint::reach(&parts.uri);
+    let rule = route.route.client_certificate;
+    if view.proxy.client_ca.is_some() || rule != ClientCertificate::Off {
+        let session = client.session.as_ref();
+        identity::present(rule, session, authority.as_ref(), &mut parts.headers)?;
+    }
+    if view.proxy.limits.body.is_some_and(|most| body.size_hint().lower() > most) {
         return Err(Failure::BodyTooLong);
     }
     let peer = Peer {
@@ -76,23 +112,156 @@ async fn forward(
         host: authority.as_ref(),
         trusted: &view.proxy.trusted_proxies,
     };
-    let told = prepare(worker, &mut parts, &peer)?;
+    // A tunnel is made of a connection that nobody shares.
+    let changes = body.is_end_stream() && !route.route.upstream.way.http2;
+    let tunnels = accept.is_some();
+    let (told, upgrade) = prepare(worker, &mut parts, &peer, (changes, accept))?;
+    if tunnels && upgrade.is_none() {
+        return Err(Failure::Refused(Refused::Connect));
+    }
+    exchange.upgrade = upgrade.map(Box::new);
+    if let Some(record) = &mut exchange.record {
+        record.client = told.client;
+        record.trace = Trace::read(&parts.headers).map(|trace| trace.id);
+    }
+    let protection = &route.route.protection;
+    if let Some(limit) = &protection.rate_limit {
+        let (rates, name) = (&worker.shared.rates, &route.route.name);
+        rates.allow(name, limit, &parts.headers, told.client)?;
+    }
+    let priority = protection.priority.as_ref().map(|rule| priority(rule, &parts.headers, &peer));
+    Ok(Received { route, authority, parts, body, told, priority })
+}
+
+async fn forward(
+    worker: &Rc<Worker>,
+    client: &Client,
+    request: Request<Source>,
+    exchange: &mut Exchange,
+) -> Result<Response<Content>, Failure> {
+    let view = worker.view();
+    let received = receive(worker, client, &view, request, exchange)?;
+    let Received { route, authority, mut parts, body, told, priority } = received;
+    // By what the client asked for, whatever the endpoint is asked for.
+    let key = route.cache.as_ref().map(|_| key(told.secure, authority.as_ref(), &parts.uri));
+    let shaping = match &route.shaping {
+        Some(shaping) => Some((shaping, shaping.request(&mut parts, told, authority.as_ref())?)),
+        None => None,
+    };
+    if let Some((shaping, pending)) = &shaping
+        && let Some(own) = shaping.own(pending)
+    {
+        return own.map(|reply| reply.map(Content::own));
+    }
+    let way = &route.route.upstream.way;
+    if way.http2 {
+        address(&mut parts, way.tls.is_some())?;
+    }
+    let timeouts = route.route.timeouts;
     let body = if body.is_end_stream() {
         RequestBody::empty()
     } else {
         let progress = Rc::new(Progress::default());
         exchange.progress = Some(progress.clone());
-        RequestBody::new(body, limits.body, route.route.timeouts.idle, progress)
+        let keep = is_tried_again(&route, &parts.method);
+        RequestBody::new(body, &view.proxy.limits, timeouts.idle, progress, keep)
     };
-    let idempotent = parts.method.is_idempotent() && body.is_empty();
+    let begun = tokio::time::Instant::now();
     let tries = Tries {
         worker,
         route: &route,
         key: Key::client(told.client),
-        end: tokio::time::Instant::now() + route.route.timeouts.request,
-        idempotent,
+        held: shaping.as_ref().and_then(|(_, pending)| pending.held),
+        end: begun + timeouts.request,
+        last: route.route.protection.total.map(|total| begun + total),
+        idempotent: parts.method.is_idempotent(),
+        priority,
+        offered: exchange.upgrade.as_ref().map(|upgrade| upgrade.offered.clone()),
+        accept: exchange.upgrade.as_ref().and_then(|upgrade| upgrade.accept.clone()),
+        ends: client.spoken_for(told.client),
+        current: Cell::new(None),
     };
-    tries.run(Request::from_parts(parts, body), exchange).await
+    let request = Request::from_parts(parts, body);
+    let reply = if exchange.upgrade.is_some() {
+        change(client, tries.run(request, exchange).await?, exchange)?
+    } else {
+        reply(&tries, &route, key, request, exchange).await?
+    };
+    Ok(match shaping {
+        Some((shaping, pending)) if reply.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            shaping.reply(&pending, reply, worker, &route, exchange)
+        }
+        _ => reply,
+    })
+}
+
+/// Whether a request with a body may go to a second endpoint: where the first may have looked at it
+/// only if its method allows it (RFC 9110 section 9.2.2), otherwise over HTTP/2 alone, whose
+/// endpoints say that they have not.
+fn is_tried_again(route: &RouteView, method: &Method) -> bool {
+    let Route { retry, upstream, .. } = &*route.route;
+    retry.attempts > 1 && (method.is_idempotent() || upstream.way.http2)
+}
+
+/// The reply to a request, kept or of an endpoint; `key` is there where the route keeps replies.
+async fn reply(
+    tries: &Tries<'_>,
+    route: &Rc<RouteView>,
+    key: Option<String>,
+    request: Request<RequestBody>,
+    exchange: &mut Exchange,
+) -> Result<Response<Content>, Failure> {
+    let kept = route.cache.as_ref().zip(route.route.cache.as_ref()).zip(key);
+    let Some(((cache, rules), key)) = kept else { return passed(tries, request, exchange).await };
+    if is_concerned(request.method(), request.headers()) {
+        let cached = Cached { worker: tries.worker, route, cache, rules, tries, key };
+        return cached.reply(request, exchange).await;
+    }
+    let method = request.method().clone();
+    let reply = passed(tries, request, exchange).await?;
+    if invalidates(&method, reply.status()) {
+        cache.shelf.forget(&key);
+    }
+    Ok(reply)
+}
+
+/// The reply of an endpoint, as it comes.
+async fn passed(
+    tries: &Tries<'_>,
+    request: Request<RequestBody>,
+    exchange: &mut Exchange,
+) -> Result<Response<Content>, Failure> {
+    let (reply, lease) = tries.run(request, exchange).await?;
+    Ok(reply.map(|body| Content::passed(body, lease)))
+}
+
+/// The reply to a request that asked for another protocol, which it has got or not.
+fn change(
+    client: &Client,
+    (reply, lease): Forwarded,
+    exchange: &Exchange,
+) -> Result<Response<Content>, Failure> {
+    if !exchange.upgrade.as_ref().is_some_and(|upgrade| upgrade.has_changed(&reply)) {
+        return Ok(reply.map(|body| Content::passed(body, lease)));
+    }
+    match client.guard.get().and_then(Verdict::refused) {
+        // Octets of the new protocol came before it was agreed on.
+        Some(refused) => Err(Failure::Refused(refused)),
+        None => Ok(reply.map(|_| Content::Own(None))),
+    }
+}
+
+/// How much a request matters.
+fn priority(rule: &Prioritized, headers: &HeaderMap, peer: &Peer<'_>) -> Priority {
+    match rule {
+        Prioritized::Fixed(priority) => *priority,
+        Prioritized::Header { name, from_all } => {
+            let believed =
+                *from_all || peer.trusted.iter().any(|prefix| prefix.contains(peer.address));
+            let value = headers.get(name).filter(|_| believed);
+            value.map_or(Priority::Normal, |value| Priority::read(value.as_bytes()))
+        }
+    }
 }
 
 /// The route of a request, and whom it is for.
@@ -126,10 +295,12 @@ fn prepare(
     worker: &Worker,
     parts: &mut request::Parts,
     peer: &Peer<'_>,
-) -> Result<head::Told, Failure> {
+    (changes, accept): (bool, Option<HeaderValue>),
+) -> Result<(head::Told, Option<Upgrade>), Failure> {
+    let left = head::leave_request(&mut parts.headers, parts.version);
+    let mut hop = left.map_err(Failure::Refused)?;
+    let upgrade = upgrade::asked(parts, &mut hop, changes, accept);
     let headers = &mut parts.headers;
-    let mut hop = head::leave_request(headers, parts.version).map_err(Failure::Refused)?;
-    hop.upgrade = None;
     hop.enter(headers);
     // The library answers it when the body is first asked for; the endpoint is not waited for.
     headers.remove(EXPECT);
@@ -140,7 +311,7 @@ fn prepare(
         let host = HeaderValue::from_str(&host).map_err(|_| Failure::Malformed)?;
         headers.insert(HOST, host);
     }
-    if parts.version == Version::HTTP_2 {
+    if parts.version >= Version::HTTP_2 {
         join_cookies(headers);
     }
     parts.version = Version::HTTP_11;
@@ -149,257 +320,28 @@ fn prepare(
         Some(target) => Uri::from(target.clone()),
         None => Uri::from_static("/"),
     };
-    Ok(told)
+    Ok((told, upgrade))
 }
 
-/// RFC 9113 section 8.2.3: cookies that came apart are one field again before they go on over
-/// HTTP/1.1.
+/// Names the authority as HTTP/2 does: in the target, and nowhere else (RFC 9113 section 8.3.1).
+fn address(parts: &mut request::Parts, secure: bool) -> Result<(), Failure> {
+    let host = parts.headers.remove(HOST).ok_or(Failure::Refused(Refused::NoHost))?;
+    let mut target = std::mem::take(&mut parts.uri).into_parts();
+    target.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+    let authority = http::uri::Authority::try_from(host.as_bytes());
+    target.authority = Some(authority.map_err(|_| Failure::Malformed)?);
+    parts.uri = Uri::from_parts(target).map_err(|_| Failure::Malformed)?;
+    parts.version = Version::HTTP_2;
+    Ok(())
+}
+
+/// RFC 9113 section 8.2.3, RFC 9114 section 4.2.1: cookies that came apart are one field again
+/// before they go on over HTTP/1.1.
 fn join_cookies(headers: &mut HeaderMap) {
     let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if parts.len() > 1
         && let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..]))
     {
         headers.insert(COOKIE, joined);
-    }
-}
-
-/// The tries of one request.
-struct Tries<'a> {
-    worker: &'a Rc<Worker>,
-    route: &'a RouteView,
-    key: Key,
-    /// When it must have its reply; later by the time that its body takes to come.
-    end: Instant,
-    /// Whether it may be sent twice.
-    idempotent: bool,
-}
-
-/// What came of one try.
-enum Outcome {
-    Reply(Response<Incoming>),
-    /// Nothing of the request was sent.
-    Unsent(Request<RequestBody>),
-    /// The connection broke.
-    Broke(Failure),
-}
-
-impl Tries<'_> {
-    async fn run(
-        &self,
-        request: Request<RequestBody>,
-        exchange: &mut Exchange,
-    ) -> Result<Forwarded, Failure> {
-        let retry = &self.route.route.retry;
-        self.route.budget.borrow_mut().request(clock::now());
-        let mut request = request;
-        let mut tried: Vec<SocketAddr> = Vec::new();
-        let mut failed = None;
-        let mut stale = 0;
-        loop {
-            let now = clock::now();
-            let random = self.worker.random();
-            let place = match self.route.pick(&tried, self.key, now, random) {
-                Ok(place) => place,
-                // What was tried last says more than that nothing is left.
-                Err(no_place) => return Err(failed.unwrap_or_else(|| no_place.into())),
-            };
-            exchange.in_flight = Some(InFlight::new(place.load.clone()));
-            let fresh = stale >= STALE_MAX;
-            let (mut sender, reused) = match self.connection(place, fresh).await {
-                Ok(found) => found,
-                Err(failure) => {
-                    tried.push(place.address);
-                    if !retry.on_connect || !self.again(tried.len()) {
-                        return Err(failure);
-                    }
-                    failed = Some(failure);
-                    continue;
-                }
-            };
-            let spare = self.idempotent.then(|| copy(&request));
-            let sent = clock::stopwatch();
-            let outcome = self.send(&mut sender, request, exchange.progress.as_deref()).await?;
-            let failure = match (outcome, spare) {
-                (Outcome::Reply(reply), spare) => {
-                    let took = sent.elapsed();
-                    place.load.took.observe(took.as_secs_f64());
-                    if self.route.route.balance == Balance::LeastResponseTime {
-                        place.load.observe(took, clock::now());
-                    }
-                    let status = reply.status().as_u16();
-                    match spare {
-                        Some(spare)
-                            if retry.on_status.contains(&status) && self.again(tried.len() + 1) =>
-                        {
-                            request = spare;
-                            tried.push(place.address);
-                            continue;
-                        }
-                        _ => return self.finish(reply, sender, place.address),
-                    }
-                }
-                (Outcome::Unsent(unsent), _) => {
-                    request = unsent;
-                    stale += 1;
-                    if reused {
-                        continue;
-                    }
-                    Failure::Connect
-                }
-                (Outcome::Broke(_), Some(spare)) if reused && stale < STALE_MAX => {
-                    // RFC 9112 section 9.3.1: the endpoint may have closed it in this moment.
-                    request = spare;
-                    stale += 1;
-                    continue;
-                }
-                (Outcome::Broke(failure), Some(spare)) => {
-                    request = spare;
-                    failure
-                }
-                (Outcome::Broke(failure), None) => return Err(failure),
-            };
-            tried.push(place.address);
-            let wanted =
-                if failure == Failure::Connect { retry.on_connect } else { retry.on_reset };
-            if !wanted || !self.again(tried.len()) {
-                return Err(failure);
-            }
-            failed = Some(failure);
-        }
-    }
-
-    /// Whether there may be another try after so many.
-    fn again(&self, tried: usize) -> bool {
-        let most = self.route.route.retry.attempts as usize;
-        let again = tried < most
-            && tokio::time::Instant::now() < self.end
-            && self.route.budget.borrow_mut().retry(clock::now());
-        if again {
-            self.route.counters.retries.inc();
-        }
-        again
-    }
-
-    /// A connection to an endpoint, and whether it was there before.
-    async fn connection(&self, place: &Place, fresh: bool) -> Result<(Sender, bool), Failure> {
-        if !fresh && let Some(sender) = self.worker.pool.take(place.address, clock::now()).await {
-            return Ok((sender, true));
-        }
-        let left = self.end.saturating_duration_since(tokio::time::Instant::now());
-        let patience = self.route.route.timeouts.connect.min(left);
-        match timeout(patience, connect(place.address)).await {
-            Ok(Ok(sender)) => {
-                place.load.connected.inc();
-                Ok((sender, false))
-            }
-            Ok(Err(error)) => {
-                debug!(endpoint = %place.address, %error, "cannot connect to an endpoint");
-                place.load.unconnected.inc();
-                Err(Failure::Connect)
-            }
-            Err(_) => {
-                place.load.unconnected.inc();
-                Err(Failure::Connect)
-            }
-        }
-    }
-
-    /// Sends a request and waits for the head of its reply.
-    async fn send(
-        &self,
-        sender: &mut Sender,
-        request: Request<RequestBody>,
-        progress: Option<&Progress>,
-    ) -> Result<Outcome, Failure> {
-        let left = self.end.saturating_duration_since(tokio::time::Instant::now());
-        let patience = self.route.route.timeouts.response.min(left);
-        let head = request.method() == Method::HEAD;
-        if !sender.await_reply(Expected { head, upgrade: false }) {
-            return Ok(Outcome::Unsent(request));
-        }
-        let sent = sender.send.try_send_request(request);
-        let Some(sent) = in_time(sent, progress, patience).await else {
-            return Err(Failure::Timeout);
-        };
-        match sent {
-            Ok(reply) => Ok(Outcome::Reply(reply)),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => Ok(Outcome::Unsent(unsent)),
-                None if sender.verdict.refused().is_some() => Ok(Outcome::Broke(Failure::BadReply)),
-                None => Ok(Outcome::Broke(why(error.error(), progress))),
-            },
-        }
-    }
-
-    /// The reply as it goes on to the client.
-    fn finish(
-        &self,
-        mut reply: Response<Incoming>,
-        sender: Sender,
-        address: SocketAddr,
-    ) -> Result<Forwarded, Failure> {
-        // Nobody asked for another protocol.
-        if reply.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::BadReply);
-        }
-        head::leave_response(reply.headers_mut()).map_err(|_| Failure::BadReply)?;
-        *reply.version_mut() = Version::HTTP_11;
-        let idle = self.route.route.timeouts.idle;
-        let worker = self.worker.clone();
-        Ok((reply, Lease { worker, sender, address, idle }))
-    }
-}
-
-impl From<NoPlace> for Failure {
-    fn from(no_place: NoPlace) -> Self {
-        match no_place {
-            NoPlace::Down => Self::Unavailable,
-            NoPlace::Full => Self::Overloaded,
-        }
-    }
-}
-
-/// Why a request that was sent has no reply.
-fn why(error: &hyper::Error, progress: Option<&Progress>) -> Failure {
-    match progress.map_or(0, |progress| progress.fault.get()) {
-        413 => Failure::BodyTooLong,
-        408 => Failure::BodySlow,
-        400 => Failure::Malformed,
-        _ if error.is_parse() => Failure::BadReply,
-        _ => Failure::Reset,
-    }
-}
-
-/// The same request once more; it has no body.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    copy
-}
-
-/// Waits for the reply to a request, for `patience` after the end of its body; `None`: it did not
-/// come. While the body is under way it has a clock of its own.
-async fn in_time<F: Future>(
-    sent: F,
-    progress: Option<&Progress>,
-    patience: Duration,
-) -> Option<F::Output> {
-    let mut sent = pin!(sent);
-    let mut timer = pin!(sleep(patience));
-    loop {
-        tokio::select! {
-            biased;
-            reply = &mut sent => return Some(reply),
-            () = &mut timer => {}
-        }
-        let ended = progress?.ended.get();
-        let passed = ended.map_or(Duration::ZERO, |ended| clock::now().since(ended));
-        if passed >= patience {
-            return None;
-        }
-        timer.as_mut().reset(tokio::time::Instant::now() + patience.saturating_sub(passed));
     }
 }

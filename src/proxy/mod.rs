@@ -1,34 +1,67 @@
 //! The regional proxy: what is decided about connections, requests and endpoints, and the threads
 //! that carry it out.
 
+mod access_log;
 mod activity;
 pub mod admission;
 pub mod balance;
 mod body;
 pub mod budget;
 pub mod cache;
+mod cached;
 mod channel;
+mod compress;
 mod connection;
+mod dial;
 pub mod eject;
+mod ejections;
 mod exchange;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 mod failure;
 mod forward;
+mod frames;
 pub mod guard;
 pub mod head;
+mod hedge;
+mod http3;
+mod identity;
 mod load;
+mod local;
+mod pace;
+mod place;
+mod places;
 mod pool;
+mod pump;
+mod queue;
 pub mod rate;
+mod rates;
 pub mod refused;
+pub mod relay;
+mod request_body;
+mod rescue;
+mod round_trips;
 mod router;
 mod seats;
 mod server;
+mod shape;
+mod shared;
 mod shown;
 mod sockets;
+mod source;
 mod spared;
 pub mod sticky;
+mod tcp_info;
+mod tries;
+mod tunnel;
+mod upgrade;
 mod view;
+mod witness;
 mod worker;
 
+pub use access_log::{AccessLog, AccessLogWriter};
+pub use round_trips::RoundTrip;
 pub use router::{Router, Target};
 pub use server::ProxyServer;
 pub use sockets::ProxySockets;
+pub use witness::Witness;

@@ -57,6 +57,14 @@ pub enum Limited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateKey(u64);
 
+impl RateKey {
+    /// The same key under another one, so that limits can share a table.
+    #[must_use]
+    pub fn below(self, other: Self) -> Self {
+        Self(mix(other.0, self.0))
+    }
+}
+
 /// The keys of one limit.
 #[derive(Debug)]
 pub struct RateTable {

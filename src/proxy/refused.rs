@@ -68,11 +68,13 @@ pub enum Refused {
     ConnectionNames,
     /// `Connection` is no list of names, or a very long one.
     Connection,
+    /// Frames of HTTP/2 without use, one after the other.
+    Flood,
 }
 
 impl Refused {
     /// All of them, in the order above.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::StartLine,
         Self::Version,
         Self::LineEnd,
@@ -103,6 +105,7 @@ impl Refused {
         Self::Path,
         Self::ConnectionNames,
         Self::Connection,
+        Self::Flood,
     ];
 
     /// The status for a client who sent it; for an origin it is always 502.
@@ -113,6 +116,7 @@ impl Refused {
             Self::LongTarget => StatusCode::URI_TOO_LONG,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Flood => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -150,6 +154,7 @@ impl Refused {
             Self::Path => "path",
             Self::ConnectionNames => "connection-names",
             Self::Connection => "connection",
+            Self::Flood => "flood",
         }
     }
 }

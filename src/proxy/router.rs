@@ -116,7 +116,9 @@ mod tests {
     use regex::Regex;
 
     use super::*;
-    use crate::model::{Balance, PoolId, Retry, RouteTimeouts, Upstream};
+    use crate::model::{
+        Action, Balance, PoolId, Protection, Retry, RouteTimeouts, Shape, Upstream,
+    };
 
     fn route(hosts: &[&str], path: &str) -> Route {
         let second = Duration::from_secs(1);
@@ -135,13 +137,14 @@ mod tests {
             path,
             headers: Vec::new(),
             methods: Vec::new(),
-            pool: PoolId(0),
+            action: Action::Pool(PoolId(0)),
             balance: Balance::RoundRobin,
             timeouts: RouteTimeouts {
                 connect: second,
                 response: second,
                 idle: second,
                 request: second,
+                websocket: second,
             },
             retry: Retry {
                 attempts: 1,
@@ -150,8 +153,13 @@ mod tests {
                 on_status: Vec::new(),
                 budget: 0.0,
             },
-            upstream: Upstream { port: 80, max_connections: 1 },
+            hedge: None,
+            cache: None,
+            upstream: Upstream { port: 80, max_connections: 1, way: crate::model::Way::default() },
+            client_certificate: crate::model::ClientCertificate::Off,
             slow_start: Duration::ZERO,
+            shape: Shape::default(),
+            protection: Protection::default(),
         }
     }
 

@@ -1,33 +1,46 @@
 //! The proxy's threads: how they start and end together.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::load::Loads;
-use super::shown::acceptor;
+use super::access_log::{AccessLog, AccessLogWriter};
+use super::cache::Shelves;
+use super::http3::QuicLimits;
+use super::rates::Rates;
+use super::relay::count_from_zero;
+use super::shown::Tls;
 use super::sockets::{Listener, ProxySockets};
-use super::worker::{self, Shared};
+use super::witness::Witness;
+use super::worker::{self, Listeners, Shared};
 use crate::metrics::Metrics;
 use crate::model::Proxy;
 use crate::snapshot::Snapshot;
+
+/// How long clients remember a listener of HTTP/3; one that is gone costs them a try.
+const ALTERNATIVE_SECONDS: u32 = 86_400;
 
 /// A running proxy.
 #[derive(Debug)]
 pub struct ProxyServer {
     threads: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
+    /// Ends after the threads, whose last words it writes.
+    writer: Option<AccessLogWriter>,
     stop: CancellationToken,
+    ending: CancellationToken,
 }
 
 impl ProxySockets {
-    /// Starts to answer; `proxy` is the role at the start.
+    /// Starts to answer; `proxy` is the role at the start, replies are kept on `shelves`, and `log`
+    /// is where requests are written down.
     ///
     /// # Errors
     /// When threads run out, or TLS cannot be set up.
@@ -36,42 +49,72 @@ impl ProxySockets {
         proxy: &Proxy,
         snapshot: &Arc<ArcSwap<Snapshot>>,
         metrics: &Arc<Metrics>,
+        (witness, shelves): (&Arc<Witness>, &Arc<Shelves>),
+        log: Option<(Arc<AccessLog>, AccessLogWriter)>,
     ) -> io::Result<ProxyServer> {
         let addresses = self.addresses().to_vec();
-        let stop = CancellationToken::new();
+        let (access_log, writer) = log.unzip();
+        let (stop, ending) = (CancellationToken::new(), CancellationToken::new());
         let shared = Arc::new(Shared {
             snapshot: snapshot.clone(),
             metrics: metrics.clone(),
-            loads: Loads::default(),
+            witness: witness.clone(),
+            rates: Rates::default(),
+            shelves: shelves.clone(),
             seats: Arc::default(),
             started: proxy.clone(),
-            tls: acceptor(snapshot, proxy)?,
+            threads: self.threads.len(),
+            tls: Tls::new(snapshot, proxy)?,
+            quic: QuicLimits::new(),
+            alternative: alternative(&self.quic),
+            access_log,
             stop: stop.clone(),
+            ending: ending.clone(),
         });
-        let start = |(number, listeners): (usize, Vec<Listener>)| {
+        for relay in &proxy.tcp {
+            count_from_zero(&metrics.proxy, relay.name());
+        }
+        let start = |(number, listeners): (usize, Listeners)| {
             let shared = shared.clone();
             let thread = Builder::new().name(format!("proxy-{number}"));
-            thread.spawn(move || keep_running(&listeners, &shared))
+            thread.spawn(move || keep_running(&listeners, &shared, number == 0))
         };
-        let threads = self.threads.into_iter().enumerate().map(start);
+        let sockets = self.threads.into_iter().zip(self.relays).zip(self.quic);
+        let threads = sockets.enumerate().map(start);
         let threads = threads.collect::<io::Result<_>>();
         if threads.is_err() {
             stop.cancel();
         }
-        Ok(ProxyServer { threads: threads?, addresses, stop })
+        Ok(ProxyServer { threads: threads?, addresses, writer, stop, ending })
     }
+}
+
+/// What clients over TLS are told of listeners of HTTP/3 (RFC 7838 section 3): their ports.
+fn alternative(quic: &[Vec<UdpSocket>]) -> Option<HeaderValue> {
+    let ports = quic.first()?.iter().filter_map(|socket| Some(socket.local_addr().ok()?.port()));
+    let mut known: Vec<String> = Vec::new();
+    for port in ports {
+        let entry = format!("h3=\":{port}\"; ma={ALTERNATIVE_SECONDS}");
+        if !known.contains(&entry) {
+            known.push(entry);
+        }
+    }
+    let text = Some(known.join(", ")).filter(|text| !text.is_empty())?;
+    HeaderValue::from_str(&text).ok()
 }
 
 /// Runs one thread; after a panic outside its connections, which each have their own, it begins
 /// anew at the same sockets.
-fn keep_running(listeners: &[Listener], shared: &Arc<Shared>) {
+fn keep_running(((listeners, relays), quic): &Listeners, shared: &Arc<Shared>, is_first: bool) {
     loop {
         let run = || {
             let copy = |one: &Listener| {
                 Ok(Listener { socket: one.socket.try_clone()?, secure: one.secure })
             };
             let own = listeners.iter().map(copy).collect::<io::Result<_>>()?;
-            worker::run(own, shared.clone())
+            let quic = quic.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?;
+            let relays = relays.try_clone()?;
+            worker::run(((own, relays), quic), shared.clone(), is_first)
         };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => return,
@@ -94,11 +137,21 @@ impl ProxyServer {
     /// Takes no further connection, answers what has arrived, and ends when all is answered or the
     /// time to drain is over.
     pub async fn shutdown(self) {
+        self.ending.cancel();
+        self.retire().await;
+    }
+
+    /// Takes no further connection, since another process does; those that are there may ask once
+    /// more within the time to drain, and are told to connect anew.
+    pub async fn retire(self) {
         self.stop.cancel();
         let joined = tokio::task::spawn_blocking(move || {
             for thread in self.threads {
                 // Its panics were caught and logged where they happened.
                 let _ = thread.join();
+            }
+            if let Some(writer) = self.writer {
+                writer.shutdown();
             }
         });
         let _ = joined.await;

@@ -8,8 +8,6 @@ use http::HeaderValue;
 use http::header::{COOKIE, HeaderMap};
 use ring::hmac::{self, HMAC_SHA256, Key};
 
-use super::balance::Candidate;
-
 /// Octets of an endpoint's id and of the signature: half of the hash is more than can be guessed.
 const ID: usize = 8;
 const SIGNATURE: usize = 16;
@@ -18,15 +16,20 @@ const SIGNATURE: usize = 16;
 #[derive(Debug)]
 pub struct Sticky {
     name: String,
-    key: Key,
+    /// The first one signs, all are believed.
+    keys: Vec<Key>,
 }
 
 impl Sticky {
-    /// Cookies of this name. The secret is one that all proxies of the region have; the name is
-    /// signed too, so that the cookies of two routes are not mixed up.
-    pub fn new(name: &str, secret: &[u8; 32]) -> Self {
-        let own = hmac::sign(&Key::new(HMAC_SHA256, secret), name.as_bytes());
-        Self { name: name.to_owned(), key: Key::new(HMAC_SHA256, own.as_ref()) }
+    /// Cookies of this name. The secrets are ones that all proxies of the region have, of which
+    /// the first one signs; the name is signed too, so that the cookies of two routes are not
+    /// mixed up.
+    pub fn new(name: &str, secrets: &[[u8; 32]]) -> Self {
+        let own = |secret: &[u8; 32]| {
+            let own = hmac::sign(&Key::new(HMAC_SHA256, secret), name.as_bytes());
+            Key::new(HMAC_SHA256, own.as_ref())
+        };
+        Self { name: name.to_owned(), keys: secrets.iter().map(own).collect() }
     }
 
     /// The endpoint that a request's cookie names; `None`: there is no cookie, or none of ours.
@@ -43,17 +46,11 @@ impl Sticky {
         )
     }
 
-    /// Which of the candidates has the endpoint of the cookie.
-    pub fn find(&self, headers: &HeaderMap, candidates: &[Candidate]) -> Option<usize> {
-        let id = self.read(headers)?;
-        candidates.iter().position(|candidate| candidate.id == id)
-    }
-
     /// The value of Set-Cookie that binds a client to an endpoint for its session; `secure`:
     /// whether the client's connection is encrypted.
     pub fn bind(&self, endpoint: u64, secure: bool) -> Option<HeaderValue> {
         let id = endpoint.to_be_bytes();
-        let signature = hmac::sign(&self.key, &id);
+        let signature = hmac::sign(self.keys.first()?, &id);
         let signature = signature.as_ref().get(..SIGNATURE)?;
         let value = BASE64URL_NOPAD.encode(&[&id, signature].concat());
         let secure = if secure { "; Secure" } else { "" };
@@ -68,12 +65,15 @@ impl Sticky {
         }
         let octets = BASE64URL_NOPAD.decode(value.as_bytes()).ok()?;
         let (id, given) = octets.split_first_chunk::<ID>()?;
-        let signed = hmac::sign(&self.key, id);
-        let ours = signed.as_ref().get(..SIGNATURE)?;
-        // The time that it takes must not tell how much of a guess is right.
-        let differs =
-            ours.iter().zip(given).fold(0, |differs, (one, other)| differs | (one ^ other));
-        (differs == 0 && given.len() == SIGNATURE).then(|| u64::from_be_bytes(*id))
+        let is_ours = |key: &Key| {
+            let signed = hmac::sign(key, id);
+            let ours = signed.as_ref().get(..SIGNATURE).unwrap_or_default();
+            // The time that it takes must not tell how much of a guess is right.
+            let differs =
+                ours.iter().zip(given).fold(0, |differs, (one, other)| differs | (one ^ other));
+            differs == 0 && given.len() == SIGNATURE && ours.len() == SIGNATURE
+        };
+        self.keys.iter().any(is_ours).then(|| u64::from_be_bytes(*id))
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_cookie_brings_a_client_back() {
-        let sticky = Sticky::new("mrd", &SECRET);
+        let sticky = Sticky::new("mrd", &[SECRET]);
         let pair = pair(&sticky, 0xdead_beef);
         for cookies in [
             pair.clone(),
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn nobody_else_can_make_one() {
-        let sticky = Sticky::new("mrd", &SECRET);
+        let sticky = Sticky::new("mrd", &[SECRET]);
         let pair = pair(&sticky, 5);
         let (_, value) = pair.split_once('=').unwrap();
         for (at, _) in value.char_indices() {
@@ -124,8 +124,8 @@ mod tests {
             assert_eq!(sticky.read(&request(&format!("mrd={forged}"))), None, "{forged}");
         }
         for (case, other) in [
-            ("another secret", Sticky::new("mrd", &[8; 32])),
-            ("another name", Sticky::new("mrd2", &SECRET)),
+            ("another secret", Sticky::new("mrd", &[[8; 32]])),
+            ("another name", Sticky::new("mrd2", &[SECRET])),
         ] {
             let cookie = format!("{}={value}", other.name);
             assert_eq!(other.read(&request(&cookie)), None, "{case}");
@@ -133,13 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn a_client_moves_when_its_endpoint_is_gone() {
-        let candidate = |id| Candidate { id, weight: 1.0, in_flight: 0, latency_ewma_ms: 0.0 };
-        let sticky = Sticky::new("mrd", &SECRET);
-        let headers = request(&pair(&sticky, 2));
-        assert_eq!(sticky.find(&headers, &[candidate(1), candidate(2)]), Some(1));
-        assert_eq!(sticky.find(&headers, &[candidate(1), candidate(3)]), None, "it is balanced");
-        let moved = request(&pair(&sticky, 3));
-        assert_eq!(sticky.find(&moved, &[candidate(1), candidate(3)]), Some(1), "and stays");
+    fn secrets_roll_over() {
+        let old = Sticky::new("mrd", &[SECRET]);
+        let both = Sticky::new("mrd", &[[9; 32], SECRET]);
+        let new = Sticky::new("mrd", &[[9; 32]]);
+        assert_eq!(both.read(&request(&pair(&old, 2))), Some(2), "the old one is believed");
+        assert_eq!(new.read(&request(&pair(&both, 2))), Some(2), "the new one signs");
+        assert_eq!(new.read(&request(&pair(&old, 2))), None);
     }
 }

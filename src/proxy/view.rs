@@ -2,20 +2,29 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use prometheus::{Histogram, IntCounter};
+use rustls::ClientConfig;
 
-use super::balance::{Balancer, Candidate, Key, Member, ramp};
+use super::balance::{Balancer, Candidate, Key, ramp};
 use super::budget::RetryBudget;
-use super::load::{EndpointLoad, Loads};
+use super::cache::Shelves;
+use super::cached::RouteCache;
+use super::hedge::Hedging;
+use super::place::{DOUBTED, DRAINED, Place, Places};
+use super::queue::Queue;
+use super::relay::Relays;
+use super::rescue::Elsewhere;
 use super::router::Router;
+use super::shape::Shaping;
+use super::tunnel;
+use super::witness::Witness;
 use crate::clock::Tick;
-use crate::health::{EndpointHealth, EndpointIdentity, HostAddresses, Level, Subject};
-use crate::metrics::ProxyMetrics;
-use crate::model::{Address, Balance, Proxy, Route};
+use crate::metrics::{Metrics, ProxyMetrics};
+use crate::model::{Balance, Priority, Proxy, Route};
 use crate::snapshot::{Snapshot, State};
 
 /// Tries beside the first ones that each thread may make in the window of the budget, however few
@@ -30,6 +39,8 @@ pub(super) struct View {
     state: Option<Arc<State>>,
     router: Rc<Router>,
     routes: Vec<Rc<RouteView>>,
+    /// What passes through without being read.
+    pub(super) relays: Relays,
     /// What the node allows now.
     pub(super) proxy: Rc<Proxy>,
 }
@@ -39,10 +50,24 @@ pub(super) struct View {
 pub(super) struct RouteView {
     /// What the file says.
     pub(super) route: Arc<Route>,
+    /// What it does with heads and bodies; `None`: nothing.
+    pub(super) shaping: Option<Rc<Shaping>>,
     /// Its counters.
     pub(super) counters: Rc<RouteCounters>,
     /// The endpoints that requests may go to, in the order of the file.
     pub(super) places: Vec<Place>,
+    /// Endpoints of other regions.
+    pub(super) elsewhere: Elsewhere,
+    /// Who waits for one of `places`; `None`: there are none, or nobody may wait.
+    pub(super) queue: Option<Arc<Queue>>,
+    /// Whether response times decide anything.
+    pub(super) measures: bool,
+    /// How its endpoints speak TLS; `None`: they do not. Kept over reloads, with its sessions.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// The replies that it keeps.
+    pub(super) cache: Option<RouteCache>,
+    /// When a second endpoint is asked beside the first; `None`: never.
+    pub(super) hedging: Option<Hedging>,
     /// How many requests may be tried again.
     pub(super) budget: RefCell<RetryBudget>,
     turns: RefCell<Turns>,
@@ -55,20 +80,6 @@ struct Turns {
     candidates: Vec<Candidate>,
     /// The places behind `candidates`.
     indices: Vec<usize>,
-}
-
-/// An endpoint at one of its addresses.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// Where it is reached.
-    pub(super) address: SocketAddr,
-    /// What it is doing.
-    pub(super) load: Arc<EndpointLoad>,
-    id: u64,
-    weight: f64,
-    /// 0 is used first; higher ones only while no lower one is left.
-    rank: u8,
-    up_since: Tick,
 }
 
 /// Counters of a route, found once.
@@ -89,8 +100,14 @@ pub(super) struct RouteCounters {
 impl RouteCounters {
     /// The counters under this name.
     pub(super) fn new(metrics: &ProxyMetrics, route: &str) -> Self {
+        tunnel::prepare(metrics, route);
         let class = |class| metrics.requests.with_label_values(&[route, class]);
         let octets = |direction| metrics.octets.with_label_values(&[route, direction]);
+        // They are there from the start, so that alerts find them.
+        metrics.protection.waited.with_label_values(&[route]);
+        for priority in Priority::ALL {
+            metrics.protection.shed.with_label_values(&[route, priority.as_str()]);
+        }
         Self {
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
             duration: metrics.duration.with_label_values(&[route]),
@@ -110,8 +127,9 @@ impl RouteCounters {
 
 /// What all threads make their views of.
 pub(super) struct Sources<'a> {
-    pub(super) metrics: &'a ProxyMetrics,
-    pub(super) loads: &'a Loads,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) witness: &'a Witness,
+    pub(super) shelves: &'a Shelves,
     /// The role as it was at the start, which holds where it is gone from the files.
     pub(super) started: &'a Rc<Proxy>,
 }
@@ -119,8 +137,8 @@ pub(super) struct Sources<'a> {
 impl View {
     /// A view without a route.
     pub(super) fn empty(proxy: Rc<Proxy>) -> Self {
-        let (routes, router) = (Vec::new(), Rc::default());
-        Self { generation: 0, state: None, router, routes, proxy }
+        let (routes, router, relays) = (Vec::new(), Rc::default(), Relays::default());
+        Self { generation: 0, state: None, router, routes, relays, proxy }
     }
 
     /// The view of a later snapshot; what has not changed since `self` is kept.
@@ -149,9 +167,13 @@ impl View {
             let before = before.get(route.name.as_str()).copied();
             Rc::new(RouteView::new(route, before, state, sources, seed))
         });
+        let relays = self.relays.follow(model.node.proxy.as_ref(), |route, before| {
+            Rc::new(RouteView::new(route, before, state, sources, seed))
+        });
         Self {
             generation: snapshot.generation,
             routes: routes.collect(),
+            relays,
             state: Some(state.clone()),
             router,
             proxy,
@@ -177,62 +199,91 @@ impl RouteView {
         sources: &Sources<'_>,
         seed: u64,
     ) -> Self {
-        let model = &state.loaded.model;
-        let fleet = &model.fleet;
-        let pool = fleet.pool(route.pool);
-        let mut places = Vec::new();
-        let mut members = Vec::new();
-        for (id, endpoint) in fleet.endpoints_of(pool) {
-            if endpoint.region != model.node.region {
-                continue;
-            }
-            let identity = EndpointIdentity::of(fleet, endpoint);
-            let addresses = addresses(&endpoint.address, &state.hosts);
-            // What a hostname resolves to shares its weight.
-            let weight = f64::from(endpoint.weight) / addresses.len().max(1) as f64;
-            let health = state.health.get(id.0 as usize);
-            let load = sources.loads.of(identity.clone(), sources.metrics);
-            for address in addresses {
-                let name = Subject::of(&identity, &format!("proxy {address}")).0;
-                members.push(Member { id: name, weight });
-                let Some((rank, up_since)) = standing(health) else { continue };
-                places.push(Place {
-                    address: SocketAddr::new(address, route.upstream.port),
-                    load: load.clone(),
-                    id: name,
-                    weight,
-                    rank,
-                    up_since,
-                });
-            }
-        }
+        let found = Places { route, state, sources };
+        let (places, members) = found.own();
+        let elsewhere = Elsewhere::new(route, state, &found);
+        elsewhere.show(&route.name, &sources.metrics.proxy);
+        let first = places.first().filter(|_| route.protection.queue > 0);
+        let queue = first.map(|place: &Place| place.load.queue.clone());
+        let slow = route.protection.eject.as_ref().and_then(|eject| eject.rules.slow);
+        let measures = route.balance == Balance::LeastResponseTime || slow.is_some();
         let kept = before.filter(|before| before.route.balance == route.balance);
         let balancer = match kept {
             Some(before) => before.turns.borrow().balancer.over(&members, seed),
             None => Balancer::new(route.balance, &members, seed),
         };
+        let way = &route.upstream.way;
+        let kept = before.filter(|before| before.route.upstream.way.identity == way.identity);
+        let tls = match kept {
+            Some(before) => before.tls.clone(),
+            None => way.tls.as_ref().map(|tls| tls.config.clone()),
+        };
         let counters = match before {
             Some(before) => before.counters.clone(),
-            None => Rc::new(RouteCounters::new(sources.metrics, &route.name)),
+            None => Rc::new(RouteCounters::new(&sources.metrics.proxy, &route.name)),
         };
+        let cache = route.cache.as_ref().map(|rules| {
+            RouteCache::new(&route.name, rules, sources.shelves, &sources.metrics.proxy)
+        });
+        let hedging = route.hedge.map(|rules| {
+            let before = before.and_then(|before| before.hedging.as_ref());
+            Hedging::new(&route.name, rules, before, &sources.metrics.proxy)
+        });
         let share = route.retry.budget;
         let budget = match before {
             Some(before) => before.budget.borrow().under(share),
             None => RetryBudget::new(share, RETRIES_ALWAYS),
         };
+        let shaping = match before.filter(|before| Arc::ptr_eq(&before.route, route)) {
+            Some(before) => before.shaping.clone(),
+            None => Shaping::of(route, &state.loaded.model, &sources.metrics.proxy).map(Rc::new),
+        };
         let (candidates, indices) = (Vec::new(), Vec::new());
         let turns = RefCell::new(Turns { balancer, candidates, indices });
-        Self { route: route.clone(), counters, places, budget: RefCell::new(budget), turns }
+        let (route, budget) = (route.clone(), RefCell::new(budget));
+        Self {
+            route,
+            shaping,
+            counters,
+            places,
+            elsewhere,
+            queue,
+            measures,
+            tls,
+            cache,
+            hedging,
+            budget,
+            turns,
+        }
     }
 
-    /// Chooses a place for a request that none of `tried` could answer; `Err` says whether there
-    /// was any at all.
+    /// The place with this number, while it may take a request that none of `tried` could answer.
+    /// One that is drained may not, nor one that fails requests for now: its clients move.
+    pub(super) fn held(&self, id: u64, tried: &[SocketAddr], now: Tick) -> Option<&Place> {
+        let most = i64::from(self.route.upstream.max_connections);
+        self.places.iter().find(|place| {
+            place.id == id
+                && place.rank < DRAINED
+                && !tried.contains(&place.address)
+                && !place.is_out(now)
+                && place.load.in_flight.get() < most
+        })
+    }
+
+    /// The number of the place at an address.
+    pub(super) fn number(&self, address: SocketAddr) -> Option<u64> {
+        self.places.iter().find(|place| place.address == address).map(|place| place.id)
+    }
+
+    /// Chooses a place of the own region for a request that none of `tried` could answer, by the
+    /// time and a random number; those that fail requests for now only where `out` says so. `Err`
+    /// says whether there was any at all.
     pub(super) fn pick(
         &self,
         tried: &[SocketAddr],
         key: Key,
-        now: Tick,
-        random: u64,
+        (now, random): (Tick, u64),
+        out: bool,
     ) -> Result<&Place, NoPlace> {
         let mut turns = self.turns.borrow_mut();
         let Turns { balancer, candidates, indices } = &mut *turns;
@@ -240,11 +291,11 @@ impl RouteView {
         let most = i64::from(self.route.upstream.max_connections);
         let mut no_place = NoPlace::Down;
         let ranks = self.places.iter().map(|place| place.rank).max().map_or(0, |rank| rank + 1);
-        for rank in 0..ranks {
+        for rank in (0..ranks).filter(|rank| out || *rank != DOUBTED) {
             candidates.clear();
             indices.clear();
             for (index, place) in self.places.iter().enumerate().filter(|(_, p)| p.rank == rank) {
-                if tried.contains(&place.address) {
+                if tried.contains(&place.address) || (!out && place.is_out(now)) {
                     continue;
                 }
                 let in_flight = place.load.in_flight.get();
@@ -270,6 +321,16 @@ impl RouteView {
         }
         Err(no_place)
     }
+
+    /// How many requests the endpoints that are up work on, and how many they may.
+    pub(super) fn fullness(&self, now: Tick) -> (u32, u32) {
+        let up = self.places.iter().filter(|place| place.rank == 0 && !place.is_out(now));
+        let most = self.route.upstream.max_connections;
+        up.fold((0, 0), |(in_flight, places): (u32, u32), place| {
+            let own = u32::try_from(place.load.in_flight.get()).unwrap_or_default();
+            (in_flight.saturating_add(own), places.saturating_add(most))
+        })
+    }
 }
 
 /// Why a request can go nowhere.
@@ -279,26 +340,4 @@ pub(super) enum NoPlace {
     Down,
     /// Those that are left have as many requests as they may have.
     Full,
-}
-
-/// Where an endpoint of this health stands, and since when it is up; `None`: nothing goes there.
-fn standing(health: Option<&EndpointHealth>) -> Option<(u8, Tick)> {
-    let health = health?;
-    match health.level {
-        Level::Up => Some((0, health.since)),
-        Level::Unknown => Some((1, health.since)),
-        // New requests go elsewhere for as long as there is anything else.
-        Level::Drained => Some((2, health.since)),
-        Level::Down => None,
-    }
-}
-
-/// The addresses of an endpoint now.
-fn addresses(address: &Address, hosts: &HostAddresses) -> Vec<IpAddr> {
-    match address {
-        Address::Ip(ip) => vec![*ip],
-        Address::Host(name) => {
-            hosts.get(name).map(|found| found.addresses().collect()).unwrap_or_default()
-        }
-    }
 }

@@ -15,7 +15,7 @@ use crate::support::{free_address, wait_for};
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
 
 /// A pool of these addresses in the node's region.
-fn pool(name: &str, addresses: &[std::net::Ipv4Addr], more: &str) -> String {
+pub(crate) fn pool(name: &str, addresses: &[std::net::Ipv4Addr], more: &str) -> String {
     let mut text = format!("[pool.{name}]\n{more}endpoints = [\n");
     for address in addresses {
         writeln!(text, "  {{ region = \"eu\", address = \"{address}\" }},").unwrap();
@@ -24,7 +24,7 @@ fn pool(name: &str, addresses: &[std::net::Ipv4Addr], more: &str) -> String {
 }
 
 /// A route to a pool at a port.
-fn route(pool: &str, port: u16, more: &str) -> String {
+pub(crate) fn route(pool: &str, port: u16, more: &str) -> String {
     format!("[[route]]\npool = \"{pool}\"\nupstream = {{ port = {port} }}\n{more}\n")
 }
 
@@ -427,7 +427,7 @@ fn reloads_under_load_fail_no_request() {
             })
         })
         .collect();
-    for round in 1..=20 {
+    for round in 1..=100 {
         front.fleet(&fleet(&[if round % 2 == 0 { a } else { b }]));
         meridian.process.signal("HUP");
         wait_for("the reload", || {

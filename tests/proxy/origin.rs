@@ -45,7 +45,15 @@ impl Origin {
         ip: impl Into<IpAddr>,
         script: impl Fn(&Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind((ip.into(), 0)).unwrap();
+        Self::at((ip.into(), 0).into(), script)
+    }
+
+    /// [`Origin::start`] at a port of choice.
+    pub(crate) fn at(
+        address: SocketAddr,
+        script: impl Fn(&Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (script, noted): (Arc<Script>, _) = (Arc::new(script), asked.clone());

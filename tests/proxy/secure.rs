@@ -9,7 +9,7 @@ use crate::support::process::output;
 use crate::support::{free_beside, wait_for};
 
 /// A front over TLS with certificates for two names, and its origin.
-fn secure() -> (Front, Origin, Authority, u16) {
+pub(crate) fn secure() -> (Front, Origin, Authority, u16) {
     let plain = Front::new("", "");
     let https = free_beside(plain.http.ip(), &[plain.http, plain.site.dns, plain.site.admin]);
     let node = std::fs::read_to_string(plain.site.path("config/node.toml")).unwrap();

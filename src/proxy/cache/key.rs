@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::header::{ACCEPT_ENCODING, VARY};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Uri};
 
 use crate::proxy::head::Authority;
 
@@ -15,15 +15,23 @@ const VALUES_MAX: usize = 2048;
 
 /// The key of a GET request, and of the HEAD request for the same: method, scheme, host, path and
 /// query, all of them always.
-pub fn key(secure: bool, authority: Option<&Authority<'_>>, target: &PathAndQuery) -> String {
+pub fn key(secure: bool, authority: Option<&Authority<'_>>, target: &Uri) -> String {
     let (scheme, default) = if secure { ("https", 443) } else { ("http", 80) };
-    let mut key = String::with_capacity(16 + target.as_str().len() + 64);
+    let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
+    let mut key = String::with_capacity(16 + target.len() + 64);
     let _ = write!(key, "GET {scheme}://");
     if let Some(authority) = authority {
         let _ = write!(key, "{}:{}", authority.host, authority.port.unwrap_or(default));
     }
-    key.push_str(target.as_str());
+    key.push_str(target);
     key
+}
+
+/// The host, without its port, and the path and query that a key is for.
+pub fn target(key: &str) -> (&str, &str) {
+    let rest = key.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (authority.rsplit_once(':').map_or(authority, |(host, _)| host), path)
 }
 
 /// The fields that a response varies by, with their values in the request that it answered

@@ -1,5 +1,7 @@
 //! Whether a response may be kept, and how long it is of use.
 
+use std::time::Duration;
+
 use http::header::{
     AGE, AUTHORIZATION, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED, RANGE, SET_COOKIE,
 };
@@ -7,19 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::control::seconds;
 use super::{Control, Variant};
-
-/// What a route adds to what origins say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheRules {
-    /// Seconds for which a response may be used stale while it is fetched anew, where the origin
-    /// says nothing.
-    pub stale_while_revalidate: u64,
-    /// Seconds for which it may be used stale when the origin fails, likewise.
-    pub stale_if_error: u64,
-    /// Whether a request's own directives count. They are preferences of a client, and any
-    /// client could send the whole crowd's requests to the origin by them.
-    pub obey_requests: bool,
-}
+use crate::model::CacheRules;
 
 /// Why a response is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +87,9 @@ impl Stored {
             exchange.response.contains_key(ETAG) || exchange.response.contains_key(LAST_MODIFIED);
         let fresh = if control.no_cache { 0 } else { lifetime(exchange, &control) };
         let strict = control.must_revalidate || control.no_cache;
-        let stale = |said: Option<u64>, rule: u64| if strict { 0 } else { said.unwrap_or(rule) };
+        let stale = |said: Option<u64>, rule: Duration| {
+            if strict { 0 } else { said.unwrap_or(rule.as_secs()) }
+        };
         let while_revalidate = stale(control.stale_while_revalidate, rules.stale_while_revalidate);
         let if_error = stale(control.stale_if_error, rules.stale_if_error);
         // Without an explicit lifetime nothing is known of how long it is right, even stale.

@@ -1,10 +1,13 @@
 //! Tables of requests and responses: what is kept, for how long, for whom.
 
+use std::time::Duration;
+
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::CacheRules;
 use crate::proxy::head::Authority;
 
 /// Fields from `name: value`, separated by `|`.
@@ -15,6 +18,16 @@ fn fields(text: &str) -> HeaderMap {
     };
     pairs.map(field).collect()
 }
+
+/// Nothing but what origins say.
+const RULES: CacheRules = CacheRules {
+    size: 1 << 20,
+    object: 1 << 16,
+    stale_while_revalidate: Duration::ZERO,
+    stale_if_error: Duration::ZERO,
+    collapse: true,
+    obey_requests: false,
+};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
 const NOW: u64 = 784_111_777;
@@ -100,7 +113,7 @@ fn what_must_not_be_kept_is_not() {
             Some(Refusal::Stale),
         ),
     ] {
-        let found = decide(request, status, response, &CacheRules::default()).err();
+        let found = decide(request, status, response, &RULES).err();
         assert_eq!(found, expected, "{case}");
     }
 }
@@ -118,7 +131,7 @@ fn only_responses_to_get_are_kept() {
             sent: 0,
             received: 0,
         };
-        assert_eq!(Stored::new(&exchange, &CacheRules::default()), Err(Refusal::Method));
+        assert_eq!(Stored::new(&exchange, &RULES), Err(Refusal::Method));
     }
 }
 
@@ -148,22 +161,25 @@ fn freshness_is_what_the_origin_says() {
             3,
         ),
     ] {
-        let stored = decide("", 200, response, &CacheRules::default()).unwrap();
-        let rules = CacheRules::default();
+        let stored = decide("", 200, response, &RULES).unwrap();
+        let rules = RULES;
         let at = |after: u64| stored.serve(&HeaderMap::new(), &rules, NOW + after);
         assert_eq!(at(0), Use::Fresh, "{case}");
         // The request took a second, which counts.
         assert_eq!(at(last), Use::Fresh, "{case} at its last second");
         assert_eq!(at(last + 1), Use::Ask { if_error: false }, "{case} beyond");
     }
-    let stored = decide("", 200, "cache-control: max-age=60|age: 20", &CacheRules::default());
+    let stored = decide("", 200, "cache-control: max-age=60|age: 20", &RULES);
     assert_eq!(stored.map(|stored| stored.age(NOW + 5)), Ok(26));
 }
 
 #[test]
 fn stale_responses_are_of_use_while_and_if() {
-    let rules =
-        CacheRules { stale_while_revalidate: 10, stale_if_error: 100, obey_requests: false };
+    let rules = CacheRules {
+        stale_while_revalidate: Duration::from_secs(10),
+        stale_if_error: Duration::from_secs(100),
+        ..RULES
+    };
     for (case, response, during, beyond) in [
         ("by the route", "max-age=60", Use::Refresh, Use::Ask { if_error: true }),
         ("by the origin", "max-age=60, stale-while-revalidate=30", Use::Refresh, Use::Refresh),
@@ -196,7 +212,7 @@ fn stale_responses_are_of_use_while_and_if() {
 
 #[test]
 fn clients_are_obeyed_where_the_route_says_so() {
-    let free = CacheRules { stale_if_error: 10, ..CacheRules::default() };
+    let free = CacheRules { stale_if_error: Duration::from_secs(10), ..RULES };
     let obeyed = CacheRules { obey_requests: true, ..free };
     let stored = decide("", 200, "cache-control: max-age=60", &free).unwrap();
     let ask = Use::Ask { if_error: true };
@@ -247,11 +263,14 @@ fn keys_hold_all_that_a_request_is_for() {
     let authority = Authority::read("A.example").unwrap();
     let with_port = Authority::read("a.example:443").unwrap();
     let other = Authority::read("a.example:80").unwrap();
-    let path: http::uri::PathAndQuery = "/x?y=z".parse().unwrap();
+    let path: http::Uri = "/x?y=z".parse().unwrap();
     let whole = key(true, Some(&authority), &path);
     assert_eq!(whole, "GET https://a.example:443/x?y=z");
     assert_eq!(whole, key(true, Some(&with_port), &path));
-    let root: http::uri::PathAndQuery = "/x".parse().unwrap();
+    let root: http::Uri = "/x".parse().unwrap();
+    assert_eq!(target(&whole), ("a.example", "/x?y=z"));
+    let bare = key(false, None, &path);
+    assert_eq!(target(&bare), ("", "/x?y=z"));
     for (case, found) in [
         ("the scheme", key(false, Some(&authority), &path)),
         ("the port", key(true, Some(&other), &path)),
@@ -312,8 +331,8 @@ proptest! {
     ) {
         let secret = ["private", "no-store", "Private=\"x\""][before];
         let response = format!("cache-control: {secret}, {directives}|etag: \"a\"");
-        prop_assert!(decide("", 200, &response, &CacheRules::default()).is_err());
+        prop_assert!(decide("", 200, &response, &RULES).is_err());
         let response = format!("cache-control: {directives}|etag: \"a\"|set-cookie: a=b");
-        prop_assert!(decide("", 200, &response, &CacheRules::default()).is_err());
+        prop_assert!(decide("", 200, &response, &RULES).is_err());
     }
 }

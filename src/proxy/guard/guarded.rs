@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Fault, Refused, RequestGuard, ResponseGuard};
+use super::{Fault, Flood, Refused, RequestGuard, ResponseGuard};
+use crate::clock;
 
 /// What a parser of HTTP/1 refuses wherever a line may stand, with the end of a head, for which
 /// some wait. It follows the sound octets of a connection, so that the parser answers 400 in the
@@ -21,13 +22,32 @@ pub enum Guard {
     Request(RequestGuard),
     /// Of a connection with an origin.
     Response(ResponseGuard),
+    /// Of a client's connection of HTTP/2, whose framing the library sees to.
+    Http2(Flood),
 }
 
 impl Guard {
+    /// Everything that a client sends passes from now on; a connection with an origin is released
+    /// by the reply that changes its protocol.
+    pub fn release(&mut self) {
+        if let Self::Request(guard) = self {
+            guard.release();
+        }
+    }
+
+    /// Whether a client has sent nothing beyond whole requests of HTTP/1.
+    pub fn is_between(&self) -> bool {
+        matches!(self, Self::Request(guard) if guard.is_between())
+    }
+
     fn feed(&mut self, octets: &[u8]) -> Result<(), Fault> {
         match self {
             Self::Request(guard) => guard.feed(octets),
             Self::Response(guard) => guard.feed(octets),
+            Self::Http2(flood) => {
+                let sound = flood.feed(octets, clock::now);
+                if sound { Ok(()) } else { Err(Fault { refused: Refused::Flood, sound: 0 }) }
+            }
         }
     }
 }
@@ -72,6 +92,11 @@ impl<S> Guarded<S> {
     /// What to look at it by.
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone()
+    }
+
+    /// A look at the connection itself.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
     }
 
     /// The connection itself.

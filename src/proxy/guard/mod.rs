@@ -9,12 +9,14 @@
 
 mod chunks;
 mod fields;
+mod flood;
 mod guarded;
 mod request;
 mod response;
 #[cfg(test)]
 mod tests;
 
+pub use flood::Flood;
 pub use guarded::{Guard, Guarded, Verdict};
 pub use request::RequestGuard;
 pub use response::{Expected, ResponseGuard};
@@ -143,7 +145,7 @@ fn is_token(octets: &[u8]) -> bool {
 }
 
 /// Takes `length` octets off the input, as far as it goes, and says how many are missing.
-fn skip(input: &mut &[u8], length: u64) -> u64 {
+pub(super) fn skip(input: &mut &[u8], length: u64) -> u64 {
     let here = usize::try_from(length).unwrap_or(usize::MAX).min(input.len());
     *input = input.get(here..).unwrap_or_default();
     length - here as u64

@@ -76,6 +76,11 @@ impl RequestGuard {
         }
     }
 
+    /// Whether all requests that have begun are whole.
+    pub fn is_between(&self) -> bool {
+        matches!(self.state, State::Start(0)) && self.line.begun.is_empty()
+    }
+
     fn step(&mut self, input: &mut &[u8]) -> Result<(), Refused> {
         let bounds = self.bounds;
         match &mut self.state {

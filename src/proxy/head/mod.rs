@@ -1,7 +1,6 @@
 //! The head of a message: what of it is believed, refused, left out and added on the way.
 
 mod authority;
-mod edits;
 mod forwarded;
 mod hop;
 mod path;
@@ -15,10 +14,9 @@ use http::request::Parts;
 use http::{Method, Version};
 
 pub use authority::Authority;
-pub use edits::{Edits, Placeholder, Template, TemplateError, is_framing};
 pub use forwarded::{Peer, Told, forward};
 pub use hop::{Hop, leave_request, leave_response};
-pub use path::{canonical, replace_prefix};
+pub use path::{canonical, encoded, replace_path, replace_prefix};
 pub use trace::Trace;
 
 use super::refused::Refused;

@@ -93,6 +93,31 @@ pub fn replace_prefix(target: &PathAndQuery, prefix: &str, with: &str) -> Option
     path.parse().ok()
 }
 
+/// The canonical form as a path that can be sent: it begins with one slash, and names no host.
+///
+/// # Errors
+/// Those of [`canonical`].
+pub fn encoded(raw: &str) -> Result<String, Refused> {
+    match raw {
+        // RFC 9112 section 3.2.4: it is no path, and the server as a whole has this one.
+        "" | "*" => Ok("/".to_owned()),
+        _ => canonical(raw).map(|path| encode(&path)),
+    }
+}
+
+/// A target with this path, whose encodings count, and the query of `target`.
+///
+/// # Errors
+/// Those of [`canonical`], since the parts of a path may add up to what none of them is.
+pub fn replace_path(target: &PathAndQuery, path: &str) -> Result<PathAndQuery, Refused> {
+    let mut path = encoded(path)?;
+    if let Some(query) = target.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    path.parse().map_err(|_| Refused::Path)
+}
+
 /// Encodes again what a path cannot hold as it is.
 fn encode(decoded: &str) -> String {
     let mut encoded = String::with_capacity(decoded.len());

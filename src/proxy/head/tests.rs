@@ -161,6 +161,26 @@ fn prefixes_are_replaced_by_whole_segments() {
 }
 
 #[test]
+fn whole_paths_are_replaced_and_stay_canonical() {
+    for (target, path, expected) in [
+        ("/x?y=1", "/v2/a", Ok("/v2/a?y=1")),
+        ("/x", "//a//b", Ok("/a/b")),
+        ("/x?", "/a b\u{e4}%3f", Ok("/a%20b%C3%A4%3F?")),
+        ("/x", "/a/.%2e/b", Err(Refused::DotSegments)),
+        ("/x", "/%zz", Err(Refused::Path)),
+        ("/x", "a", Err(Refused::Target)),
+    ] {
+        let target: http::uri::PathAndQuery = target.parse().unwrap();
+        let replaced = replace_path(&target, path);
+        let replaced = replaced.as_ref().map(http::uri::PathAndQuery::as_str);
+        assert_eq!(replaced, expected.as_ref().copied(), "{path}");
+    }
+    for (raw, expected) in [("*", "/"), ("//evil.test/x", "/evil.test/x"), ("/\\\\a", "/%5C%5Ca")] {
+        assert_eq!(encoded(raw).unwrap(), expected, "{raw}");
+    }
+}
+
+#[test]
 fn fields_of_the_connection_end_here() {
     for (case, fields, left, close, upgrade) in [
         ("nothing", "accept: x", "accept: x", false, None),
@@ -375,39 +395,4 @@ fn a_trace_goes_on_or_begins() {
         trace.child(9).write(&mut headers);
         assert_eq!(Trace::read(&headers).map(|trace| trace.parent), Some(9), "{case}");
     }
-}
-
-#[test]
-fn edits_take_out_and_set_with_placeholders() {
-    let template = |text: &str| Template::parse(text).unwrap();
-    let edits = Edits {
-        remove: vec![HeaderName::from_static("x-debug")],
-        set: vec![
-            (HeaderName::from_static("x-region"), template("{region}")),
-            (HeaderName::from_static("x-plain"), template("as {{it}} is")),
-            (HeaderName::from_static("x-all"), template("{client_ip} by {node}/{route}!")),
-            (HeaderName::from_static("x-bad"), template("{host}")),
-        ],
-    };
-    let values = |placeholder: Placeholder, to: &mut String| match placeholder {
-        Placeholder::Host => to.push('\n'),
-        other => to.push_str(other.name()),
-    };
-    let mut headers = headers(&[("x-debug", "1"), ("x-region", "client"), ("x-bad", "client")]);
-    edits.apply(&mut headers, values);
-    assert_eq!(
-        listed(&headers),
-        ["x-all: client_ip by node/route!", "x-plain: as {it} is", "x-region: region"]
-    );
-    for (text, expected) in [
-        ("{", TemplateError::Brace),
-        ("a}b", TemplateError::Brace),
-        ("{regoin}", TemplateError::Unknown("regoin".to_owned())),
-        ("{}", TemplateError::Unknown(String::new())),
-        ("a\nb", TemplateError::Value),
-        ("a\n{region}b", TemplateError::Value),
-    ] {
-        assert_eq!(Template::parse(text), Err(expected), "{text:?}");
-    }
-    assert!(is_framing(&http::header::CONTENT_LENGTH) && !is_framing(&http::header::HOST));
 }

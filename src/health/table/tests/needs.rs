@@ -19,6 +19,7 @@ fn chain() -> Fleet {
         name: name.to_owned(),
         monitors: monitors.to_vec(),
         min_up: 0.5,
+        capacity: Vec::new(),
         endpoints,
     };
     fleet.pools =
