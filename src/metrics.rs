@@ -2,12 +2,20 @@
 //!
 //! Names are `meridian_NOUN_UNIT[_total]` in base units; every label has a bounded set of values.
 
+mod events;
+mod http3;
+mod latency;
+mod protection;
 mod proxy;
 
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+pub use events::EventMetrics;
+pub use http3::Http3Metrics;
+pub use latency::LatencyMetrics;
+pub use protection::ProtectionMetrics;
 pub use proxy::ProxyMetrics;
 
 /// Upper bounds of the buckets of probe durations, in seconds: from a LAN to the longest timeout.
@@ -39,6 +47,10 @@ pub struct Metrics {
     pub generation: IntGauge,
     /// What nodes tell each other.
     pub cluster: ClusterMetrics,
+    /// What happens.
+    pub events: EventMetrics,
+    /// What the latency map counts.
+    pub latency: LatencyMetrics,
     /// What the proxy counts.
     pub proxy: ProxyMetrics,
 }
@@ -98,6 +110,8 @@ impl Metrics {
                 "Number of the snapshot that answers are given from.",
             )?,
             cluster: ClusterMetrics::new()?,
+            events: EventMetrics::new()?,
+            latency: LatencyMetrics::new()?,
             proxy: ProxyMetrics::new()?,
         };
         for result in ["ok", "partial", "refused"] {
@@ -122,6 +136,8 @@ impl Metrics {
         self.registry.register(Box::new(self.plan_behind.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))?;
         self.cluster.register(&self.registry)?;
+        self.events.register(&self.registry)?;
+        self.latency.register(&self.registry)?;
         self.proxy.register(&self.registry)
     }
 
@@ -201,7 +217,7 @@ impl ClusterMetrics {
         for standing in ["live", "late", "dead", "impaired"] {
             self.probers.with_label_values(&[standing]);
         }
-        for kind in ["health", "beat", "need"] {
+        for kind in ["health", "beat", "need", "latency", "load"] {
             for direction in ["sent", "received"] {
                 self.messages.with_label_values(&[kind, direction]);
             }

@@ -7,9 +7,21 @@
 
 #[path = "overrides/access.rs"]
 mod access;
+#[path = "overrides/drill.rs"]
+mod drill;
+#[path = "overrides/explain.rs"]
+mod explain;
 #[path = "overrides/force.rs"]
 mod force;
+#[path = "overrides/matrix.rs"]
+mod matrix;
+#[path = "overrides/schema.rs"]
+mod schema;
+#[path = "overrides/stream.rs"]
+mod stream;
 mod support;
+#[path = "overrides/webhook.rs"]
+mod webhook;
 
 use std::net::IpAddr;
 use std::process::Output;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::warn;
@@ -14,6 +14,7 @@ use tracing::warn;
 use super::Admin;
 use super::listener::Peer;
 use super::problem::Problem;
+use super::routes::role_of;
 use crate::clock::{self, Tick};
 use crate::model::{self, AdminListen, Role, Token};
 
@@ -42,10 +43,8 @@ pub(super) async fn guard(
         Ok(who) => who,
         Err(problem) => return problem.into_response(),
     };
-    let needed = match *request.method() {
-        Method::GET | Method::HEAD => Role::Read,
-        _ => Role::Operate,
-    };
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let needed = role_of(request.method(), path);
     if who.role < needed {
         let what = format!("`{}` may read only", who.name);
         let problem = Problem::new(StatusCode::FORBIDDEN, what);

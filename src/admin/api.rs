@@ -1,15 +1,14 @@
-//! `/api/v1`: its routes, and overrides and status as JSON.
+//! Overrides and status as JSON.
 
 use std::time::Duration;
 
 use axum::Extension;
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,22 +16,12 @@ use super::Admin;
 use super::access::Who;
 use super::keeper::{Done, Order, Refused};
 use super::problem::Problem;
-use super::reports;
 use super::status::{OverrideStatus, Status};
 use crate::clock;
 use crate::health::overrides::{self, Draft, Loss, OverrideSet, Scope, Target};
 
-/// The routes below `/api/v1`.
-pub(super) fn routes() -> Router<Admin> {
-    Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/overrides", get(list).post(set))
-        .route("/api/v1/overrides/{which}", delete(clear))
-        .route("/api/v1/reports/{monitor}", post(reports::report))
-}
-
 /// What a client writes to set an override.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wish {
     /// up, down or drain.
@@ -56,10 +45,13 @@ pub struct Wish {
     /// Whether a minimum of regions may be broken.
     #[serde(default)]
     pub anyway: bool,
+    /// The drill that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<String>,
 }
 
 /// All overrides, as the API lists them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Listing {
     /// Changes with every write, which may name it in `If-Match`.
     pub revision: u64,
@@ -68,7 +60,7 @@ pub struct Listing {
 }
 
 /// What became of a write.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Revision of the set after it.
     pub revision: u64,
@@ -82,11 +74,11 @@ pub struct Written {
     pub below_minimum: Vec<String>,
 }
 
-async fn status(State(admin): State<Admin>) -> Response {
+pub(super) async fn status(State(admin): State<Admin>) -> Response {
     document(StatusCode::OK, &Status::of(&admin), None)
 }
 
-async fn list(State(admin): State<Admin>) -> Response {
+pub(super) async fn list(State(admin): State<Admin>) -> Response {
     let set = admin.desk.overrides();
     let listing = Listing { revision: set.revision(), overrides: listed(&set) };
     document(StatusCode::OK, &listing, Some(set.revision()))
@@ -98,7 +90,7 @@ pub(super) fn listed(set: &OverrideSet) -> Vec<OverrideStatus> {
     set.entries().iter().map(|entry| OverrideStatus::of(entry, now)).collect()
 }
 
-async fn set(
+pub(super) async fn set(
     State(admin): State<Admin>,
     Extension(who): Extension<Who>,
     headers: HeaderMap,
@@ -112,20 +104,22 @@ async fn set(
 }
 
 /// Why an override is cleared, which may be told in the body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Clearing {
+pub(super) struct Clearing {
+    /// In words.
     #[serde(default)]
     reason: String,
 }
 
-async fn clear(
+pub(super) async fn clear(
     State(admin): State<Admin>,
     Extension(who): Extension<Who>,
-    Path(which): Path<String>,
+    which: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let Ok(Path(which)) = which else { return unreadable().into_response() };
     let empty = body.as_ref().is_ok_and(Bytes::is_empty);
     let clearing = if empty { Ok(Clearing::default()) } else { read(&headers, body) };
     match clearing {
@@ -173,6 +167,12 @@ fn written(done: &Done) -> Written {
     }
 }
 
+/// A path whose last part is no text.
+pub(super) fn unreadable() -> Problem {
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "the path is not UTF-8");
+    problem.hint("encode what is no plain character as %XX")
+}
+
 /// A JSON body. Its type must be told: pages of other sites can send other types without asking.
 pub(super) fn read<T: serde::de::DeserializeOwned>(
     headers: &HeaderMap,
@@ -217,8 +217,8 @@ fn draft(wish: Wish, who: &Who) -> Result<Draft, Problem> {
         }
     };
     let author = wish.author.unwrap_or_else(|| who.name.clone());
-    let Wish { reason, scope, anyway, .. } = wish;
-    Ok(Draft { action, target, reason, author, lasts, scope, anyway })
+    let Wish { reason, scope, anyway, drill, .. } = wish;
+    Ok(Draft { action, target, reason, author, lasts, scope, anyway, drill })
 }
 
 /// The revision in `If-Match` (RFC 9110 section 13.1.1); `None`: any.
@@ -246,6 +246,11 @@ fn refusal(refused: Refused) -> Problem {
         }
         Refused::Mistake(mistake) => {
             Problem::new(StatusCode::BAD_REQUEST, mistake.what).hint(mistake.hint)
+        }
+        Refused::Overlap(drill) => {
+            let what = format!("the drill `{drill}` is under way");
+            let problem = Problem::new(StatusCode::CONFLICT, what);
+            problem.hint("one at a time: wait for its end, or clear its overrides")
         }
         Refused::Unsafe(losses) => unsafe_act(&losses),
         Refused::Unknown => {

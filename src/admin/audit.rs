@@ -3,14 +3,20 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::Value;
-use tracing::{info, warn};
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
 
-/// A log that is longer at the start is put aside, and a new one goes on with its chain.
+use super::access::Who;
+use crate::clock;
+use crate::metrics::Metrics;
+
+/// A log that has become longer is put aside, and a new one goes on with its chain.
 const SIZE_MAX: u64 = 16 << 20;
 /// Longest line that is read; texts of overrides are bounded far below.
 const LINE_MAX: u64 = 1 << 20;
@@ -21,21 +27,21 @@ const FIRST: &str = "";
 
 /// One write.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Record<'a> {
+struct Record<'a> {
     /// Seconds since 1970-01-01 UTC.
-    pub(super) time: u64,
+    time: u64,
     /// Whose rights it was done with.
-    pub(super) who: &'a str,
+    who: &'a str,
     /// Where from.
-    pub(super) address: &'a str,
-    /// What was done: `override.set`, `override.clear`.
-    pub(super) what: &'a str,
+    address: &'a str,
+    /// What was done: `override.set`, `override.clear`, `cache.purge`, `reports`.
+    what: &'a str,
     /// What there was; null: nothing.
-    pub(super) before: Value,
+    before: Value,
     /// What there is; null: nothing.
-    pub(super) after: Value,
+    after: Value,
     /// Why.
-    pub(super) reason: &'a str,
+    reason: &'a str,
 }
 
 /// A record and the digest of the line before.
@@ -46,13 +52,69 @@ struct Chained<'a> {
     previous: &'a str,
 }
 
+/// One write, to be written down.
+#[derive(Clone, Debug)]
+pub(super) struct Note {
+    /// Whose rights it was done with.
+    pub(super) who: Who,
+    /// What was done.
+    pub(super) what: &'static str,
+    /// What there was.
+    pub(super) before: Value,
+    /// What there is.
+    pub(super) after: Value,
+    /// Why.
+    pub(super) reason: String,
+}
+
+/// The log, for all who write.
+///
+/// The lock is held while a line goes to disk, by threads for blocking work alone.
+#[derive(Clone, Debug)]
+pub(super) struct Audit {
+    log: Arc<Mutex<AuditLog>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Audit {
+    /// The log in this state folder.
+    pub(super) fn open(state: &Path, metrics: Arc<Metrics>) -> Self {
+        Self { log: Arc::new(Mutex::new(AuditLog::open(state))), metrics }
+    }
+
+    /// Writes a line; a failure is told and counted.
+    pub(super) async fn note(&self, note: Note) {
+        let log = self.log.clone();
+        let write = move || {
+            let Note { who, what, before, after, reason } = note;
+            let record = Record {
+                time: clock::unix_seconds(),
+                who: &who.name,
+                address: &who.address,
+                what,
+                before,
+                after,
+                reason: &reason,
+            };
+            log.lock().unwrap_or_else(PoisonError::into_inner).append(&record)
+        };
+        let written = spawn_blocking(write).await;
+        let failure =
+            written.map_or_else(|e| Some(e.to_string()), |w| w.err().map(|e| e.to_string()));
+        if let Some(error) = failure {
+            self.metrics.state_failures.inc();
+            error!(error, "cannot write the audit log");
+        }
+    }
+}
+
 /// `audit.log` in the state folder.
 ///
 /// A line's digest is over its text and, in it, the digest of the line before: who changes or
 /// removes a line in the middle must write all later ones anew, and whoever has seen a later
 /// digest can tell.
 #[derive(Debug)]
-pub(super) struct AuditLog {
+struct AuditLog {
     path: PathBuf,
     last: String,
 }
@@ -66,7 +128,7 @@ struct Broken {
 
 impl AuditLog {
     /// Opens the log in this state folder, which need not be there, and warns of a broken chain.
-    pub(super) fn open(state: &Path) -> Self {
+    fn open(state: &Path) -> Self {
         let path = state.join("audit.log");
         let mut last = FIRST.to_owned();
         match File::open(&path).and_then(|file| verify(BufReader::new(file))) {
@@ -80,9 +142,7 @@ impl AuditLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => warn!(file = %path.display(), %error, "cannot read the audit log"),
         }
-        let log = Self { path, last };
-        log.put_aside();
-        log
+        Self { path, last }
     }
 
     /// Puts a long log aside under the beginning of its last digest.
@@ -100,7 +160,8 @@ impl AuditLog {
     }
 
     /// Appends one line and waits until it is on disk.
-    pub(super) fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.put_aside();
         let text = serde_json::to_string(&Chained { record, previous: &self.last })?;
         let content = text.strip_suffix('}').unwrap_or(&text);
         let hash = hash(content);
@@ -202,7 +263,6 @@ mod tests {
         let long = one.repeat((SIZE_MAX / one.len() as u64) as usize + 2);
         fs::write(&path, &long).unwrap();
         let mut log = AuditLog::open(folder.path());
-        assert!(!path.exists());
         log.append(&record("next")).unwrap();
         let next = fs::read_to_string(&path).unwrap();
         assert!(

@@ -1,5 +1,6 @@
 //! The task that owns the overrides: takes orders, keeps them on disk, ends them in time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::access::Who;
-use super::audit::{AuditLog, Record};
+use super::audit::{Audit, Note};
 use super::board::Board;
+use super::drills::DrillLog;
+use super::events::{Events, Happening};
 use crate::clock;
 use crate::health::Level;
 use crate::health::overrides::{
@@ -84,6 +87,8 @@ pub(super) enum Refused {
     Mistake(Mistake),
     /// These services would fall below their minimum.
     Unsafe(Vec<Loss>),
+    /// This drill is under way, and there is one at a time.
+    Overlap(String),
     /// There is no such override.
     Unknown,
     /// The other nodes cannot be told: why.
@@ -97,12 +102,24 @@ pub(super) enum Refused {
 pub struct Desk {
     orders: mpsc::Sender<Ordered>,
     seen: watch::Receiver<Arc<OverrideSet>>,
+    audit: Audit,
+    drills: DrillLog,
 }
 
 impl Desk {
     /// The overrides as they are now.
     pub(super) fn overrides(&self) -> Arc<OverrideSet> {
         self.seen.borrow().clone()
+    }
+
+    /// Writes into the audit log what was done to something else than overrides.
+    pub(super) async fn note(&self, note: Note) {
+        self.audit.note(note).await;
+    }
+
+    /// The drills that were reported.
+    pub(super) fn drills(&self) -> &DrillLog {
+        &self.drills
     }
 
     /// Has an order carried out; the answers have changed when it is done.
@@ -124,9 +141,10 @@ impl Desk {
 pub struct Keeper {
     set: Arc<OverrideSet>,
     store: Arc<OverrideStore>,
-    audit: Option<AuditLog>,
+    audit: Audit,
     metrics: Arc<Metrics>,
     seen: watch::Sender<Arc<OverrideSet>>,
+    events: Arc<Events>,
     orders: mpsc::Receiver<Ordered>,
     /// Where the fleet's overrides are; `None`: this node is alone.
     board: Option<Board>,
@@ -137,14 +155,16 @@ pub struct Keeper {
 impl Keeper {
     /// The keeper of the overrides in this state folder, and its desk. A damaged file is put
     /// aside; the node then starts without overrides, and says so.
-    pub fn open(state: &Path, metrics: Arc<Metrics>) -> (Self, Desk) {
+    pub fn open(state: &Path, metrics: Arc<Metrics>, events: Arc<Events>) -> (Self, Desk) {
         let store = OverrideStore::new(state);
         let set = Arc::new(restored(&store));
         let (seen, told) = watch::channel(set.clone());
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let (store, audit) = (Arc::new(store), Some(AuditLog::open(state)));
-        let keeper = Self { set, store, audit, metrics, seen, orders, board: None, unsaved: false };
-        (keeper, Desk { orders: sender, seen: told })
+        let (store, audit) = (Arc::new(store), Audit::open(state, metrics.clone()));
+        let keeper =
+            Self { set, store, audit, metrics, seen, events, orders, board: None, unsaved: false };
+        let (audit, drills) = (keeper.audit.clone(), DrillLog::open(state));
+        (keeper, Desk { orders: sender, seen: told, audit, drills })
     }
 
     /// The same keeper of overrides that other nodes share.
@@ -229,9 +249,10 @@ impl Keeper {
         if !self.publish(set.clone(), judge).await {
             return Err(Refused::Unavailable);
         }
-        done.note.tell(&done.done);
+        done.act.tell(&done.done);
+        self.announce(&before, &set);
         done.done.saved = self.save().await;
-        self.note(done.note).await;
+        self.audit.note(done.act.note()).await;
         done.done.set = set;
         Ok(done.done)
     }
@@ -246,6 +267,7 @@ impl Keeper {
         if !self.publish(Arc::new(after.clone()), judge).await {
             return;
         }
+        self.announce(&before, &after);
         for one in after.of_fleet().filter(|one| !before.of_fleet().any(|old| old == *one)) {
             warn!(id = one.id, target = %one.target, words = %one.words(), "override of the fleet");
         }
@@ -255,6 +277,29 @@ impl Keeper {
         self.save().await;
     }
 
+    /// Tells what is new in a set, and what is no longer in it.
+    fn announce(&self, before: &OverrideSet, after: &OverrideSet) {
+        let drills = |set: &OverrideSet| -> BTreeMap<String, String> {
+            let named = |one: &Override| Some((one.drill.clone()?, one.author.clone()));
+            set.overrides().filter_map(named).collect()
+        };
+        let (old, new) = (drills(before), drills(after));
+        for (drill, author) in new.iter().filter(|(drill, _)| !old.contains_key(*drill)) {
+            let (drill, author) = (drill.clone(), author.clone());
+            self.events.tell(Happening::DrillStarted { drill, author });
+        }
+        let lacks = |set: &OverrideSet, one: &Override| set.overrides().all(|o| o.id != one.id);
+        for what in before.overrides().filter(|one| lacks(after, one)).cloned() {
+            self.events.tell(Happening::OverrideCleared { what });
+        }
+        for what in after.overrides().filter(|one| lacks(before, one)).cloned() {
+            self.events.tell(Happening::OverrideSet { what });
+        }
+        for drill in old.into_keys().filter(|drill| !new.contains_key(drill)) {
+            self.events.tell(Happening::DrillEnded { drill });
+        }
+    }
+
     /// Ends what has lasted its time; `false`: it could not.
     async fn end(&mut self, judge: &mpsc::Sender<Overriding>) -> bool {
         let mut after = OverrideSet::clone(&self.set);
@@ -262,6 +307,7 @@ impl Keeper {
         if !ended.is_empty() && !self.publish(Arc::new(after), judge).await {
             return false;
         }
+        let drills: BTreeSet<String> = ended.iter().filter_map(|one| one.drill.clone()).collect();
         if let Some(board) = &self.board {
             board.remove(&ended);
         }
@@ -269,6 +315,12 @@ impl Keeper {
             let Override { id, target, action, author, reason, .. } = &one;
             let action = action.as_str();
             info!(id, %target, action, author, reason, "an override has ended, its time is up");
+            self.events.tell(Happening::OverrideEnded { what: one });
+        }
+        for drill in drills {
+            if self.set.overrides().all(|one| one.drill.as_ref() != Some(&drill)) {
+                self.events.tell(Happening::DrillEnded { drill });
+            }
         }
         self.save().await;
         true
@@ -308,25 +360,6 @@ impl Keeper {
             self.save().await;
         }
     }
-
-    /// Writes the audit log; a failure is told and counted.
-    async fn note(&mut self, note: Note) {
-        let Some(mut audit) = self.audit.take() else { return };
-        let write = move || {
-            let written = audit.append(&note.record());
-            (audit, written.err())
-        };
-        match spawn_blocking(write).await {
-            Ok((audit, failure)) => {
-                self.audit = Some(audit);
-                if let Some(error) = failure {
-                    self.metrics.state_failures.inc();
-                    error!(%error, "cannot write the audit log");
-                }
-            }
-            Err(error) => error!(%error, "the audit log has ended"),
-        }
-    }
 }
 
 /// Waits for news of the fleet's overrides; for ever where there is no fleet.
@@ -358,9 +391,9 @@ fn restored(store: &OverrideStore) -> OverrideSet {
     }
 }
 
-/// A line of the audit log to be.
+/// What was done to overrides.
 #[derive(Debug)]
-struct Note {
+struct Act {
     who: Who,
     what: &'static str,
     before: Vec<Override>,
@@ -368,7 +401,7 @@ struct Note {
     reason: String,
 }
 
-impl Note {
+impl Act {
     /// Tells the log what was done.
     fn tell(&self, done: &Done) {
         let who = &self.who.name;
@@ -388,27 +421,20 @@ impl Note {
         }
     }
 
-    fn record(&self) -> Record<'_> {
+    fn note(self) -> Note {
         let value = |list: &[Override]| match list {
             [] => Value::Null,
             list => serde_json::to_value(list).unwrap_or_default(),
         };
-        Record {
-            time: clock::unix_seconds(),
-            who: &self.who.name,
-            address: &self.who.address,
-            what: self.what,
-            before: value(&self.before),
-            after: value(self.after.as_slice()),
-            reason: &self.reason,
-        }
+        let (before, after) = (value(&self.before), value(self.after.as_slice()));
+        Note { who: self.who, what: self.what, before, after, reason: self.reason }
     }
 }
 
 /// An order that can be carried out, and what is to be written about it.
 struct Ready {
     done: Done,
-    note: Note,
+    act: Act,
 }
 
 fn set(
@@ -422,6 +448,12 @@ fn set(
     let model = &state.loaded.model;
     let met = draft.target.endpoints(&model.fleet);
     let endpoints = met.map_err(|error| Refused::Mistake(error.into()))?.len();
+    let other = |one: &&Override| one.drill.is_some() && one.drill != draft.drill;
+    if draft.drill.is_some()
+        && let Some(other) = set.overrides().find(other)
+    {
+        return Err(Refused::Overlap(other.drill.clone().unwrap_or_default()));
+    }
     let same = |one: &&Override| one.target == draft.target && one.scope == draft.scope;
     let before: Vec<Override> = set.overrides().filter(same).cloned().collect();
     let anyway = draft.anyway;
@@ -437,9 +469,9 @@ fn set(
     }
     let reason = made.reason.clone();
     let what = "override.set";
-    let note = Note { who: who.clone(), what, before, after: Some(made.clone()), reason };
+    let act = Act { who: who.clone(), what, before, after: Some(made.clone()), reason };
     let done = Done { changed: vec![made], endpoints, losses, set: Arc::default(), saved: false };
-    Ok(Ready { done, note })
+    Ok(Ready { done, act })
 }
 
 fn clear(set: &mut OverrideSet, which: &str, reason: &str, who: &Who) -> Result<Ready, Refused> {
@@ -448,8 +480,8 @@ fn clear(set: &mut OverrideSet, which: &str, reason: &str, who: &Who) -> Result<
         return Err(Refused::Unknown);
     }
     let (before, after, reason) = (changed.clone(), None, reason.to_owned());
-    let note = Note { who: who.clone(), what: "override.clear", before, after, reason };
+    let act = Act { who: who.clone(), what: "override.clear", before, after, reason };
     let losses = Vec::new();
     let done = Done { changed, endpoints: 0, losses, set: Arc::default(), saved: false };
-    Ok(Ready { done, note })
+    Ok(Ready { done, act })
 }

@@ -66,7 +66,7 @@ impl Listener for Bounded {
     async fn accept(&mut self) -> (Visit, Peer) {
         // Nobody closes the semaphore, so that there is always a place in the end.
         let place = self.places.clone().acquire_owned().await.ok();
-        let shown = Arc::new(OnceLock::new());
+        let (shown, stay) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let (stream, address) = match &mut self.socket {
             Socket::Tcp(listener) => {
                 let (stream, address) = Listener::accept(listener).await;
@@ -79,8 +79,8 @@ impl Listener for Bounded {
             }
             Socket::Unix(listener) => (Stream::Unix(Listener::accept(listener).await.0), None),
         };
-        let peer = Peer { address, shown };
-        (Visit { stream, end: Box::pin(sleep(self.lifetime)), _place: place }, peer)
+        let peer = Peer { address, shown, stay: stay.clone() };
+        (Visit { stream, end: Box::pin(sleep(self.lifetime)), stay, _place: place }, peer)
     }
 
     fn local_addr(&self) -> io::Result<Peer> {
@@ -88,7 +88,7 @@ impl Listener for Bounded {
             Socket::Tcp(listener) => Some(listener.local_addr()?),
             Socket::Unix(_) => None,
         };
-        Ok(Peer { address, shown: Arc::default() })
+        Ok(Peer { address, shown: Arc::default(), stay: Arc::default() })
     }
 }
 
@@ -99,6 +99,8 @@ pub(super) struct Peer {
     address: Option<SocketAddr>,
     /// Whose certificate it has shown, once the handshake is done.
     shown: Arc<OnceLock<String>>,
+    /// How long its connection may go on when its time is up.
+    stay: Arc<OnceLock<Duration>>,
 }
 
 impl Peer {
@@ -115,6 +117,12 @@ impl Peer {
     /// Whom its certificate is of, which an authority of ours has signed.
     pub(super) fn certificate(&self) -> Option<String> {
         self.shown.get().cloned()
+    }
+
+    /// Lets its connection go on for so long after its time is up, once.
+    pub(super) fn stay(&self, time: Duration) {
+        // A connection has one request.
+        let _ = self.stay.set(time);
     }
 
     /// What to call it where everybody may come.
@@ -170,16 +178,24 @@ impl Stream {
 pub(super) struct Visit {
     stream: Stream,
     end: Pin<Box<Sleep>>,
+    /// What it gets when that is over; taken once.
+    stay: Arc<OnceLock<Duration>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Visit {
     /// Ready when the stream can be used, an error when its time is up.
     fn poll_usable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => self.stream.poll_ready(context),
+        if self.end.as_mut().poll(context).is_ready() {
+            let Some(time) = self.stay.get().copied() else {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            };
+            (self.end, self.stay) = (Box::pin(sleep(time)), Arc::default());
+            if self.end.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
         }
+        self.stream.poll_ready(context)
     }
 }
 

@@ -1,29 +1,36 @@
 //! The admin listener: liveness, readiness, metrics and the API over HTTP.
 
 mod access;
+mod ageing;
 mod api;
 mod audit;
 mod board;
+mod cache;
+mod drills;
+mod events;
+mod explain;
 mod families;
 mod keeper;
 mod listener;
+mod load;
+mod openapi;
 mod problem;
 mod readiness;
 mod reports;
+mod routes;
 mod scrape;
 mod status;
 mod votes;
+mod webhook;
 
 use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
@@ -33,22 +40,33 @@ use tokio_util::sync::CancellationToken;
 use crate::dns::Counters;
 use crate::metrics::Metrics;
 use crate::probe::Feeds;
+use crate::proxy::cache::Shelves;
 use crate::snapshot::Snapshot;
 use crate::{model, tls};
 
 use access::{Failures, guard};
 use listener::{Bounded, Limits, Peer};
 
+pub use ageing::watch_ages;
 pub use api::{Listing, Wish, Written};
 pub use board::Board;
+pub use cache::{Purge, Purged};
+pub use drills::{DrillHistory, DrillKept, DrillPlan, DrillWish, NodePlace};
+pub use events::{Events, Happening, RegionState};
+pub use explain::{Asked, Explanation, Question, mnemonic, regions};
 pub use keeper::{Desk, Keeper, Overriding};
 pub use listener::Socket;
+pub use load::LoadReport;
+pub use openapi::openapi;
 pub use readiness::Phase;
 pub use reports::Reported;
+use reports::Said;
 pub use scrape::scrape;
 pub use status::{
-    EndpointStatus, OverrideStatus, PlanStatus, PoolStatus, Share, Status, ZoneStatus,
+    EndpointStatus, LoadStatus, OverrideStatus, PlanStatus, PoolStatus, Residual, Share, Status,
+    ZoneStatus,
 };
+pub use webhook::tell as tell_webhook;
 
 /// Longest body of a request; the longest override is far below.
 const BODY_MAX: usize = 1 << 20;
@@ -68,9 +86,14 @@ pub struct Admin {
     pub desk: Desk,
     /// Where reports of monitors go.
     pub feeds: Arc<Feeds>,
+    /// The replies that the proxy keeps.
+    pub shelves: Arc<Shelves>,
+    /// What happens.
+    pub events: Arc<Events>,
     /// What the listener was opened with.
     pub settings: Arc<model::Admin>,
     failures: Arc<Failures>,
+    said: Arc<Said>,
 }
 
 impl Admin {
@@ -81,11 +104,23 @@ impl Admin {
         metrics: Arc<Metrics>,
         phase: watch::Receiver<Phase>,
         desk: Desk,
-        feeds: Arc<Feeds>,
+        (feeds, shelves, events): (Arc<Feeds>, Arc<Shelves>, Arc<Events>),
         settings: model::Admin,
     ) -> Self {
-        let (settings, failures) = (Arc::new(settings), Arc::default());
-        Self { snapshot, counters, metrics, phase, desk, feeds, settings, failures }
+        let (settings, failures, said) = (Arc::new(settings), Arc::default(), Arc::default());
+        Self {
+            snapshot,
+            counters,
+            metrics,
+            phase,
+            desk,
+            feeds,
+            shelves,
+            events,
+            settings,
+            failures,
+            said,
+        }
     }
 }
 
@@ -104,19 +139,22 @@ async fn serve_within(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let tls = acceptor(&admin).map_err(io::Error::other)?;
-    let guarded = api::routes()
-        .route("/metrics", get(metrics))
+    let events = admin.events.clone();
+    let guarded = routes::router(false)
+        .fallback(routes::nothing)
+        .method_not_allowed_fallback(routes::unsuited)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(admin.clone(), guard));
-    let routes = Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .merge(guarded)
-        .layer(map_response(last_reply))
-        .with_state(admin);
+    let routes =
+        routes::router(true).merge(guarded).layer(map_response(last_reply)).with_state(admin);
     let routes = routes.into_make_service_with_connect_info::<Peer>();
     let listener = Bounded::new(socket, tls, limits);
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let ended = async move {
+        shutdown.cancelled().await;
+        // Readers of events would stay for minutes.
+        events.close();
+    };
+    axum::serve(listener, routes).with_graceful_shutdown(ended).await
 }
 
 /// How the listener speaks TLS. A client shows a certificate where authorities are given; it may

@@ -1,21 +1,29 @@
 //! `/api/v1/reports`: what others say of endpoints, for monitors of kind `feed`.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Admin;
-use super::api::{document, read};
+use super::access::Who;
+use super::api::{document, read, unreadable};
+use super::audit::Note;
 use super::problem::Problem;
 use crate::clock;
 use crate::model::{Check, Fleet, MonitorId, Pool};
 use crate::probe::Bulletin;
 
 /// What became of a report.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Reported {
     /// Number of endpoints of which something was said.
     pub reports: usize,
@@ -24,14 +32,42 @@ pub struct Reported {
 /// Takes in reports of one monitor, all or none.
 pub(super) async fn report(
     State(admin): State<Admin>,
-    Path(monitor): Path<String>,
+    Extension(who): Extension<Who>,
+    monitor: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let Ok(Path(monitor)) = monitor else { return unreadable().into_response() };
+    let said = body.as_ref().map(Bytes::clone).unwrap_or_default();
     let taken = read(&headers, body).and_then(|bulletin| take(&admin, &monitor, bulletin));
     match taken {
-        Ok(reported) => document(StatusCode::OK, &reported, None),
+        Ok(reported) => {
+            // Feeds repeat themselves every few seconds; what they said before is on record.
+            if let Some(before) = admin.said.replace(&monitor, &said) {
+                let after = serde_json::from_slice(&said).unwrap_or_default();
+                let reason = format!("monitor {monitor}");
+                admin.desk.note(Note { who, what: "reports", before, after, reason }).await;
+            }
+            document(StatusCode::OK, &reported, None)
+        }
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// What was reported last for each monitor; the feeds bound how many there are.
+///
+/// A short lock, taken once a report.
+#[derive(Debug, Default)]
+pub(super) struct Said(Mutex<BTreeMap<String, Bytes>>);
+
+impl Said {
+    /// Notes what is said now; gives what was said before, if it was something else.
+    fn replace(&self, monitor: &str, said: &Bytes) -> Option<Value> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.insert(monitor.to_owned(), said.clone());
+        let changed = before.as_ref() != Some(said);
+        let before = before.and_then(|before| serde_json::from_slice(&before).ok());
+        changed.then(|| before.unwrap_or_default())
     }
 }
 

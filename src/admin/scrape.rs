@@ -7,6 +7,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::Admin;
 use super::families::{counters, gauges};
+use super::load;
 use super::readiness::state_word;
 use super::votes::votes;
 use crate::clock;
@@ -33,6 +34,7 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
         families.extend(overrides(state)?);
         families.extend(plan(state)?);
         families.extend(geo(state)?);
+        families.extend(load::families(state)?);
     }
     // The encoder refuses families without samples, such as replies before the first query.
     families.retain(|family| !family.get_metric().is_empty());
@@ -46,10 +48,6 @@ pub fn scrape(admin: &Admin) -> Result<String, prometheus::Error> {
 fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let totals: Totals = workers.totals();
     let one = |value: u64| [(Vec::new(), value)];
-    let by_transport = |reason: &str, read: fn(&Connections) -> u64| {
-        let labels = |transport: Transport| vec![transport.name().to_owned(), reason.to_owned()];
-        totals.connections.iter().map(|(t, c)| (labels(*t), read(c))).collect::<Vec<_>>()
-    };
     let mut families = Vec::new();
     let queries = totals.queries.iter().map(|(t, n)| (vec![t.name().to_owned()], *n));
     let replies = totals.replies.iter().map(|(rcode, n)| (vec![rcode::mnemonic(*rcode)], *n));
@@ -61,12 +59,6 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
         ("send", totals.send_errors),
         ("accept", totals.connections.iter().map(|(_, c)| c.accept_errors).sum()),
         ("panic", totals.panics),
-    ];
-    let closed = [
-        by_transport("evicted", |connections| connections.evicted),
-        by_transport("timed_out", |connections| connections.timed_out),
-        by_transport("handshake", |connections| connections.failed_handshakes),
-        by_transport("proxy_header", |connections| connections.refused_headers),
     ];
     let matches = [("located", totals.located), ("unlocated", totals.unlocated)];
     let labelled = |(word, n): (&str, u64)| (vec![word.to_owned()], n);
@@ -84,6 +76,12 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
             "Answers by steered name while everything behind it was down.",
             &["service"],
             named(&totals.all_down),
+        ),
+        (
+            "meridian_service_explored_answers_total",
+            "Answers by steered name that went to the runner-up, to learn how far it is.",
+            &["service"],
+            named(&totals.explored),
         ),
         (
             "meridian_region_answers_total",
@@ -106,17 +104,33 @@ fn dns(workers: &Counters) -> Result<Vec<MetricFamily>, prometheus::Error> {
             &["kind"],
             lost.map(labelled).into(),
         ),
-        (
-            "meridian_dns_connections_closed_total",
-            "Connections closed before their client did.",
-            &["transport", "reason"],
-            closed.concat(),
-        ),
     ] {
         families.extend(counters(name, help, labels, samples)?);
     }
     families.extend(transfers(workers)?);
     families.extend(guards(&totals)?);
+    families.extend(connections(&totals)?);
+    Ok(families)
+}
+
+/// Connections by transport, and how they ended.
+fn connections(totals: &Totals) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let by_transport = |reason: &str, read: fn(&Connections) -> u64| {
+        let labels = |transport: Transport| vec![transport.name().to_owned(), reason.to_owned()];
+        totals.connections.iter().map(|(t, c)| (labels(*t), read(c))).collect::<Vec<_>>()
+    };
+    let closed = [
+        by_transport("evicted", |connections| connections.evicted),
+        by_transport("timed_out", |connections| connections.timed_out),
+        by_transport("handshake", |connections| connections.failed_handshakes),
+        by_transport("proxy_header", |connections| connections.refused_headers),
+    ];
+    let mut families = counters(
+        "meridian_dns_connections_closed_total",
+        "Connections closed before their client did.",
+        &["transport", "reason"],
+        closed.concat(),
+    )?;
     let refused = totals.connections.iter().filter(|(t, _)| t.is_http());
     let refused = refused.map(|(t, c)| (vec![t.name().to_owned()], c.refused_requests));
     families.extend(counters(

@@ -1,18 +1,21 @@
 //! What a node tells of itself: regions, pools, endpoints, zones, overrides.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::api::listed;
+use super::load;
 use super::readiness::{readiness, state_word};
 use crate::clock::{self, Tick};
 use crate::health::Level;
 use crate::health::overrides::{Entry, Override};
-use crate::model::{Endpoint, EndpointId, Fleet, PlanNumber, PoolId, RegionId};
+use crate::metrics::ProxyMetrics;
+use crate::model::{Endpoint, EndpointId, Fleet, Model, PlanNumber, PoolId, RegionId};
 use crate::snapshot::State;
 
 /// The state of a node at one time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Name of the node; empty before its files are read.
     pub node: String,
@@ -43,7 +46,7 @@ pub struct Status {
 }
 
 /// The number of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanStatus {
     /// Goes up when versions begin anew.
     pub epoch: u32,
@@ -52,7 +55,7 @@ pub struct PlanStatus {
 }
 
 /// How many endpoints are how healthy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
     /// Of which region.
     pub region: String,
@@ -65,17 +68,39 @@ pub struct Share {
 }
 
 /// A pool in one region.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PoolStatus {
     /// Name of the pool.
     pub pool: String,
     /// Its endpoints there.
     #[serde(flatten)]
     pub share: Share,
+    /// Its load there; `None`: nobody has reported any lately, and it has no capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadStatus>,
+}
+
+/// The load of a pool in one region.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LoadStatus {
+    /// Requests a second; `None`: nobody has reported any lately.
+    pub requests: Option<f64>,
+    /// Requests a second that it can take; `None`: nobody has said.
+    pub capacity: Option<f64>,
+    /// Those of the requests that fail, a second.
+    pub errors: f64,
+    /// Requests that are not answered to the end.
+    pub in_flight: u64,
+    /// Requests that wait for a place.
+    pub queue: u64,
+    /// Number of those who report.
+    pub reporters: usize,
+    /// Age of the oldest report that counts, in seconds.
+    pub age_seconds: f64,
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointStatus {
     /// Name of its pool.
     pub pool: String,
@@ -89,10 +114,22 @@ pub struct EndpointStatus {
     pub cause: String,
     /// For how long, in seconds.
     pub age_seconds: u64,
+    /// What this node's proxy still has for it; `None`: it is not drained, or not this proxy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual: Option<Residual>,
+}
+
+/// What a drained endpoint still has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Residual {
+    /// Requests that it has not answered to the end.
+    pub in_flight: u64,
+    /// Requests that came while it was drained, since the process began.
+    pub requests: u64,
 }
 
 /// One zone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ZoneStatus {
     /// Its apex.
     pub zone: String,
@@ -101,7 +138,7 @@ pub struct ZoneStatus {
 }
 
 /// One override and the time it has left.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OverrideStatus {
     /// The override.
     #[serde(flatten)]
@@ -144,13 +181,13 @@ impl Status {
         };
         status.zones = snapshot.zones.iter().map(zone).collect();
         if let Some(state) = &snapshot.state {
-            status.fill(state, clock::now());
+            status.fill(state, &admin.metrics.proxy, clock::now());
         }
         status
     }
 
     /// Adds what is known of the fleet.
-    fn fill(&mut self, state: &State, now: Tick) {
+    fn fill(&mut self, state: &State, metrics: &ProxyMetrics, now: Tick) {
         let model = &state.loaded.model;
         let fleet = &model.fleet;
         self.node.clone_from(&model.node.name);
@@ -162,20 +199,44 @@ impl Status {
         let share = |region, pool| share(state, region, pool);
         self.regions = ids().map(|region| share(region, None)).collect();
         for (pool, name) in (0..).map(PoolId).zip(fleet.pools.iter().map(|pool| &pool.name)) {
-            let shares = ids().map(|region| share(region, Some(pool)));
-            let there = shares.filter(|share| share.endpoints > 0);
-            self.pools.extend(there.map(|share| PoolStatus { pool: name.clone(), share }));
+            let shares = ids().map(|region| (region, share(region, Some(pool))));
+            let there = shares.filter(|(_, share)| share.endpoints > 0);
+            self.pools.extend(there.map(|(region, share)| {
+                let load = load::status(state, pool, region, now);
+                PoolStatus { pool: name.clone(), share, load }
+            }));
         }
         let endpoints = fleet.endpoints.iter().zip(&state.health);
-        self.endpoints.extend(endpoints.map(|(endpoint, health)| EndpointStatus {
-            pool: fleet.pool(endpoint.pool).name.clone(),
-            region: fleet.region(endpoint.region).name.clone(),
-            endpoint: endpoint.address.to_string(),
-            health: health.level.as_str().to_owned(),
-            cause: health.cause.to_string(),
-            age_seconds: now.since(health.since).as_secs(),
+        self.endpoints.extend(endpoints.map(|(endpoint, health)| {
+            let lingers = health.level == Level::Drained && is_proxied(model, endpoint);
+            EndpointStatus {
+                pool: fleet.pool(endpoint.pool).name.clone(),
+                region: fleet.region(endpoint.region).name.clone(),
+                endpoint: endpoint.address.to_string(),
+                health: health.level.as_str().to_owned(),
+                cause: health.cause.to_string(),
+                age_seconds: now.since(health.since).as_secs(),
+                residual: lingers.then(|| residual(fleet, endpoint, metrics)),
+            }
         }));
     }
+}
+
+/// Whether requests reach an endpoint through this node's proxy, also while it is drained.
+fn is_proxied(model: &Model, endpoint: &Endpoint) -> bool {
+    let mut routes = model.fleet.routes.iter();
+    model.node.proxy.is_some()
+        && endpoint.region == model.node.region
+        && routes.any(|route| route.pool() == Some(endpoint.pool))
+}
+
+fn residual(fleet: &Fleet, endpoint: &Endpoint, metrics: &ProxyMetrics) -> Residual {
+    let (pool, region) = (&fleet.pool(endpoint.pool).name, &fleet.region(endpoint.region).name);
+    let address = endpoint.address.to_string();
+    let labels = [pool.as_str(), region, &address];
+    let in_flight = metrics.upstream.in_flight.with_label_values(&labels).get();
+    let requests = metrics.protection.drained.with_label_values(&labels).get();
+    Residual { in_flight: in_flight.unsigned_abs(), requests }
 }
 
 /// The endpoints of a region, of one pool or all.

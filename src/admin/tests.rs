@@ -25,10 +25,12 @@ async fn start(limits: Limits) -> Running {
     let (phase, told) = watch::channel(Phase::Serving);
     let metrics = Arc::new(Metrics::new().unwrap());
     let state = tempfile::tempdir().unwrap();
-    let (_, desk) = Keeper::open(state.path(), metrics.clone());
+    let events = Arc::new(Events::new("a", metrics.clone()));
+    let (_, desk) = Keeper::open(state.path(), metrics.clone(), events.clone());
     let listen = model::AdminListen::Tcp(at);
     let settings = model::Admin { listen, hosts: Vec::new(), tokens: None, tls: None };
-    let admin = Admin::new(Arc::default(), None, metrics, told, desk, Arc::default(), settings);
+    let shared = (Arc::default(), Arc::default(), events);
+    let admin = Admin::new(Arc::default(), None, metrics, told, desk, shared, settings);
     let stop = CancellationToken::new();
     let task = tokio::spawn(serve_within(Socket::Tcp(listener), admin, limits, stop.clone()));
     Running { at, phase, stop, task }
@@ -61,8 +63,8 @@ async fn paths_and_methods_are_answered() {
         ("GET", "/metrics", "200", "# HELP meridian_"),
         ("HEAD", "/readyz", "200", ""),
         ("POST", "/readyz", "405", ""),
-        ("GET", "/", "404", ""),
-        ("GET", "/metrics/more", "404", ""),
+        ("GET", "/", "404", "{\"error\":\"there is nothing at this path\""),
+        ("GET", "/metrics/more", "404", "{\"error\":"),
     ] {
         let (found, body) = request(running.at, method, path).await;
         assert_eq!(found, status, "{method} {path}");

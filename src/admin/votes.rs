@@ -36,6 +36,29 @@ pub(super) fn votes(state: &State) -> Result<Vec<MetricFamily>, prometheus::Erro
         &["vantage", "state"],
         seats,
     )?);
+    let (counts, dissent) = said(state);
+    families.extend(gauges(
+        "meridian_endpoint_votes",
+        "Probing regions by what they say of an endpoint; unknown ones do not vote.",
+        &["pool", "region", "endpoint", "verdict"],
+        counts,
+    )?);
+    families.extend(gauges(
+        "meridian_endpoint_vote",
+        "What each probing region says of an endpoint that one of them calls down.",
+        &["pool", "region", "endpoint", "vantage"],
+        dissent,
+    )?);
+    Ok(families)
+}
+
+/// Samples by their labels.
+type Samples = Vec<(Vec<String>, f64)>;
+
+/// How many regions say what of each endpoint, and what each says of those that one calls down.
+fn said(state: &State) -> (Samples, Samples) {
+    let model = &state.loaded.model;
+    let region = |id: RegionId| model.fleet.region(id).name.clone();
     let (mut counts, mut dissent) = (Vec::new(), Vec::new());
     for (endpoint, health) in model.fleet.endpoints.iter().zip(&state.health) {
         let votes = &health.votes;
@@ -65,17 +88,5 @@ pub(super) fn votes(state: &State) -> Result<Vec<MetricFamily>, prometheus::Erro
             dissent.extend(said);
         }
     }
-    families.extend(gauges(
-        "meridian_endpoint_votes",
-        "Probing regions by what they say of an endpoint; unknown ones do not vote.",
-        &["pool", "region", "endpoint", "verdict"],
-        counts,
-    )?);
-    families.extend(gauges(
-        "meridian_endpoint_vote",
-        "What each probing region says of an endpoint that one of them calls down.",
-        &["pool", "region", "endpoint", "vantage"],
-        dissent,
-    )?);
-    Ok(families)
+    (counts, dissent)
 }

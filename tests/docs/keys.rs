@@ -39,7 +39,18 @@ fn structs() -> BTreeMap<String, Vec<(String, String)>> {
     let body = Regex::new(r"(?s)struct (\w+) \{\n(.*?)\n\}").unwrap();
     let field = Regex::new(r"(?m)^    pub (?:r#)?(\w+): (.+),$").unwrap();
     let mut structs = BTreeMap::new();
-    for file in ["node", "keys", "tokens", "fleet", "zone"] {
+    for file in [
+        "node",
+        "webhook",
+        "relay",
+        "keys",
+        "tokens",
+        "fleet",
+        "latency",
+        "protection",
+        "shape",
+        "zone",
+    ] {
         let text = fs::read_to_string(top().join(format!("src/config/spec/{file}.rs"))).unwrap();
         for found in body.captures_iter(&text) {
             let fields = field.captures_iter(&found[2]);
@@ -148,6 +159,6 @@ fn every_refused_key_and_word_is_listed_and_no_other() {
         }
     }
     let refused = refused();
-    assert!(refused.len() > 3, "{refused:?}");
+    assert!(!refused.is_empty(), "nothing was read");
     assert_eq!(listed, refused);
 }

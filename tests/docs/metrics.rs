@@ -61,7 +61,7 @@ fn site() -> (Site, TcpListener, SocketAddr) {
          [region.eu]\nlocation = \"aws:eu-central-1\"\n\
          [region.us]\nlocation = \"aws:us-east-1\"\n\
          [monitor.open]\nkind = \"tcp\"\nport = {port}\ninterval = \"100ms\"\ntimeout = \"90ms\"\n\
-         [pool.web]\nmonitors = [\"open\"]\nendpoints = [\
+         [pool.web]\nmonitors = [\"open\"]\ncapacity = {{ eu = 1000 }}\nendpoints = [\
          {{ region = \"eu\", address = \"{}\" }}, {{ region = \"us\", address = \"{}\" }}]\n\
          [pool.dark]\nmonitors = [\"open\"]\n\
          endpoints = [{{ region = \"us\", address = \"{down}\" }}]\n",
@@ -71,18 +71,25 @@ fn site() -> (Site, TcpListener, SocketAddr) {
     // It accepts and says nothing.
     let fleet = fleet
         + &format!(
-            "[[route]]\npool = \"web\"\nupstream = {{ port = {port} }}\n\
+            "[[route]]\npool = \"web\"\nupstream = {{ port = {port} }}\ncache = {{}}\n\
+             compress = true\nhedge = {{}}\n\
              timeouts = {{ response = \"50ms\" }}\n"
         );
     let services = "version = 1\n\
-                    [service.www]\npool = \"web\"\npolicy = [\"proximity\"]\n\
+                    [service.www]\npool = \"web\"\npolicy = [\"proximity\", \"spill\"]\n\
                     [service.dark]\npool = \"dark\"\n\
                     [service.any]\npool = \"web\"\n";
     let encrypted = site.encrypt("eu");
     let taken = [&encrypted[..], &[site.dns, site.admin]].concat();
     let proxy = free_beside(site.dns.ip(), &taken);
     let node = fs::read_to_string(site.path("config/node.toml")).expect("a file");
-    site.write("config/node.toml", &format!("{node}[proxy]\nhttp = [\"{proxy}\"]\nworkers = 1\n"));
+    let relay = free_beside(site.dns.ip(), &[&taken[..], &[proxy]].concat());
+    let role = format!(
+        "[proxy]\nhttp = [\"{proxy}\"]\nworkers = 1\n\
+         tcp = [{{ listen = \"{relay}\", pool = \"web\" }}]\n\
+         udp = [{{ listen = \"{relay}\", pool = \"web\" }}]\n"
+    );
+    site.write("config/node.toml", &format!("{node}{role}"));
     site.write("config/fleet.toml", &fleet);
     site.write("zones/example.com.zone", &zone("example.com.", 1, ""));
     site.write("zones/example.com.toml", services);
@@ -129,6 +136,7 @@ fn the_metrics_of_a_server_keep_the_form_and_are_all_documented() {
     };
     assert_eq!([down("dark"), down("www"), down("any")], [2, 0, 0]);
     assert_eq!(http_get(proxy, "/").map(|(status, _)| status), Some(504));
+    wait_for("a load", || served(&site).contains_key("meridian_spill_full").then_some(()));
     drop(open);
     wait_for("a flip", || {
         let labels = ["to=\"down\"", "pool=\"web\""];
@@ -144,8 +152,17 @@ fn the_metrics_of_a_server_keep_the_form_and_are_all_documented() {
 fn every_metric_that_the_code_names_is_documented() {
     let name = Regex::new(r#""(meridian_[a-z_]+)""#).unwrap();
     let mut named = BTreeSet::new();
-    let files =
-        ["src/metrics.rs", "src/metrics/proxy.rs", "src/admin/scrape.rs", "src/admin/votes.rs"];
+    let files = [
+        "src/metrics.rs",
+        "src/metrics/events.rs",
+        "src/metrics/latency.rs",
+        "src/metrics/http3.rs",
+        "src/metrics/protection.rs",
+        "src/metrics/proxy.rs",
+        "src/admin/load.rs",
+        "src/admin/scrape.rs",
+        "src/admin/votes.rs",
+    ];
     for file in files {
         let text = fs::read_to_string(top().join(file)).unwrap();
         named.extend(name.captures_iter(&text).map(|found| found[1].to_owned()));

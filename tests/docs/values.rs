@@ -19,9 +19,14 @@ const FILES: [(&str, &str); 4] = [
         "version = 1\n\
          [node]\nname = \"a\"\nregion = \"eu\"\n\
          [zones]\n[geo]\n[dns]\n[dns.query_log]\nfile = \"q\"\n\
-         [dns.client_subnet]\n[dns.limits]\n[probe]\n[proxy]\n[proxy.limits]\n\
+         [dns.client_subnet]\n[dns.limits]\n[probe]\n[proxy]\n\
+         tcp = [{ listen = \"192.0.2.1:5432\", pool = \"web\", sni = [\
+         { hosts = [\"a.example\"], pool = \"web\" }] }]\n\
+         udp = [{ listen = \"192.0.2.1:5000\", pool = \"web\" }]\n\
+         [proxy.limits]\n[proxy.access_log]\nfile = \"a\"\n\
          [cluster]\n[cluster.nats]\nservers = [\"tls://a\"]\n\
-         [admin]\ntokens = \"tokens.toml\"\n[log]\n",
+         [admin]\ntokens = \"tokens.toml\"\n[log]\n\
+         [webhook.a]\nurl = \"https://a.example/\"\nsecret_file = \"secret\"\n",
     ),
     ("config/tokens.toml", TOKENS),
     (
@@ -41,9 +46,17 @@ const FILES: [(&str, &str); 4] = [
          [monitor.heavy]\nkind = \"calculated\"\nweights = { clear = 2, port = 1 }\nthreshold = 2\n\
          [monitor.reports]\nkind = \"feed\"\nfile = \"reports\"\n\
          [pool.web]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" }]\n\
-         [safety]\n[plan]\nversion = 1\n\
+         [safety]\n[latency]\n[plan]\nversion = 1\n\
          [network.office]\nasns = [64500]\nregions = [\"us\"]\n\
-         [[route]]\npool = \"web\"\n",
+         [[route]]\npool = \"web\"\ncache = {}\nsticky = { cookie = \"a\" }\n\
+         rate_limit = { rate = \"1/s\" }\nhedge = {}\n\
+         [[route]]\npath = \"/tls\"\npool = \"web\"\nupstream = { port = 80, tls = {} }\n\
+         [[route]]\npool = \"web\"\nmethods = [\"PUT\"]\n\
+         priority = { header = \"x\" }\n\
+         [[route]]\npool = \"web\"\npath = \"/a\"\ncompress = true\n\
+         unavailable = { body = \"a\" }\n\
+         [[route]]\npath = \"/b\"\nredirect = { to = \"/\" }\n\
+         [[route]]\npath = \"/c\"\nrespond = { body = \"a\" }\n",
     ),
     (
         "zones/example.com.toml",
@@ -52,7 +65,7 @@ const FILES: [(&str, &str); 4] = [
          [service.all]\npool = \"web\"\npolicy = [\"rotate\"]\n\
          [service.far]\npool = \"web\"\npolicy = [\
          { method = \"fence\", by = \"country\" }, { method = \"proximity\" }, \
-         { method = \"nearest\" }, { method = \"affinity\" }]\n",
+         { method = \"nearest\" }, { method = \"spill\" }, { method = \"affinity\" }]\n",
     ),
 ];
 
@@ -69,6 +82,7 @@ fn lay_out<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> TempDir {
         fs::write(path, text).unwrap();
     }
     fs::create_dir_all(folder.path().join("zones")).unwrap();
+    fs::write(folder.path().join("config/secret"), "c2VjcmV0").unwrap();
     fs::write(folder.path().join("zones/example.com.zone"), "").unwrap();
     folder
 }
@@ -76,7 +90,8 @@ fn lay_out<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> TempDir {
 /// A key in force as it is documented: `pool.web.endpoints[0].weight` is one of a pool's.
 fn general(key: &str) -> String {
     let named =
-        Regex::new(r#"^(region|monitor|pool|network|service|token)\.("[^"]*"|[^.]+)"#).unwrap();
+        Regex::new(r#"^(region|monitor|pool|network|service|token|webhook)\.("[^"]*"|[^.]+)"#)
+            .unwrap();
     let item = Regex::new(r"\[\d+\]").unwrap();
     item.replace_all(&named.replace(key, "$1.NAME"), "[]").into_owned()
 }

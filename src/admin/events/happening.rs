@@ -1,0 +1,141 @@
+//! The kinds of happenings, and what is told of each.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::health::overrides::Override;
+
+/// Something that happened on a node.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Happening {
+    /// The health of an endpoint has changed.
+    Flip {
+        /// Name of its pool.
+        pool: String,
+        /// Name of its region.
+        region: String,
+        /// Its address or hostname.
+        endpoint: String,
+        /// What it was: up, unknown, drained or down.
+        from: String,
+        /// What it is.
+        to: String,
+        /// Why.
+        cause: String,
+    },
+    /// The last endpoint of a region that served has gone, or the first has come back.
+    Region {
+        /// Name of the region.
+        region: String,
+        /// What it is now.
+        state: RegionState,
+    },
+    /// How far this node can rely on its peers has changed.
+    Mode {
+        /// alone, live, degraded or isolated.
+        mode: String,
+    },
+    /// The files were read anew.
+    Reload {
+        /// ok, partial or refused.
+        outcome: String,
+    },
+    /// An override was set, here or on another node.
+    OverrideSet {
+        /// It.
+        #[serde(rename = "override")]
+        what: Override,
+    },
+    /// An override was cleared.
+    OverrideCleared {
+        /// It.
+        #[serde(rename = "override")]
+        what: Override,
+    },
+    /// The time of an override is up.
+    OverrideEnded {
+        /// It.
+        #[serde(rename = "override")]
+        what: Override,
+    },
+    /// The first override of a drill is in force.
+    DrillStarted {
+        /// Its name.
+        drill: String,
+        /// Who runs it.
+        author: String,
+    },
+    /// No override of a drill is in force any more.
+    DrillEnded {
+        /// Its name.
+        drill: String,
+    },
+    /// Whoever ran a drill says what came of it.
+    DrillReported {
+        /// Its name.
+        drill: String,
+        /// passed, failed or aborted.
+        outcome: String,
+        /// Why it was aborted.
+        reason: Option<String>,
+    },
+    /// A certificate of this node ends soon, or has ended.
+    Certificate {
+        /// What shows it: dns or admin.
+        place: String,
+        /// The names in it.
+        names: Vec<String>,
+        /// Whole days that are left; negative: since it has ended.
+        days_left: i64,
+    },
+    /// A geo database is older than `geo.max_age`.
+    GeoAge {
+        /// Its file.
+        database: String,
+        /// Its age in days.
+        days: u64,
+    },
+}
+
+/// Whether a region serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RegionState {
+    /// It has an endpoint that is up or not judged yet.
+    Up,
+    /// It has none.
+    Down,
+}
+
+impl Happening {
+    /// The word for what it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Flip { .. } => "flip",
+            Self::Region { .. } => "region",
+            Self::Mode { .. } => "mode",
+            Self::Reload { .. } => "reload",
+            Self::OverrideSet { .. } => "override.set",
+            Self::OverrideCleared { .. } => "override.cleared",
+            Self::OverrideEnded { .. } => "override.ended",
+            Self::DrillStarted { .. } => "drill.started",
+            Self::DrillEnded { .. } => "drill.ended",
+            Self::DrillReported { .. } => "drill.reported",
+            Self::Certificate { .. } => "certificate",
+            Self::GeoAge { .. } => "geo",
+        }
+    }
+
+    /// What may change again and again; `None`: each is news.
+    pub(in crate::admin) fn subject(&self) -> Option<String> {
+        match self {
+            Self::Flip { pool, region, endpoint, .. } => {
+                Some(format!("flip {pool} {region} {endpoint}"))
+            }
+            Self::Region { region, .. } => Some(format!("region {region}")),
+            Self::Mode { .. } | Self::Reload { .. } => Some(self.kind().to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Webhooks: what happens, told to others by signed messages.
+
+mod outbox;
+mod sender;
+
+pub use sender::tell;

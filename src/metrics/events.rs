@@ -1,0 +1,44 @@
+//! What happens and who is told of it, counted.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// What happens and who is told of it, counted.
+#[derive(Debug)]
+pub struct EventMetrics {
+    /// Happenings by kind.
+    pub told: IntCounterVec,
+    /// Readers of the stream.
+    pub readers: IntGauge,
+    /// Readers that were too slow.
+    pub dropped: IntCounter,
+    /// Messages to webhooks by outcome.
+    pub webhooks: IntCounterVec,
+}
+
+impl EventMetrics {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let told = Opts::new("meridian_events_total", "Happenings told, by kind.");
+        let messages =
+            Opts::new("meridian_webhook_messages_total", "Messages to webhooks by outcome.");
+        let webhooks = IntCounterVec::new(messages, &["outcome"])?;
+        for outcome in ["sent", "retried", "given_up", "suppressed"] {
+            webhooks.with_label_values(&[outcome]);
+        }
+        Ok(Self {
+            webhooks,
+            told: IntCounterVec::new(told, &["kind"])?,
+            readers: IntGauge::new("meridian_event_readers", "Readers of the event stream.")?,
+            dropped: IntCounter::new(
+                "meridian_event_readers_dropped_total",
+                "Readers of the event stream that were dropped, as they were too slow.",
+            )?,
+        })
+    }
+
+    pub(super) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.told.clone()))?;
+        registry.register(Box::new(self.readers.clone()))?;
+        registry.register(Box::new(self.dropped.clone()))?;
+        registry.register(Box::new(self.webhooks.clone()))
+    }
+}

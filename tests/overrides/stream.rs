@@ -1,0 +1,96 @@
+//! What happens is told as it happens.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+
+use crate::support::PATIENCE;
+use crate::{run, site};
+
+/// A reader of the stream.
+struct Reader(BufReader<TcpStream>);
+
+impl Reader {
+    fn new(at: SocketAddr, last: Option<&str>) -> Self {
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let last = last.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {at}\r\n{last}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reader = Self(BufReader::new(stream));
+        let head: Vec<String> =
+            std::iter::from_fn(|| Some(reader.line()).filter(|line| !line.is_empty())).collect();
+        assert!(head[0].contains("200 OK"), "{head:?}");
+        assert!(head.iter().any(|line| line == "content-type: text/event-stream"), "{head:?}");
+        reader
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// The next event: identity, kind and data. Chunks are marked by lines of their own.
+    fn event(&mut self) -> (String, String, Value) {
+        let (mut id, mut kind) = (String::new(), String::new());
+        loop {
+            let line = self.line();
+            match line.split_once(": ") {
+                Some(("id", text)) => text.clone_into(&mut id),
+                Some(("event", text)) => text.clone_into(&mut kind),
+                Some(("data", text)) => return (id, kind, serde_json::from_str(text).unwrap()),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn overrides_and_flips_are_told_and_missed_ones_told_again() {
+    let site = site();
+    let meridian = site.serve();
+    let node = format!("http://{}", site.admin);
+    let mut reader = Reader::new(site.admin, None);
+    let (first, kind, _) = reader.event();
+    assert_eq!(kind, "resync", "who comes for the first time reads the state");
+    run(&["force", "down", "region:eu", "--for", "1h", "--reason", "work", "--node", &node], 0);
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        told.push(reader.event());
+    }
+    let kinds: Vec<&str> = told.iter().map(|(_, kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["flip", "flip", "region", "override.set"]);
+    let (_, _, flip) = &told[0];
+    assert_eq!(
+        (flip["region"].as_str(), flip["to"].as_str(), flip["node"].as_str()),
+        (Some("eu"), Some("down"), Some("test-1"))
+    );
+    assert_eq!(told[2].2["state"], "down");
+    assert_eq!(told[3].2["override"]["reason"], "work");
+    assert!(told[3].2["time"].as_u64().unwrap() > 1_700_000_000);
+
+    // A reader that comes back is told what it has missed, and one that missed too much reads anew.
+    let mut again = Reader::new(site.admin, Some(&told[1].0));
+    assert_eq!(again.event().1, "region");
+    assert_eq!(again.event().1, "override.set");
+    assert_eq!(Reader::new(site.admin, Some("1-1")).event().1, "resync");
+    assert_eq!(Reader::new(site.admin, Some(&first)).event().1, "flip");
+    run(&["force", "clear", "region:eu", "--node", &node], 0);
+    let kinds: Vec<String> = (0..4).map(|_| again.event().1).collect();
+    assert_eq!(kinds, ["flip", "flip", "region", "override.cleared"]);
+    assert_eq!(meridian.metric("meridian_events_total", &["kind=\"flip\""]), 4.0);
+    assert!(meridian.metric("meridian_event_readers", &[]) >= 2.0);
+}
+
+#[test]
+fn readers_do_not_hold_up_the_end_of_the_process() {
+    let site = site();
+    let mut meridian = site.serve();
+    let mut reader = Reader::new(site.admin, None);
+    reader.event();
+    let begun = std::time::Instant::now();
+    meridian.process.stop();
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+}
