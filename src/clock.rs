@@ -92,6 +92,35 @@ pub fn utc(unix: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// Seconds since 1970-01-01 UTC of a time as [`utc`] writes it, or without the seconds.
+pub fn from_utc(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix(" UTC")?.split_once(' ')?;
+    let numbers = |text: &str, mark: char| -> Option<Vec<u64>> {
+        let digits = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
+        text.split(mark).map(|part| part.parse().ok().filter(|_| digits(part))).collect()
+    };
+    let [year, month, day] = numbers(date, '-')?[..] else { return None };
+    let (hour, minute, second) = match numbers(time, ':')?[..] {
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // As in `utc`, years begin in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let unix = (days - 719_468) * 86_400 + hour * 3_600 + minute * 60 + second;
+    // What names no day or time, such as February 30, is another one when it is written back.
+    let whole = if time.matches(':').count() == 1 {
+        format!("{date} {time}:00")
+    } else {
+        format!("{date} {time}")
+    };
+    (utc(unix) == format!("{whole} UTC")).then_some(unix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +135,22 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00 UTC"),
         ] {
             assert_eq!(utc(unix), text);
+            assert_eq!(from_utc(text), Some(unix));
+        }
+        assert_eq!(from_utc("2000-02-29 00:01 UTC"), Some(951_782_460));
+        for wrong in [
+            "",
+            "2000-02-29",
+            "2000-02-29 00:00",
+            "2001-02-29 00:00 UTC",
+            "2000-13-01 00:00 UTC",
+            "2000-01-01 24:00 UTC",
+            "2000-01-01 0:00 UTC",
+            "1969-12-31 23:59 UTC",
+            "2000-01-01 00:00:00:00 UTC",
+            "2000-01-01 00:+1 UTC",
+        ] {
+            assert_eq!(from_utc(wrong), None, "{wrong}");
         }
     }
 }

@@ -3,12 +3,32 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+/// Whether this process keeps to itself what it would write; read by whoever writes, for as long as
+/// that takes.
+static RELEASED: RwLock<bool> = RwLock::new(false);
+
+/// Says whether another process owns the files from now on: what writes then fails. Waits for
+/// writes under way.
+pub fn release(released: bool) {
+    *RELEASED.write().unwrap_or_else(PoisonError::into_inner) = released;
+}
+
+/// Whether another process owns the files.
+pub fn is_released() -> bool {
+    *RELEASED.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Replaces a file and makes the folders above it. After a crash at any point it holds either the
 /// old or the new content, whole: that is written aside, flushed to disk and then renamed.
 ///
 /// Blocks on the disk; call it where that delays no answer.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let released = RELEASED.read().unwrap_or_else(PoisonError::into_inner);
+    if *released {
+        return Err(io::Error::other("another process has taken over"));
+    }
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent)?;
     let mut aside = path.as_os_str().to_owned();

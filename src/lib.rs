@@ -7,11 +7,15 @@
 pub mod clock;
 pub mod diagnostic;
 pub mod durable;
+pub mod handed;
+pub mod http3;
+pub mod listening;
 pub mod metrics;
 pub mod name;
 pub mod place;
 pub mod prefix;
 pub mod proxy_header;
+pub mod spool;
 pub mod tls;
 
 pub mod model;
@@ -21,6 +25,8 @@ pub mod geo;
 pub mod zone;
 
 pub mod health;
+pub mod latency;
+pub mod load;
 
 pub mod steering;
 
@@ -28,6 +34,7 @@ pub mod snapshot;
 
 pub mod cluster;
 pub mod dns;
+pub mod drill;
 pub mod probe;
 pub mod proxy;
 

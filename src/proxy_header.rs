@@ -5,7 +5,10 @@
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What each header of version 2 starts with.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -161,6 +164,24 @@ fn ends<const N: usize>(rest: &[u8], address: impl Fn([u8; N]) -> IpAddr) -> Opt
         source: SocketAddr::new(address(*source), u16::from_be_bytes([s0, s1])),
         destination: SocketAddr::new(address(*destination), u16::from_be_bytes([d0, d1])),
     })
+}
+
+/// Takes the header off a connection, and nothing behind it; `Ok(None)`: it names no client.
+///
+/// # Errors
+/// When the connection breaks, or begins with something else.
+pub async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Ends>> {
+    let mut header = Vec::new();
+    loop {
+        match read(&header).map_err(io::Error::other)? {
+            Read::Whole { ends, .. } => return Ok(ends),
+            Read::Needs(more) => {
+                let begun = header.len();
+                header.resize(begun + more, 0);
+                stream.read_exact(header.get_mut(begun..).unwrap_or_default()).await?;
+            }
+        }
+    }
 }
 
 /// A version to write.

@@ -1,11 +1,13 @@
 //! The certificate that this server shows, and how the server speaks TLS: with ring.
 
+mod anyone;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use anyone::AnyCertificate;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -162,6 +164,24 @@ pub fn client_config(
         ))),
         None => config.with_no_client_auth(),
     })
+}
+
+/// How a client speaks TLS to servers of its own side, by this protocol alone (ALPN); `None` as
+/// authorities: any certificate will do.
+///
+/// # Errors
+/// When the TLS library supports no common version, which ours does.
+pub fn upstream_config(
+    authorities: Option<&[CertificateDer<'static>]>,
+    shown: Option<&Certificate>,
+    protocol: &[u8],
+) -> Result<ClientConfig, Error> {
+    let mut config = client_config(authorities.unwrap_or_default(), shown)?;
+    if authorities.is_none() {
+        config.dangerous().set_certificate_verifier(Arc::new(AnyCertificate::new()));
+    }
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(config)
 }
 
 /// The day of a second since 1970-01-01 UTC, such as `2026-09-21`.

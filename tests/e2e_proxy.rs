@@ -5,15 +5,48 @@
 #![allow(clippy::disallowed_methods)] // As above.
 #![allow(clippy::float_cmp)] // Counters are exact.
 
+#[path = "proxy/again.rs"]
+mod again;
 #[path = "proxy/behaviour.rs"]
 mod behaviour;
+#[path = "proxy/cache.rs"]
+mod cache;
+#[path = "proxy/capacity.rs"]
+mod capacity;
 #[path = "probe/certificates.rs"]
 mod certificates;
+#[path = "proxy/certified.rs"]
+mod certified;
+#[cfg(feature = "failpoints")]
+#[path = "proxy/failpoint.rs"]
+mod failpoint;
+#[path = "proxy/frames.rs"]
+mod frames;
+#[path = "proxy/handover.rs"]
+mod handover;
+#[path = "proxy/http3.rs"]
+mod http3;
 #[path = "proxy/origin.rs"]
 mod origin;
+#[path = "proxy/protection.rs"]
+mod protection;
+#[path = "proxy/quic_client.rs"]
+mod quic_client;
+#[path = "proxy/relay.rs"]
+mod relay;
+#[path = "proxy/rest.rs"]
+mod rest;
 #[path = "proxy/secure.rs"]
 mod secure;
+#[path = "proxy/shape.rs"]
+mod shape;
 mod support;
+#[path = "proxy/tunnels.rs"]
+mod tunnels;
+#[path = "proxy/upstream.rs"]
+mod upstream;
+#[path = "proxy/wire.rs"]
+mod wire;
 
 use std::net::SocketAddr;
 

@@ -113,6 +113,7 @@ fn any_query() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn answers_are_those_of_sockets_byte_for_byte() {
     let wire = Wire::new("same");
     let counters = counters();
@@ -162,6 +163,7 @@ fn echo(wire: &Wire, server: IpAddr) {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn all_but_plain_queries_reach_the_kernel() {
     let wire = Wire::new("rest");
     let server = serve(&wire, xdp(), XDP, &counters());
@@ -197,6 +199,7 @@ fn all_but_plain_queries_reach_the_kernel() {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn of_a_burst_past_the_kernel_no_query_is_lost() {
     let wire = Wire::new("burst");
     let server = serve(&wire, xdp(), XDP, &counters());
@@ -285,6 +288,7 @@ fn until(what: &str, holds: impl Fn() -> bool) -> Result<(), String> {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn where_it_is_not_to_be_had_sockets_answer_and_a_warning_says_why() {
     let wire = Wire::new("none");
     let rights = "-net_raw,-net_admin,-sys_admin,-bpf,-perfmon";
@@ -307,6 +311,7 @@ fn where_it_is_not_to_be_had_sockets_answer_and_a_warning_says_why() {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn where_the_driver_takes_no_program_it_is_attached_behind_it() {
     let wire = Wire::new("behind");
     for (mode, change) in [("native", false), ("generic", true)] {
@@ -327,6 +332,7 @@ fn where_the_driver_takes_no_program_it_is_attached_behind_it() {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn the_documented_capabilities_are_enough() {
     let wire = Wire::new("rights");
     // The last stands for a limit of locked memory that is high enough.
@@ -337,6 +343,7 @@ fn the_documented_capabilities_are_enough() {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn an_interface_with_a_program_of_somebody_else_is_left_alone() {
     let wire = Wire::new("taken");
     let first = serve(&wire, xdp(), XDP, &counters());
@@ -354,6 +361,7 @@ fn an_interface_with_a_program_of_somebody_else_is_left_alone() {
 }
 
 #[test]
+#[ignore = "takes root, for network namespaces; scripts/test runs it"]
 fn nothing_is_left_attached_after_a_crash() {
     let wire = Wire::new("crash");
     for signal in ["KILL", "TERM"] {

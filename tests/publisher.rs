@@ -16,6 +16,7 @@ use meridian::health::{
     Action, CauseKind, EndpointIdentity, HealthTable, HostAddresses, Outcome, PeerEvent, Prober,
     Resolved, Subject, Verdict, Vote,
 };
+use meridian::load::Sample;
 use meridian::model::{Address, EndpointId, MonitorId};
 use meridian::snapshot::{Event, Publisher};
 use tempfile::TempDir;
@@ -254,6 +255,7 @@ fn a_region_that_waits_for_an_operator_is_used_when_forced_up() {
         lasts: None,
         scope: Scope::Fleet,
         anyway: false,
+        drill: None,
     };
     let mut forced = OverrideSet::default();
     forced.set(draft, "1".to_owned(), world.now, 1_800_000_000).unwrap();
@@ -290,4 +292,47 @@ fn peers_change_answers_and_are_told_what_is_seen_here() {
     assert_eq!(world.answer("www"), us, "both regions do");
     assert!(world.publisher.take_votes(world.now).is_some());
     assert!(world.publisher.take_votes(world.now).is_none());
+}
+
+/// Two regions of which the first is near all clients.
+const SPILLING: &str = "version = 1\n[service.www]\npool = \"web\"\n\
+    policy = [{ method = \"order\", regions = [\"eu\", \"us\"] }, \"spill\"]\n";
+
+#[test]
+fn clients_leave_a_region_when_reports_say_that_it_is_full() {
+    let mut world = World::serving(SPILLING);
+    let fleet = FLEET.replace("[pool.web]\n", "[pool.web]\ncapacity = { eu = 100, us = 100 }\n");
+    std::fs::write(world.folder.path().join("config/fleet.toml"), fleet).unwrap();
+    world.reload();
+    let report = |world: &World, region: &str, requests: f64| {
+        let sample = Sample { requests, ..Sample::default() };
+        world.publisher.loads().report("web", region, "a", sample, world.now).unwrap();
+    };
+    let kept = |world: &World| {
+        let state = world.publisher.shared().load().state.clone().unwrap();
+        state.spreads[0].as_ref().map(|spread| spread.shares.of[0][0])
+    };
+    let run = |world: &mut World, seconds: u64, load: f64| {
+        for _ in 0..seconds {
+            world.now = world.now + Duration::from_secs(1);
+            report(world, "eu", load);
+            report(world, "us", 10.0);
+            assert!(world.publisher.next_due().is_some(), "loads are looked at by the clock");
+            world.publisher.apply(Event::Tick, world.now);
+            if world.publisher.is_behind() {
+                world.publisher.publish();
+            }
+        }
+    };
+    assert_eq!(kept(&world), None, "nobody has reported anything");
+    run(&mut world, 5, 50.0);
+    assert_eq!(kept(&world), Some(1.0));
+    run(&mut world, 60, 95.0);
+    let some = kept(&world).unwrap();
+    assert!((0.8..0.95).contains(&some), "{some}");
+    let answers: Vec<String> = (0..200).map(|_| world.answer("www")).collect();
+    assert!(answers.iter().any(|answer| answer == "192.0.2.1"));
+    // A reload of equal content changes nothing.
+    world.reload();
+    assert_eq!(kept(&world), Some(some));
 }

@@ -200,10 +200,11 @@ fn code_is_told_from_comments_and_literals() {
 #[test]
 fn functions_are_measured_to_their_closing_brace() {
     let text = "trait T { fn a(&self); fn b() -> [u8; 2] { [1, 2] } }\n\
-                type F = fn(u8) -> u8;\nfn c<const N: usize>(f: fn(u8)) where T: Sized {\n}\n";
+                type F = fn(u8) -> u8;\nfn c<const N: usize>(f: fn(u8)) where T: Sized {\n}\n\
+                async fn d() -> Result<A<u8>, B> {\n}\n";
     let file = File::new("src/name.rs", text);
     let names: Vec<&str> = file.functions().iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["b", "c"]);
+    assert_eq!(names, ["b", "c", "d"]);
 }
 
 #[test]

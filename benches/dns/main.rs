@@ -10,6 +10,7 @@
 mod datagrams;
 mod load;
 mod peers;
+#[path = "../support/process.rs"]
 mod process;
 mod report;
 mod zones;
@@ -121,7 +122,7 @@ fn measure(case: Case, options: &Options, work: &Path) -> io::Result<()> {
         let setup = Setup { case, folder: &folder, port, zone: &zone, database };
         let command = peer.prepare(&setup)?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let process = Process::start(&command, &folder, address, &zones::last(large))?;
+        let process = Process::start(&command, &folder, || answers(address, &zones::last(large)))?;
         let mix = match case {
             Case::Static => Mix::Small,
             Case::Million => Mix::Large,
@@ -170,4 +171,20 @@ fn free_port() -> io::Result<u16> {
         }
     }
     Err(io::Error::other("no port is free for both UDP and TCP"))
+}
+
+/// Whether a name has an answer; a null responder's reply, which has none, counts too.
+fn answers(address: SocketAddrV4, name: &str) -> io::Result<bool> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    // Nobody listens yet: the error comes with the send or the receive.
+    if socket.send(&zones::query(name, 1, None)).is_err() {
+        return Ok(false);
+    }
+    let mut reply = [0; 512];
+    let Ok(length) = socket.recv(&mut reply) else { return Ok(false) };
+    let echoed = length == zones::query(name, 1, None).len();
+    let (code, count) = (reply.get(3).map(|f| f & 15), reply.get(7).copied());
+    Ok(code == Some(0) && (echoed || count > Some(0)))
 }

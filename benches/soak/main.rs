@@ -1,4 +1,4 @@
-//! Mutated queries over UDP and TCP to the release build: it must go on answering, lose no worker,
+//! Mutated queries over UDP and TCP to a node: it must go on answering, lose no worker,
 //! and hold no more memory at the end than at the beginning.
 
 #![allow(clippy::print_stdout)] // Its product is a report.

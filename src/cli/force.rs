@@ -115,6 +115,7 @@ fn force(action: &str, set: &Set, options: &Options, output: &mut Output) -> Res
         until_cleared: set.until_cleared,
         scope: if set.local { Scope::Node } else { Scope::Fleet },
         anyway: set.anyway,
+        drill: None,
     };
     let node = options.remote.open()?;
     let written: Written = node.ask(Method::POST, &["overrides"], Some(&wish))?;

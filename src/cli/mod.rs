@@ -3,7 +3,9 @@
 mod admin;
 mod check;
 mod cluster;
+mod completions;
 mod demo;
+mod drill;
 mod exit;
 mod explain;
 mod force;
@@ -12,6 +14,7 @@ mod logging;
 mod output;
 mod remote;
 mod serve;
+mod simulate;
 mod status;
 mod watch;
 
@@ -51,8 +54,14 @@ enum Command {
     /// Show why a client gets the answer it gets
     #[command(after_help = "Examples:\n  \
                             meridian explain www.app.example.com --client 203.0.113.7\n  \
-                            meridian explain www.app.example.com AAAA --client 2001:db8::1")]
+                            meridian explain www.app.example.com AAAA --client 2001:db8::1 \
+                            --node http://127.0.0.1:8053")]
     Explain(explain::Options),
+    /// Show who goes where before and after regions fail, offline
+    #[command(after_help = "Examples:\n  meridian simulate --fail eu-central --config config\n  \
+                            meridian simulate --fail us-east ap-south --clients 1000000 \
+                            --picture failover.svg")]
+    Simulate(simulate::Options),
     /// Show what a running node serves, and how healthy it is
     #[command(after_help = "Examples:\n  meridian status\n  \
                             meridian status --watch --node http://127.0.0.1:8053")]
@@ -62,6 +71,10 @@ enum Command {
         meridian force down region:eu-central --for 30m --reason 'network work'\n  \
         meridian force list")]
     Force(force::Options),
+    /// Try a failover on the live fleet: plan, run, history
+    #[command(after_help = "Examples:\n  meridian drill plan --region eu-central\n  \
+                            meridian drill run lose-eu.toml --report lose-eu.html")]
+    Drill(drill::Options),
     /// Make tokens for the admin listener
     #[command(after_help = "Examples:\n  meridian admin token alice --role operate\n  \
                             meridian admin token prometheus --role read")]
@@ -70,6 +83,10 @@ enum Command {
     #[command(after_help = "Examples:\n  meridian cluster check --config config\n  \
                             meridian cluster check --config config --create --format json")]
     Cluster(cluster::Options),
+    /// Print what a shell completes
+    #[command(after_help = "Examples:\n  meridian completions bash > meridian.bash\n  \
+                            meridian completions zsh > _meridian")]
+    Completions(completions::Options),
 }
 
 /// Which configuration.
@@ -99,9 +116,12 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Serve(options) => serve::run(options, &mut output),
         Command::Check(options) => check::run(options, &mut output),
         Command::Explain(options) => explain::run(options, &mut output),
+        Command::Simulate(options) => simulate::run(options, &mut output),
         Command::Status(options) => status::run(options, &mut output),
         Command::Force(options) => force::run(options, &mut output),
+        Command::Drill(options) => drill::run(options, &mut output),
         Command::Admin(options) => admin::run(options, &mut output),
         Command::Cluster(options) => cluster::run(options, &mut output),
+        Command::Completions(options) => completions::run(options, &mut output),
     }
 }

@@ -74,6 +74,15 @@ impl Failure {
 }
 
 impl Remote {
+    /// A node at this place; without one the default.
+    pub(super) fn new(
+        node: Option<String>,
+        token_file: Option<PathBuf>,
+        (ca, identity): (Option<PathBuf>, Option<PathBuf>),
+    ) -> Self {
+        Self { node, config: None, token_file, ca, identity }
+    }
+
     /// Gets ready to ask.
     pub(super) fn open(&self) -> Result<Node, Failure> {
         let (base, socket) = self.place()?;
@@ -177,10 +186,34 @@ impl Node {
         path: &[&str],
         body: Option<&impl Serialize>,
     ) -> Result<T, Failure> {
+        self.send(method, self.url(path), body)
+    }
+
+    /// The reply to a question with a query string.
+    pub(super) fn query<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+    ) -> Result<T, Failure> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(Method::GET, url, None::<&()>)
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
+        url
+    }
+
+    fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
         let mut request = self.client.request(method, url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

@@ -1,11 +1,15 @@
 //! `meridian serve`: runs the roles of this node until it is told to stop.
 
 mod cluster;
+mod handover;
 mod judge;
+mod latency;
 mod listeners;
 mod node;
 mod plans;
 mod probes;
+mod reloader;
+mod running;
 mod serials;
 mod state;
 mod tasks;
@@ -21,6 +25,8 @@ use super::{Exit, Format, Output, logging};
 use crate::metrics::Metrics;
 use crate::model::LogFormat;
 use crate::snapshot::load;
+
+pub(super) use latency::saved as saved_latency;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]

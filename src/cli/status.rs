@@ -9,7 +9,7 @@ use reqwest::Method;
 use super::output::{Paint, count, time};
 use super::remote::{Node, Remote};
 use super::{Exit, Format, Output, force};
-use crate::admin::{EndpointStatus, Share, Status};
+use crate::admin::{EndpointStatus, LoadStatus, Residual, Share, Status};
 
 /// How often `--watch` looks again.
 const EVERY: Duration = Duration::from_secs(2);
@@ -77,12 +77,10 @@ fn screen(status: &Status, paint: Paint) -> Vec<String> {
     let place = |place: &str, words: &Share| format!("  {place:<24} {}", share(words, paint));
     lines.extend(status.regions.iter().map(|region| place(&region.region, region)));
     lines.extend(title("pools"));
-    lines.extend(
-        status
-            .pools
-            .iter()
-            .map(|pool| place(&format!("{} {}", pool.pool, pool.share.region), &pool.share)),
-    );
+    lines.extend(status.pools.iter().map(|pool| {
+        let line = place(&format!("{} {}", pool.pool, pool.share.region), &pool.share);
+        pool.load.as_ref().map_or(line.clone(), |load| format!("{line}, {}", words(load)))
+    }));
     lines.extend(title("endpoints"));
     lines.extend(endpoints(status, paint));
     if !status.overrides.is_empty() {
@@ -108,19 +106,42 @@ fn share(share: &Share, paint: Paint) -> String {
     }
 }
 
+/// The load of a pool in a region.
+fn words(load: &LoadStatus) -> String {
+    let LoadStatus { requests, capacity, errors, in_flight, queue, .. } = load;
+    let of = capacity.map_or_else(String::new, |capacity| format!(" of {capacity:.0}"));
+    let Some(requests) = requests else {
+        return format!("load unknown{of}");
+    };
+    let waiting = if *queue > 0 { format!(", {queue} waiting") } else { String::new() };
+    let failing = if *errors >= 0.05 { format!(", {errors:.1} errors/s") } else { String::new() };
+    format!("{requests:.1}{of} requests/s, {in_flight} in flight{waiting}{failing}")
+}
+
 fn endpoints(status: &Status, paint: Paint) -> Vec<String> {
     let mut all: Vec<&EndpointStatus> = status.endpoints.iter().collect();
     all.sort_by_key(|endpoint| endpoint.health == "up");
     let line = |endpoint: &&EndpointStatus| {
-        let EndpointStatus { pool, region, endpoint: address, health, cause, age_seconds } =
-            *endpoint;
+        let EndpointStatus {
+            pool,
+            region,
+            endpoint: address,
+            health,
+            cause,
+            age_seconds,
+            residual,
+        } = *endpoint;
         let word = match health.as_str() {
             "up" => paint.good(health),
             "down" => paint.bad(health),
             _ => paint.odd(health),
         };
         let place = format!("{pool} {region} {address}");
-        format!("  {place:<40} {word} for {}: {cause}", time(*age_seconds))
+        let left = residual.map_or_else(String::new, |Residual { in_flight, requests }| {
+            let under_way = count(in_flight as usize, "request");
+            format!("; {under_way} under way, {requests} came while drained")
+        });
+        format!("  {place:<40} {word} for {}: {cause}{left}", time(*age_seconds))
     };
     let mut lines: Vec<String> = all.iter().take(ENDPOINTS_MAX).map(line).collect();
     if let Some(more @ 1..) = all.len().checked_sub(ENDPOINTS_MAX) {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 
 use super::wire::FORMATS;
-use super::{Beat, Need, Page};
+use super::{Beat, LoadPage, Need, Page, Report};
 use crate::health::{CauseKind, Prober, Subject, Verdict, Vote};
+use crate::latency::{Client, Measured, Rtt, Way};
+use crate::load::Sample;
 
-fn samples() -> (Page, Beat, Need) {
+fn samples() -> (Page, Beat, Need, LoadPage) {
     let writer = Prober { region: "eu-central".into(), node: "fra-1".into() };
     let vote = |subject, verdict, kind, seconds| {
         let held = Duration::from_secs(seconds);
@@ -23,14 +25,60 @@ fn samples() -> (Page, Beat, Need) {
     ];
     let (epoch, target) = (1_790_000_000_000, "us-east".into());
     let page = Page { writer: writer.clone(), epoch, seq: 300, target, votes };
-    let beat = Beat { writer, epoch, number: 77, impaired: true, pages: 2, digest: 0xfeed };
-    (page, beat, Need { epoch, pages: vec![0, 1, 4_095] })
+    let beat = Beat {
+        writer: writer.clone(),
+        epoch,
+        number: 77,
+        impaired: true,
+        pages: 2,
+        digest: 0xfeed,
+    };
+    let busy =
+        Sample { requests: 812.125, errors: 0.5, in_flight: 31, queue: 4, capacity: Some(2_000.0) };
+    let loads = vec![("api".to_owned(), busy), ("web".to_owned(), Sample::default())];
+    let load = LoadPage { writer, epoch, seq: 9, loads };
+    (page, beat, Need { epoch, pages: vec![0, 1, 4_095] }, load)
+}
+
+/// A page of round trips, which later nodes of the first format say.
+fn report() -> Report {
+    let client = |text: &str| Client::of(text.parse().unwrap()).unwrap();
+    let measured = |text: &str, ms, samples, hours: u64| Measured {
+        client: client(text),
+        settled: Rtt::from_ms(ms),
+        samples,
+        age: Duration::from_secs(hours * 3_600),
+    };
+    Report {
+        writer: Prober { region: "eu-central".into(), node: "fra-1".into() },
+        epoch: 1_790_000_000_000,
+        seq: 300,
+        ways: vec![Way { to: "us-east".into(), settled: Rtt::from_ms(88.0), samples: 64 }],
+        measured: vec![
+            measured("192.0.2.0/24", 0.05, 1, 0),
+            measured("2001:db8:1::/48", 10_000.0, 64, 255),
+        ],
+    }
+}
+
+#[test]
+fn pages_of_round_trips_are_as_they_always_were() {
+    let written = HEXLOWER.encode(&report().encode());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cluster/latency_1.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, format!("{written}\n")).unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.trim(), written, "the form has changed: give it a new number");
+    let octets = HEXLOWER.decode(text.trim().as_bytes()).unwrap();
+    assert_eq!(Report::decode(&octets), Ok(report()));
 }
 
 #[test]
 fn messages_of_every_format_are_as_they_always_were() {
-    let (page, beat, need) = samples();
-    let written = [page.encode(), beat.encode(), need.encode()].map(|m| HEXLOWER.encode(&m));
+    let (page, beat, need, load) = samples();
+    let written = [page.encode(), beat.encode(), need.encode(), load.encode()];
+    let written = written.map(|message| HEXLOWER.encode(&message));
     for format in FORMATS {
         let path = format!("tests/golden/cluster/format_{format}.txt");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -47,5 +95,6 @@ fn messages_of_every_format_are_as_they_always_were() {
         assert_eq!(Page::decode(&octets(0)), Ok(page.clone()), "format {format}");
         assert_eq!(Beat::decode(&octets(1)), Ok(beat.clone()), "format {format}");
         assert_eq!(Need::decode(&octets(2)), Ok(need.clone()), "format {format}");
+        assert_eq!(LoadPage::decode(&octets(3)), Ok(load.clone()), "format {format}");
     }
 }

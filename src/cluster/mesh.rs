@@ -10,6 +10,8 @@ use super::beat::Beat;
 use super::need::Need;
 use super::page::Page;
 use super::peer::Peer;
+use super::report::Report;
+use super::reports::Reports;
 use super::subject::{Channel, Subjects};
 use super::wire::Dropped;
 use super::writer::{BATCH_PAUSE, Writer};
@@ -121,6 +123,7 @@ pub struct Mesh {
     link: Link,
     /// The epoch of another node that goes by the name of this one.
     cloned: Option<u64>,
+    reports: Reports,
     counts: Counts,
     rng: fastrand::Rng,
 }
@@ -140,13 +143,14 @@ impl Mesh {
             peers: BTreeMap::new(),
             link: Link { up: false, changed: now, told: None },
             cloned: None,
+            reports: Reports::default(),
             counts: Counts::default(),
             rng,
         }
     }
 
     /// The subjects that this node listens to.
-    pub fn listened(&self) -> [String; 3] {
+    pub fn listened(&self) -> [String; 4] {
         self.subjects.listened(&self.me)
     }
 
@@ -261,6 +265,17 @@ impl Mesh {
         self.cloned
     }
 
+    /// Round trips that others report, since this was last asked.
+    pub fn take_reports(&mut self) -> Vec<Report> {
+        self.reports.take()
+    }
+
+    /// The message that carries a page of round trips.
+    pub fn report(&self, page: u32, report: &Report) -> Outgoing {
+        let channel = Channel::Latency { writer: report.writer.clone(), page };
+        outgoing(&self.subjects, &channel, report.encode())
+    }
+
     /// What was counted since this was last asked.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -323,6 +338,15 @@ impl Mesh {
                 tell_votes(writer, votes, events);
                 Ok(())
             }
+            Channel::Latency { writer, page } => {
+                let report = Report::decode(message)?;
+                if report.writer != *writer {
+                    return Err(Dropped::Forged);
+                }
+                if *writer == self.me { Ok(()) } else { self.reports.take_in(*page, report) }
+            }
+            // Those of load are taken in elsewhere.
+            Channel::Load { .. } => Err(Dropped::Foreign),
             Channel::Beat { writer } => {
                 let beat = Beat::decode(message)?;
                 if beat.writer != *writer {

@@ -1,4 +1,5 @@
-//! Sharing verdicts between nodes: what is said, who is believed, and the engines that carry it.
+//! Sharing verdicts and round trips between nodes: what is said, who is believed, and the engines
+//! that carry it.
 
 mod beat;
 mod control;
@@ -8,12 +9,16 @@ mod epoch;
 #[cfg(test)]
 mod golden;
 mod ledger;
+mod load;
 mod mesh;
 mod nats;
 mod need;
 mod open;
 mod page;
 mod peer;
+mod report;
+mod reporter;
+mod reports;
 mod share;
 mod subject;
 mod version;
@@ -26,11 +31,14 @@ pub use embedded::{Attached, Hub};
 pub use engine::{Engine, Signal};
 pub use epoch::next_epoch;
 pub use ledger::Ledger;
+pub use load::{LoadPage, LoadSharing};
 pub use mesh::{Counts, Identity, Mesh, Mode, Outgoing, Pace, Step};
 pub use nats::{Bus, Create, Examined, Grade, NatsControl, bucket_name, examine, view_name};
 pub use need::Need;
 pub use open::{Opened, open};
 pub use page::{Page, VOTES_MAX};
+pub use report::Report;
+pub use reporter::ReportWriter;
 pub use share::Share;
 pub use subject::{Channel, Subjects};
 pub use wire::{Dropped, LENGTH_MAX};

@@ -9,9 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::engine::{Engine, Signal};
-use super::mesh::Mesh;
+use super::load::{LoadPage, LoadSharing};
+use super::mesh::{Mesh, Outgoing};
+use super::report::Report;
+use super::wire::Dropped;
 use crate::clock::{self, Tick};
-use crate::health::{LocalVotes, PeerEvent, Standing};
+use crate::health::{LocalVotes, PeerEvent, Prober, Standing};
+use crate::load::Loads;
 use crate::metrics::Metrics;
 
 /// Signals taken in before what is due goes out.
@@ -30,14 +34,24 @@ const STANDINGS: [(Standing, &str); 4] = [
 
 /// What a node shares with others, and what it hears of them.
 pub struct Share {
+    /// Who this node is.
+    pub me: Prober,
     /// What it decides by.
     pub mesh: Mesh,
+    /// What it says and hears of load.
+    pub load: LoadSharing,
+    /// Where loads are.
+    pub loads: Arc<Loads>,
     /// What carries it.
     pub engine: Engine,
     /// What this node says.
     pub votes: watch::Receiver<Arc<LocalVotes>>,
     /// Where the judge of health hears of others.
     pub peers: mpsc::Sender<PeerEvent>,
+    /// Pages of round trips that this node says.
+    pub saying: mpsc::Receiver<(u32, Report)>,
+    /// Where the keeper of round trips hears those of others.
+    pub reports: mpsc::Sender<Report>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -56,6 +70,7 @@ impl Share {
             if now.since(gauged) >= GAUGES_EVERY {
                 gauged = now;
                 self.gauge(now);
+                self.say_load(now);
             }
             let rest = self.mesh.next_due(now).since(now).min(REST_MAX);
             tokio::select! {
@@ -65,6 +80,13 @@ impl Share {
                     Ok(()) => self.take_votes(),
                     Err(_) => votes_end = true,
                 },
+                Some((page, report)) = self.saying.recv() => {
+                    let message = self.mesh.report(page, &report);
+                    // While the bus is away nobody hears it; the next refresh says it again.
+                    if self.mesh.is_linked() {
+                        self.send(message);
+                    }
+                }
                 signal = self.engine.signal() => {
                     let Some(signal) = signal else { return };
                     let mut events = self.take_in(signal);
@@ -95,6 +117,10 @@ impl Share {
                 self.mesh.resync(now);
             }
             Signal::Message { subject, payload } => {
+                if let Some(taken) = self.load.take_in(&subject, &payload, now) {
+                    self.hear_load(taken, now);
+                    return Vec::new();
+                }
                 return self.mesh.receive(&subject, &payload, now);
             }
             Signal::Recalled { subject, payload } => {
@@ -111,12 +137,12 @@ impl Share {
         let cloned = self.mesh.cloned();
         let step = self.mesh.tick(now);
         for message in step.outgoing {
-            let (kind, octets) = (message.kind, message.payload.len() as u64);
-            if self.engine.publish(message) {
-                self.metrics.cluster.messages.with_label_values(&[kind, "sent"]).inc();
-                self.metrics.cluster.sent_bytes.inc_by(octets);
-            } else {
-                self.metrics.cluster.dropped.with_label_values(&["unsent"]).inc();
+            self.send(message);
+        }
+        for report in self.mesh.take_reports() {
+            // Whoever keeps the map may be busy; the page comes again.
+            if self.reports.try_send(report).is_err() {
+                self.metrics.cluster.dropped.with_label_values(&["overrun"]).inc();
             }
         }
         let counts = self.mesh.take_counts();
@@ -138,6 +164,45 @@ impl Share {
             );
         }
         self.tell(step.events, stop).await
+    }
+
+    fn send(&self, message: Outgoing) {
+        let (kind, octets) = (message.kind, message.payload.len() as u64);
+        if self.engine.publish(message) {
+            self.metrics.cluster.messages.with_label_values(&[kind, "sent"]).inc();
+            self.metrics.cluster.sent_bytes.inc_by(octets);
+        } else {
+            self.metrics.cluster.dropped.with_label_values(&["unsent"]).inc();
+        }
+    }
+
+    /// Tells others of the load that the proxy of this node sees, when that is due.
+    fn say_load(&mut self, now: Tick) {
+        let own = self.loads.told_by(&self.me.region, &self.me.node, now);
+        if let Some(message) = self.load.due(own, now).filter(|_| self.mesh.is_linked()) {
+            self.send(message);
+        }
+        let overflow = std::mem::take(&mut self.load.overflow);
+        self.metrics.cluster.dropped.with_label_values(&["overflow"]).inc_by(overflow);
+    }
+
+    /// Takes in what another node says of its load.
+    fn hear_load(&self, taken: Result<LoadPage, Dropped>, now: Tick) {
+        let full = match taken {
+            Ok(LoadPage { writer: Prober { region, node }, loads, .. }) => {
+                self.metrics.cluster.messages.with_label_values(&["load", "received"]).inc();
+                let reported = loads.into_iter().map(|(pool, sample)| {
+                    self.loads.report(&pool, &region, &node, sample, now).is_err()
+                });
+                reported.filter(|full| *full).count() as u64
+            }
+            Err(why) => {
+                self.metrics.cluster.dropped.with_label_values(&[why.as_str()]).inc();
+                return;
+            }
+        };
+        let dropped = self.metrics.cluster.dropped.with_label_values(&[Dropped::Full.as_str()]);
+        dropped.inc_by(full);
     }
 
     async fn tell(&self, events: Vec<PeerEvent>, stop: &CancellationToken) -> bool {
@@ -171,4 +236,57 @@ impl Share {
 
 fn word(standing: Standing) -> &'static str {
     STANDINGS.into_iter().find(|(known, _)| *known == standing).map_or("", |(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Hub, Identity, Pace};
+    use super::*;
+    use crate::load::Sample;
+
+    /// A node on a bus, and where its loads are.
+    fn node(hub: &Hub, region: &str, proxies: bool) -> (Share, Arc<Loads>) {
+        let me = Prober { region: region.into(), node: "a".into() };
+        let identity = Identity { me: me.clone(), epoch: None, prefix: "gslb".into() };
+        let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
+        let load = LoadSharing::new(me.clone(), proxies.then_some(5), "gslb");
+        let filters = mesh.listened().into_iter().chain([load.listened()]);
+        let engine = Engine::Embedded(hub.attach(filters));
+        let loads = Arc::<Loads>::default();
+        let (votes, peers) = (watch::channel(Arc::default()).1, mpsc::channel(9).0);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
+        let told = loads.clone();
+        let share =
+            Share { me, mesh, load, loads: told, engine, votes, peers, saying, reports, metrics };
+        (share, loads)
+    }
+
+    #[tokio::test]
+    async fn the_load_of_a_node_with_a_proxy_is_heard_by_the_others() {
+        let hub = Hub::default();
+        let ((one, told), (other, heard)) = (node(&hub, "eu", true), node(&hub, "us", false));
+        let sample = Sample { requests: 812.5, ..Sample::default() };
+        for region in ["eu", "us"] {
+            told.report("web", region, "a", sample, clock::now()).unwrap();
+        }
+        let metrics = other.metrics.clone();
+        let stop = CancellationToken::new();
+        let tasks = [one, other].map(|share| tokio::spawn(share.run(stop.clone())));
+        let wait = async {
+            while heard.of("web", "eu", clock::now()).is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+        let found = heard.of("web", "eu", clock::now()).unwrap();
+        assert_eq!((found.sum, found.reporters), (sample, 1));
+        assert_eq!(heard.of("web", "us", clock::now()), None, "nobody speaks for others' regions");
+        let received = ["load", "received"];
+        assert!(metrics.cluster.messages.with_label_values(&received).get() >= 1);
+        stop.cancel();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
 }

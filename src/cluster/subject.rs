@@ -16,6 +16,13 @@ pub enum Channel {
         /// Its number, from 0.
         page: u32,
     },
+    /// A page of round trips.
+    Latency {
+        /// Whose.
+        writer: Prober,
+        /// Its number, from 0.
+        page: u32,
+    },
     /// Signs of life.
     Beat {
         /// Whose.
@@ -26,6 +33,11 @@ pub enum Channel {
         /// Who is asked.
         writer: Prober,
     },
+    /// Loads of the pools in its writer's region.
+    Load {
+        /// Whose.
+        writer: Prober,
+    },
 }
 
 impl Channel {
@@ -33,8 +45,10 @@ impl Channel {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Health { .. } => "health",
+            Self::Latency { .. } => "latency",
             Self::Beat { .. } => "beat",
             Self::Need { .. } => "need",
+            Self::Load { .. } => "load",
         }
     }
 }
@@ -56,11 +70,13 @@ impl Subjects {
     pub fn subject(&self, channel: &Channel) -> String {
         let (stem, kind) = (&self.stem, channel.kind());
         match channel {
-            Channel::Health { writer: Prober { region, node }, page } => {
+            Channel::Health { writer: Prober { region, node }, page }
+            | Channel::Latency { writer: Prober { region, node }, page } => {
                 format!("{stem}{kind}.{region}.{node}.{page}")
             }
             Channel::Beat { writer: Prober { region, node } }
-            | Channel::Need { writer: Prober { region, node } } => {
+            | Channel::Need { writer: Prober { region, node } }
+            | Channel::Load { writer: Prober { region, node } } => {
                 format!("{stem}{kind}.{region}.{node}")
             }
         }
@@ -75,27 +91,38 @@ impl Subjects {
         }
         let writer = Prober { region: region.to_owned(), node: node.to_owned() };
         let channel = match kind {
-            "health" => {
+            "health" | "latency" => {
                 let text = parts.next()?;
                 let page = text.parse::<u32>().ok().filter(|page| *page < PAGES_MAX)?;
                 // One spelling for each number, or one page would have several subjects.
                 if page.to_string() != text {
                     return None;
                 }
-                Channel::Health { writer, page }
+                match kind {
+                    "health" => Channel::Health { writer, page },
+                    _ => Channel::Latency { writer, page },
+                }
             }
             "beat" => Channel::Beat { writer },
             "need" => Channel::Need { writer },
+            "load" => Channel::Load { writer },
             _ => return None,
         };
         parts.next().is_none().then_some(channel)
     }
 
+    /// What a node that goes by load listens to.
+    pub(super) fn loads(&self) -> String {
+        format!("{}load.>", self.stem)
+    }
+
     /// What a node listens to: all pages and signs of life, and what it is asked for itself.
-    pub fn listened(&self, me: &Prober) -> [String; 3] {
+    pub fn listened(&self, me: &Prober) -> [String; 4] {
         let stem = &self.stem;
         let asked = self.subject(&Channel::Need { writer: me.clone() });
-        [format!("{stem}health.>"), format!("{stem}beat.>"), asked]
+        let [health, beat, latency] =
+            ["health", "beat", "latency"].map(|kind| format!("{stem}{kind}.>"));
+        [health, beat, latency, asked]
     }
 }
 
@@ -109,8 +136,10 @@ mod tests {
         let writer = Prober { region: "eu-1".into(), node: "fra_2".into() };
         for (channel, subject) in [
             (Channel::Health { writer: writer.clone(), page: 12 }, "gslb.v1.health.eu-1.fra_2.12"),
+            (Channel::Latency { writer: writer.clone(), page: 9 }, "gslb.v1.latency.eu-1.fra_2.9"),
             (Channel::Beat { writer: writer.clone() }, "gslb.v1.beat.eu-1.fra_2"),
             (Channel::Need { writer: writer.clone() }, "gslb.v1.need.eu-1.fra_2"),
+            (Channel::Load { writer: writer.clone() }, "gslb.v1.load.eu-1.fra_2"),
         ] {
             assert_eq!(subjects.subject(&channel), subject);
             assert_eq!(subjects.channel(subject), Some(channel));
@@ -120,7 +149,8 @@ mod tests {
             "gslb",
             "other.v1.beat.eu.a",
             "gslb.v2.beat.eu.a",
-            "gslb.v1.load.eu.a",
+            "gslb.v1.loads.eu.a",
+            "gslb.v1.load.eu.a.0",
             "gslb.v1.beat.eu",
             "gslb.v1.beat.eu.a.b",
             "gslb.v1.beat.EU.a",

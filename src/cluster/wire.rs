@@ -33,6 +33,10 @@ pub(super) enum Kind {
     Beat = 2,
     /// A request to send pages again.
     Need = 3,
+    /// A page of round trips.
+    Latency = 4,
+    /// A page of load.
+    Load = 5,
 }
 
 /// Why a message is dropped: a bounded label for metrics.

@@ -1,16 +1,27 @@
 //! The default of every key that has one, and the range of every number.
 
+pub(super) mod drill;
+mod hedge;
+mod latency;
+mod load;
+pub(super) mod webhook;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
+use http::StatusCode;
 
 use crate::model::{
-    AllDown, Balance, CookiePolicy, DnsTransport, Failback, Family, Flattened, HttpVersion, Io,
-    LogFormat, QueryLogFormat, Scheme, Stale, Vantage,
+    AllDown, Balance, ClientCertificate, CookiePolicy, DnsTransport, Failback, Family, Flattened,
+    HttpVersion, Io, LogFormat, QueryLogFormat, Scheme, Stale, Vantage,
 };
+
+pub(super) use hedge::{HEDGE_AFTER, HEDGE_AFTER_RANGE, HEDGE_BUDGET};
+pub(super) use latency::{EXPLORE, KEEP, KEEP_RANGE, LEARN};
+pub(super) use load::*;
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -34,8 +45,6 @@ const fn span(least_ms: u64, most_seconds: u64) -> RangeInclusive<Duration> {
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-
-// node.toml
 
 /// `node.state`: beside the configuration, which may be read-only.
 pub(super) const STATE: Preset<&str> = preset("../state", "\"../state\"");
@@ -130,6 +139,21 @@ pub(super) const PROXY_HTTP: Preset<[SocketAddr; 2]> = preset(
     ],
     "[\"0.0.0.0:80\", \"[::]:80\"]",
 );
+/// `proxy.tcp[].port` and `proxy.udp[].port`
+pub(super) const RELAY_PORT: &str = "(port of listen)";
+/// `proxy.tcp[].sni[].port`
+pub(super) const SNI_PORT: &str = "(port of the item)";
+/// `proxy.tcp[].balance`: connections last long and differ much.
+pub(super) const TCP_BALANCE: Preset<Balance> =
+    preset(Balance::LeastConnections, "\"least-connections\"");
+/// `proxy.tcp[].idle`: sessions of databases wait long between two questions.
+pub(super) const TCP_IDLE_RELAYED: Preset<Duration> = seconds(HOUR, "\"1h\"");
+/// `proxy.udp[].idle`: what most address translators on the way keep.
+pub(super) const UDP_IDLE: Preset<Duration> = seconds(30, "\"30s\"");
+/// `proxy.udp[].flows`: each takes a file descriptor and a port.
+pub(super) const FLOWS: Preset<usize> = preset(65_536, "65536");
+/// Range of `proxy.udp[].flows`
+pub(super) const FLOWS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 /// `proxy.drain`: as long as supervisors wait.
 pub(super) const DRAIN: Preset<Duration> = seconds(30, "\"30s\"");
 /// Range of `proxy.drain`
@@ -160,6 +184,16 @@ pub(super) const HEAD_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 20;
 pub(super) const BODY_SIZE: Preset<Option<u64>> = preset(None, "\"off\"");
 /// Range of `proxy.limits.body`
 pub(super) const BODY_RANGE: RangeInclusive<u64> = 1..=1 << 50;
+/// `proxy.access_log.sample`: enough to see what is asked, too little to fill a disk.
+pub(super) const ACCESS_SAMPLE: Preset<f64> = preset(0.01, "0.01");
+/// `proxy.access_log.errors`: they are few, and what one looks for.
+pub(super) const ACCESS_ERRORS: Preset<bool> = preset(true, "true");
+/// `proxy.access_log.stderr`
+pub(super) const ACCESS_STDERR: Preset<bool> = preset(false, "false");
+/// `proxy.limits.body_rate`: streams may say nothing for a while.
+pub(super) const BODY_RATE: Preset<Option<u64>> = preset(None, "\"off\"");
+/// Range of `proxy.limits.body_rate`
+pub(super) const BODY_RATE_RANGE: RangeInclusive<u64> = 1..=1 << 30;
 /// `cluster.engine`: whether it is NATS.
 pub(super) const ENGINE: Preset<bool> = preset(false, "\"embedded\"");
 /// `cluster.nats.prefix`
@@ -273,6 +307,8 @@ pub(super) const RESPONSE: Preset<Duration> = seconds(15, "\"15s\"");
 pub(super) const ROUTE_IDLE: Preset<Duration> = seconds(60, "\"60s\"");
 /// `route.timeouts.request`
 pub(super) const REQUEST: Preset<Duration> = seconds(30, "\"30s\"");
+/// `route.timeouts.websocket`: users come back to a page after lunch.
+pub(super) const WEBSOCKET: Preset<Duration> = seconds(3_600, "\"1h\"");
 /// `route.retry.attempts`
 pub(super) const ATTEMPTS: Preset<u32> = preset(2, "2");
 /// Range of `route.retry.attempts`
@@ -283,14 +319,112 @@ pub(super) const RETRY_ON: &str = "[\"connect\", \"reset\"]";
 pub(super) const BUDGET: Preset<f64> = preset(0.2, "0.2");
 /// `route.upstream.port`
 pub(super) const UPSTREAM_PORT: Preset<u16> = preset(80, "80");
+/// `route.upstream.protocol`: whether it is HTTP/2.
+pub(super) const UPSTREAM_PROTOCOL: Preset<bool> = preset(false, "\"http1\"");
 /// `route.upstream.max_connections`: what one server usually takes.
 pub(super) const MAX_CONNECTIONS: Preset<u32> = preset(512, "512");
 /// Range of `route.upstream.max_connections`: the ports of one address.
 pub(super) const MAX_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=60_000;
+/// `route.client_certificate`
+pub(super) const CLIENT_CERTIFICATE: Preset<ClientCertificate> =
+    preset(ClientCertificate::Off, "\"off\"");
 /// `route.slow_start`
 pub(super) const SLOW_START: Preset<Duration> = seconds(0, "\"0s\"");
 /// Range of `route.slow_start`
 pub(super) const SLOW_START_RANGE: RangeInclusive<Duration> = span(0, HOUR);
+/// `route.redirect.status`: for good, and with the method that was asked with.
+pub(super) const REDIRECT_STATUS: Preset<StatusCode> =
+    preset(StatusCode::PERMANENT_REDIRECT, "308");
+/// `route.respond.status`
+pub(super) const RESPOND_STATUS: Preset<StatusCode> = preset(StatusCode::OK, "200");
+/// Range of `route.respond.status`: a reply that ends a request (RFC 9110 section 15).
+pub(super) const RESPOND_RANGE: RangeInclusive<u16> = 200..=599;
+/// `content_type` of bodies that stand in the configuration.
+pub(super) const CONTENT_TYPE: Preset<&str> =
+    preset("text/plain; charset=utf-8", "\"text/plain; charset=utf-8\"");
+/// Longest body that the configuration holds: a page, and many of them fit into memory.
+pub(super) const OWN_BODY_MAX: u64 = 64 << 10;
+/// `route.unavailable.status`
+pub(super) const UNAVAILABLE_STATUS: Preset<StatusCode> =
+    preset(StatusCode::SERVICE_UNAVAILABLE, "503");
+/// Range of `route.unavailable.status`: it is a failure of ours.
+pub(super) const UNAVAILABLE_RANGE: RangeInclusive<u16> = 500..=599;
+/// `route.unavailable.retry_after`: after some rounds of probes.
+pub(super) const RETRY_AFTER: Preset<Duration> = seconds(5, "\"5s\"");
+/// Range of `route.unavailable.retry_after`
+pub(super) const RETRY_AFTER_RANGE: RangeInclusive<Duration> = span(0, DAY);
+/// `route.unavailable.cause_header`
+pub(super) const CAUSE_HEADER: Preset<bool> = preset(true, "true");
+/// `route.compress.encodings`: the one that is quickest for what it saves comes first.
+pub(super) const ENCODINGS: &str = "[\"zstd\", \"br\", \"gzip\"]";
+/// `route.compress.types`: text in all its forms; pictures and films are compressed already.
+pub(super) const COMPRESSED_TYPES: Preset<[&str; 9]> = preset(
+    [
+        "text/*",
+        "application/json",
+        "application/ld+json",
+        "application/javascript",
+        "application/manifest+json",
+        "application/xml",
+        "application/xhtml+xml",
+        "application/wasm",
+        "image/svg+xml",
+    ],
+    "[\"text/*\", \"application/json\", \"application/ld+json\", \"application/javascript\", \
+     \"application/manifest+json\", \"application/xml\", \"application/xhtml+xml\", \
+     \"application/wasm\", \"image/svg+xml\"]",
+);
+/// `route.compress.min_size`: less fits into one packet anyway.
+pub(super) const MIN_SIZE: Preset<u64> = preset(1 << 10, "\"1KiB\"");
+/// Range of `route.compress.min_size`
+pub(super) const MIN_SIZE_RANGE: RangeInclusive<u64> = 1..=1 << 30;
+/// `route.eject.errors`: on unless it is off, as who fails everyone sent to it helps nobody.
+pub(super) const EJECT_ERRORS: Preset<u32> = preset(5, "5");
+/// Range of `route.eject.errors`: as many times are remembered.
+pub(super) const EJECT_ERRORS_RANGE: RangeInclusive<u32> = 1..=1_000;
+/// `route.eject.within`
+pub(super) const EJECT_WITHIN: Preset<Duration> = seconds(10, "\"10s\"");
+/// `route.eject.for`: about as long as a process takes to start again.
+pub(super) const EJECT_FOR: Preset<Duration> = seconds(30, "\"30s\"");
+/// Range of both.
+pub(super) const EJECT_RANGE: RangeInclusive<Duration> = span(100, HOUR);
+/// `route.eject.max_share`
+pub(super) const EJECT_MAX_SHARE: Preset<f64> = preset(0.5, "0.5");
+/// `route.eject.slow`: what is slow for one route is usual for another.
+pub(super) const EJECT_SLOW: &str = "(never)";
+/// `route.eject.status`: what a server says that cannot serve anything.
+pub(super) const EJECT_STATUS: [u16; 3] = [502, 503, 504];
+/// `route.eject.status` as written.
+pub(super) const EJECT_STATUS_WRITTEN: &str = "[502, 503, 504]";
+/// `route.upstream.queue`: a moment's worth.
+pub(super) const QUEUE: Preset<u32> = preset(128, "128");
+/// Range of `route.upstream.queue`
+pub(super) const QUEUE_RANGE: RangeInclusive<u32> = 0..=100_000;
+/// `route.timeouts.queue`: whoever waits longer is not helped by being served.
+pub(super) const QUEUE_TIME: Preset<Duration> = seconds(1, "\"1s\"");
+/// `route.timeouts.total`: downloads take as long as they take.
+pub(super) const TOTAL: Preset<Option<Duration>> = preset(None, "\"off\"");
+/// `route.priority`
+pub(super) const PRIORITY: &str = "(all alike)";
+/// `route.priority.from`: anybody can say that he matters.
+pub(super) const PRIORITY_FROM: Preset<bool> = preset(false, "\"trusted\"");
+/// `route.rate_limit.by`
+pub(super) const RATE_BY: &str = "\"client-ip\"";
+/// `route.rate_limit.burst`
+pub(super) const RATE_BURST: &str = "(as in rate)";
+/// Range of the number in `route.rate_limit.rate` and of `burst`
+pub(super) const RATE_NUMBER_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+/// `route.rate_limit.v6`: what one customer gets at least (RFC 6177 section 2).
+pub(super) const RATE_V6: Preset<u8> = preset(64, "64");
+/// Range of `route.rate_limit.v6`
+pub(super) const RATE_V6_RANGE: RangeInclusive<u8> = 1..=128;
+/// `route.rescue.for`: resolvers that hold on to old answers do so for minutes.
+pub(super) const RESCUE_FOR: Preset<Option<Duration>> =
+    preset(Some(Duration::from_secs(600)), "\"10m\"");
+/// Range of `route.rescue.for`
+pub(super) const RESCUE_RANGE: RangeInclusive<Duration> = span(1_000, 30 * DAY);
+/// `route.rescue.share`
+pub(super) const RESCUE_SHARE: Preset<f64> = preset(1.0, "1.0");
 /// `plan.epoch`
 pub(super) const EPOCH: Preset<u32> = preset(0, "0");
 /// Range of `plan.epoch` and `plan.version`
@@ -345,3 +479,19 @@ pub(super) const AFFINITY_V4_RANGE: RangeInclusive<u8> = 1..=32;
 pub(super) const AFFINITY_V6: Preset<u8> = preset(48, "48");
 /// Range of `prefix.v6` of `affinity`
 pub(super) const AFFINITY_V6_RANGE: RangeInclusive<u8> = 1..=128;
+/// `route.cache.size`
+pub(super) const CACHE_SIZE: Preset<u64> = preset(64 << 20, "\"64MiB\"");
+/// Range of `route.cache.size`
+pub(super) const CACHE_SIZE_RANGE: RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// `route.cache.object`
+pub(super) const CACHE_OBJECT: Preset<u64> = preset(1 << 20, "\"1MiB\"");
+/// Range of `route.cache.object`
+pub(super) const CACHE_OBJECT_RANGE: RangeInclusive<u64> = 1 << 10..=1 << 30;
+/// `route.cache.stale_while_revalidate` and `route.cache.stale_if_error`
+pub(super) const CACHE_STALE: Preset<Duration> = seconds(0, "\"0s\"");
+/// Range of the times of `route.cache`
+pub(super) const CACHE_STALE_RANGE: RangeInclusive<Duration> = span(0, 30 * DAY);
+/// `route.cache.collapse`
+pub(super) const CACHE_COLLAPSE: Preset<bool> = preset(true, "true");
+/// `route.cache.obey_requests`
+pub(super) const CACHE_OBEY: Preset<bool> = preset(false, "false");

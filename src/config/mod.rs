@@ -24,15 +24,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, reason};
-use crate::model::{Cluster, Model, PoolId, Token};
+use crate::model::{ClientCertificate, Cluster, Drill, Model, Node, PoolId, Token};
 use files::{Files, Place};
 use resolve::{
-    FleetDraft, FleetNames, Keys, Known, NodeDraft, resolve_fleet, resolve_keys, resolve_node,
-    resolve_tokens, resolve_zones,
+    FleetDraft, FleetNames, Keys, Known, NodeDraft, resolve_drill, resolve_fleet, resolve_keys,
+    resolve_node, resolve_tokens, resolve_zones,
 };
 use serde::de::DeserializeOwned;
 use sheet::Sheet;
-use spec::{FleetFile, KeysFile, NodeFile, TokensFile};
+use spec::{DrillFile, FleetFile, KeysFile, NodeFile, TokensFile};
 use unsupported::Rule;
 use value::Fault;
 
@@ -63,6 +63,19 @@ pub fn load(dir: &Path) -> Loaded {
 /// Reads the configuration in `dir`, and lists every value in force in the order of the files.
 pub fn effective(dir: &Path) -> (Loaded, Vec<Effective>) {
     read(dir, Some(Vec::new()))
+}
+
+/// Reads a drill file at `unix_now`.
+///
+/// # Errors
+/// All its mistakes.
+pub fn drill(path: &Path, unix_now: u64) -> Result<Drill, Diagnostics> {
+    let (spec, mut sheet) = match Files::default().read(&Place::new(path)) {
+        Ok(source) => document::read::<DrillFile>(source, &[], None),
+        Err(error) => (DrillFile::default(), Sheet::unreadable(&path.display().to_string(), error)),
+    };
+    let drill = resolve_drill(&spec, &mut sheet, unix_now);
+    drill.filter(|_| !sheet.findings.has_errors()).ok_or(sheet.findings)
 }
 
 /// A duration as every file writes it, such as `30m`; the text says what is wrong.
@@ -96,11 +109,10 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     let mut shared = std::mem::take(&mut files.sums);
     let names = FleetNames::of(&fleet_spec, &mut fleet_sheet);
     let (keys, keys_sheet) = keys(&folder, &mut files, node_sheet.effective.is_some());
-    let regions = &names.regions;
     let (tokens, tokens_sheet) =
         tokens(&node_spec, &folder, &mut files, node_sheet.effective.is_some());
     let access = (&keys, tokens);
-    let node = resolve_node(&node_spec, &mut node_sheet, &folder, regions, access, &mut files);
+    let node = resolve_node(&node_spec, &mut node_sheet, &folder, &names, access, &mut files);
     files.sums.clear();
     let shares = node.node.as_ref().is_some_and(|node| node.cluster != Cluster::Embedded);
     let role = (node.probe.as_ref(), shares);
@@ -110,7 +122,8 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     shared.append(&mut files.sums);
     let sound = !zones.findings.has_errors() && !fleet_sheet.findings.has_errors();
     if node.dns && sound && !zones.zones.is_empty() {
-        unused_pools(&fleet_spec, &mut fleet_sheet, &fleet, &zones);
+        let relayed = node.node.as_ref().map(Node::relayed).unwrap_or_default();
+        unused_pools(&fleet_spec, &mut fleet_sheet, &fleet, &zones, &relayed);
     }
     unjudged(&node, shares, &mut node_sheet, &fleet);
     if let Some(at) = &node.proxy_at
@@ -120,6 +133,7 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         let fault = Fault::new("this node proxies, but there is no route");
         node_sheet.warn(at.clone(), fault.hint("add a `[[route]]` to fleet.toml"));
     }
+    unvouched(&node, &mut node_sheet, &fleet);
     let mut diagnostics = Diagnostics::default();
     let mut effective = Vec::new();
     for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet).chain(tokens_sheet) {
@@ -248,17 +262,29 @@ fn zones(
     read.unwrap_or_default()
 }
 
+/// Warns of a proxy whose routes ask for certificates that its listeners do not.
+fn unvouched(node: &NodeDraft, sheet: &mut Sheet, fleet: &FleetDraft) {
+    if let (Some(at), Some(Node { proxy: Some(proxy), .. })) = (&node.proxy_at, &node.node)
+        && proxy.client_ca.is_none()
+        && fleet.routes.iter().any(|route| route.client_certificate != ClientCertificate::Off)
+    {
+        let fault = Fault::new("routes ask for certificates of clients that nobody vouches for");
+        sheet.warn(at.clone(), fault.hint("add `client_ca` to [proxy]"));
+    }
+}
+
 /// Warns of pools that no service names.
 fn unused_pools(
     spec: &FleetFile,
     sheet: &mut Sheet,
     fleet: &FleetDraft,
     zones: &resolve::ZonesDraft,
+    relayed: &[PoolId],
 ) {
     for (index, (name, _)) in spec.pool.iter().enumerate() {
         let id = PoolId(index as u16);
-        let routed = fleet.routes.iter().any(|route| route.pool == id);
-        if !routed && !zones.used.contains(&id) {
+        let routed = fleet.routes.iter().any(|route| route.pool() == Some(id));
+        if !routed && !relayed.contains(&id) && !zones.used.contains(&id) {
             let fault = Fault::new(format!("pool `{}` is used by no service", name.get_ref()));
             sheet.warn(name.span(), fault);
         }

@@ -65,6 +65,20 @@ impl<Id: Copy> Names<Id> {
         Self { lenient: true, ..self }
     }
 
+    /// The name of an id.
+    pub(super) fn name(&self, id: Id) -> Option<&str>
+    where
+        Id: PartialEq,
+    {
+        let found = self.ids.iter().find(|(_, other)| **other == id);
+        found.map(|(name, _)| name.as_str())
+    }
+
+    /// One of the names, whichever.
+    pub(super) fn any(&self) -> Option<&str> {
+        self.ids.keys().next().map(String::as_str)
+    }
+
     /// Number of names.
     pub(super) fn count(&self) -> usize {
         self.ids.len()

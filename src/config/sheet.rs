@@ -191,6 +191,13 @@ impl Section<'_> {
         self.sheet.findings.push(error);
     }
 
+    /// Reports what is probably not meant in another file that this one names.
+    pub(super) fn found_warning(&mut self, warning: Diagnostic) {
+        if !self.sheet.is_full() {
+            self.sheet.findings.push(warning);
+        }
+    }
+
     /// Reports a mistake of the table as a whole, unless `key`, which would mend it, was cut out.
     pub(super) fn lacks(&mut self, key: &str, fault: Fault) {
         // A table that is there only as part of another one's header was hardly meant.

@@ -141,7 +141,7 @@ pub(super) fn size_in(
 }
 
 /// A size as an operator would write it.
-fn size(octets: u64) -> String {
+pub(super) fn size(octets: u64) -> String {
     let unit = SIZES.into_iter().find(|(_, scale)| octets.is_multiple_of(*scale));
     let (name, scale) = unit.unwrap_or(("B", 1));
     format!("{}{name}", octets / scale)

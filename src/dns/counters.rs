@@ -99,6 +99,7 @@ pub(super) struct WorkerCounters {
     unlocated: AtomicU64,
     services: Box<[AtomicU64]>,
     all_down: Box<[AtomicU64]>,
+    explored: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
 }
 
@@ -115,6 +116,8 @@ pub struct Totals {
     pub services: Vec<(String, u64)>,
     /// Answers by service, of those given while everything behind it was down.
     pub all_down: Vec<(String, u64)>,
+    /// Answers by service, of those that went to a runner-up.
+    pub explored: Vec<(String, u64)>,
     /// Answers by region of the first address.
     pub regions: Vec<(String, u64)>,
     /// Queries without a reply, by intent.
@@ -183,6 +186,7 @@ impl Counters {
             unlocated: AtomicU64::new(0),
             services: zeros(self.services.limit()),
             all_down: zeros(self.services.limit()),
+            explored: zeros(self.services.limit()),
             regions: zeros(self.regions.limit()),
         });
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker.clone());
@@ -229,6 +233,7 @@ impl Counters {
             replies: replies.filter(|(_, count)| *count > 0).collect(),
             services: named(&self.services, |worker| &worker.services),
             all_down: named(&self.services, |worker| &worker.all_down),
+            explored: named(&self.services, |worker| &worker.explored),
             regions: named(&self.regions, |worker| &worker.regions),
             dropped: sum(&|worker| Some(&worker.dropped)),
             malformed: sum(&|worker| Some(&worker.malformed)),
@@ -278,6 +283,9 @@ impl WorkerCounters {
             self.add(self.services.get(service as usize), 1);
             if facts.all_down {
                 self.add(self.all_down.get(service as usize), 1);
+            }
+            if facts.explored {
+                self.add(self.explored.get(service as usize), 1);
             }
         }
         match facts.matched {
@@ -345,6 +353,7 @@ mod tests {
         let counters = Counters::new(labels(["www", "api"]), labels(["eu", "us"]));
         let facts =
             Facts { service: Some(2), region: Some(1), matched: Some(true), ..Facts::default() };
+        let facts = Facts { explored: true, ..facts };
         let answer = Answer { reply: Reply::Length(40), facts };
         for (shared, transport) in [(false, Transport::Udp), (true, Transport::Tcp)] {
             let worker = counters.worker(shared);
@@ -377,6 +386,7 @@ mod tests {
             replies: vec![(0, 8), (1, 2)],
             services: vec![(name("www"), 2), (name("api"), 4)],
             all_down: vec![(name("www"), 2), (name("api"), 0)],
+            explored: vec![(name("www"), 0), (name("api"), 4)],
             regions: vec![(name("eu"), 4), (name("us"), 0)],
             dropped: 4,
             malformed: 4,

@@ -60,6 +60,7 @@ pub struct Answer {
 
 /// What is counted of a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// The response code, with the upper bits that OPT holds.
     pub rcode: u16,
@@ -75,6 +76,8 @@ pub struct Facts {
     pub matched: Option<bool>,
     /// Everything behind the service was down, and its rule for that was applied.
     pub all_down: bool,
+    /// It goes to a runner-up, to learn how far that is.
+    pub explored: bool,
     /// Leading bits of the client's address that the answer depends on (RFC 7871), whether or not
     /// the query had a client subnet.
     pub scope: u8,
@@ -471,6 +474,7 @@ fn facts(snapshot: &Snapshot, parsed: &Parsed, outcome: &Outcome, standing: Stan
         region: region.copied(),
         matched: outcome.matched,
         all_down: outcome.all_down,
+        explored: outcome.explored,
         scope: outcome.scope,
         notified: outcome.notified,
         kind: kind(outcome),

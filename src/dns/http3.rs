@@ -1,7 +1,5 @@
 //! One HTTP/3 connection (RFC 9114) of DNS over HTTPS: requests, time limits, memory limits.
 
-mod bridge;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,12 +10,14 @@ use http::{Request, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use self::bridge::{Bridge, Stream};
 use super::http::{self as doh, Asked, QUERY_MAX};
 use super::hub::Client;
+use crate::http3::{self, Bounds, Bridge, Stream};
 
 /// Octets of a request's head: a query of the longest sort in base64, and usual headers.
 const HEAD_MAX: u64 = 16 << 10;
+/// What a request may bring: head and body of the longest sort, and frames without a meaning.
+const BOUNDS: Bounds = Bounds { request: http3::Request::Whole(32 << 10), watched: false };
 /// After the last reply, time for the client to get it: the library closes without waiting.
 const FAREWELL: Duration = Duration::from_millis(300);
 
@@ -29,8 +29,8 @@ type Exchange = RequestStream<Stream<Bytes>, Bytes>;
 /// Serves a connection to its end, or until the server stops and what has been asked by then.
 pub(super) async fn serve(connection: quinn::Connection, client: Client) {
     let mut builder = h3::server::builder();
-    let build =
-        builder.max_field_section_size(HEAD_MAX).send_grease(false).build(Bridge::new(&connection));
+    let bridge = Bridge::new(&connection, BOUNDS);
+    let build = builder.max_field_section_size(HEAD_MAX).send_grease(false).build(bridge);
     let hub = client.hub.clone();
     let built = tokio::select! {
         biased;
@@ -83,8 +83,9 @@ async fn take_requests(connection: &mut Connection<Bridge, Bytes>, client: &Clie
             }
         }
     }
-    // RFC 9114 section 5.2: what comes later may be asked elsewhere. It fails with the connection.
-    connection.shutdown(0).await.is_ok()
+    // RFC 9114 section 5.2: what comes after the last request may be asked elsewhere. It fails with
+    // the connection.
+    connection.shutdown(1).await.is_ok()
 }
 
 /// Answers a request.

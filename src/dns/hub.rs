@@ -71,6 +71,8 @@ pub(super) struct Hub {
     pub life: Duration,
     /// Cancelled when the service is to end.
     pub stop: CancellationToken,
+    /// Leaves connections that come to another process.
+    pub left: CancellationToken,
     /// Everything that runs for the transport.
     pub tasks: TaskTracker,
 }
@@ -127,6 +129,7 @@ impl Hub {
             clients: Arc::new(Clients::new(limits.clients, connections)),
             life: limits.life,
             stop: CancellationToken::new(),
+            left: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
     }

@@ -1,5 +1,6 @@
 //! DNS: the answer engine and the transports that call it.
 
+mod bound;
 mod certificates;
 mod clients;
 mod cookie;

@@ -10,7 +10,6 @@ mod json;
 mod output;
 #[cfg(test)]
 mod tests;
-mod writer;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,11 +20,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::output::Output;
-use self::writer::Writer;
 use super::engine::{Answer, Reply, Transport};
 use crate::clock;
-use crate::model;
+use crate::model::{self, QueryLogFormat};
 use crate::snapshot::Labels;
+use crate::spool::{Fate, Spool};
 
 /// Entries that wait to be written; beyond them entries are dropped.
 const QUEUE_MAX: usize = 2048;
@@ -93,9 +92,21 @@ impl QueryLog {
         let (queue, entries) = sync_channel(QUEUE_MAX);
         let (totals, stop) = (Arc::new(LogTotals::default()), Arc::new(AtomicBool::new(false)));
         let format = settings.format;
-        let writer = Writer::new(entries, output, format, names, totals.clone(), stop.clone());
+        let encode = move |entry: &Entry, ahead: &mut Vec<u8>| match format {
+            QueryLogFormat::Json => json::write(entry, &names, ahead),
+            QueryLogFormat::Dnstap => frames::data(&dnstap::encode(entry, &names), ahead),
+        };
+        let ended = totals.clone();
+        let count = move |fate, entries| {
+            let total = match fate {
+                Fate::Written => &ended.written,
+                Fate::Dropped => &ended.dropped,
+            };
+            total.fetch_add(entries, Ordering::Relaxed);
+        };
+        let spool = Spool::new(entries, output, encode, count, stop.clone());
         let thread = thread::Builder::new().name("query-log".to_owned());
-        let thread = thread.spawn(move || writer.run())?;
+        let thread = thread.spawn(move || spool.run())?;
         Ok((Self { sample: settings.sample, queue, totals }, LogWriter { stop, thread }))
     }
 

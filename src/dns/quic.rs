@@ -16,9 +16,10 @@ use quinn::{
     Connecting, Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Socket, Type};
 use tokio::time::timeout;
 
+use super::bound::Bound;
 use super::certificates::server_config;
 use super::clients::Clients;
 use super::counters::Counters;
@@ -27,6 +28,8 @@ use super::engine::Transport;
 use super::http3;
 use super::hub::{Client, Hub, Limits};
 use crate::clock;
+use crate::handed::Handed;
+use crate::listening::unbound;
 use crate::snapshot::Snapshot;
 
 /// Queries of a connection at a time: replies are ready at once, so the next may come after one
@@ -54,13 +57,8 @@ const IDLE_GRACE: Duration = Duration::from_secs(1);
 /// At the end, time for clients to hear of it.
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// Bound sockets that nobody serves yet.
-#[derive(Debug)]
-pub struct QuicSockets {
-    transport: Transport,
-    sockets: Vec<UdpSocket>,
-    addresses: Vec<SocketAddr>,
-}
+/// Bound sockets of DNS over QUIC or HTTP/3.
+pub type QuicSockets = Bound<UdpSocket>;
 
 /// A running service.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ impl QuicSockets {
     /// # Errors
     /// With the address that could not be bound in the message.
     pub fn quic(listen: &[SocketAddr]) -> io::Result<Self> {
-        Self::bind(Transport::Quic, listen)
+        Self::bind_over(&mut Handed::default(), Transport::Quic, listen)
     }
 
     /// Binds a socket for DNS over HTTP/3 to each address.
@@ -84,26 +82,19 @@ impl QuicSockets {
     /// # Errors
     /// With the address that could not be bound in the message.
     pub fn http3(listen: &[SocketAddr]) -> io::Result<Self> {
-        Self::bind(Transport::Http3, listen)
+        Self::bind_over(&mut Handed::default(), Transport::Http3, listen)
     }
 
-    fn bind(transport: Transport, listen: &[SocketAddr]) -> io::Result<Self> {
-        let mut sockets = Self { transport, sockets: Vec::new(), addresses: Vec::new() };
-        for address in listen {
-            let (socket, bound) = socket(*address).map_err(|error| {
-                let title = transport.title();
-                let what = format!("cannot listen on `{address}` ({title}): {error}");
-                io::Error::new(error.kind(), what)
-            })?;
-            sockets.sockets.push(socket);
-            sockets.addresses.push(bound);
-        }
-        Ok(sockets)
-    }
-
-    /// The bound addresses, in the order asked for, with their true ports.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Binds a socket for this transport to each address, but for those that were handed over.
+    ///
+    /// # Errors
+    /// With the address that could not be bound in the message.
+    pub fn bind_over(
+        handed: &mut Handed,
+        transport: Transport,
+        listen: &[SocketAddr],
+    ) -> io::Result<Self> {
+        Self::over(handed, (transport, Type::DGRAM), listen, open)
     }
 
     /// Starts to accept, in the runtime of the caller.
@@ -150,6 +141,10 @@ impl QuicServer {
 
     /// Answers what has been received, closes all connections and stops.
     pub async fn shutdown(self) {
+        for endpoint in &self.endpoints {
+            // Whoever else has the socket meets those that come now; here they would be refused.
+            endpoint.set_server_config(None);
+        }
         self.hub.shutdown().await;
         for endpoint in &self.endpoints {
             endpoint.close(VarInt::from_u32(doq::NO_ERROR), b"");
@@ -272,16 +267,12 @@ fn bounds(transport: Transport, idle: Duration) -> TransportConfig {
     bounds
 }
 
-fn socket(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
+/// A bound socket.
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = unbound(Type::DGRAM, address)?;
     // The kernel may give less, which is no reason not to serve.
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    let socket = UdpSocket::from(socket);
-    let bound = socket.local_addr()?;
-    Ok((socket, bound))
+    Ok(socket)
 }

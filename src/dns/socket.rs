@@ -9,14 +9,15 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
 use libc::c_int;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Socket, Type};
 
 use super::io::{Exchange, WIDTH};
+use crate::listening::{local, unbound};
 
 /// Longest query taken whole; a longer one is cut, and so malformed.
 const QUERY_MAX: usize = 2048;
@@ -50,7 +51,11 @@ impl UdpSocket {
 
     /// Binds one more socket to an address that [`UdpSocket::bind`] has taken.
     pub(super) fn bind_another(address: SocketAddr) -> io::Result<Self> {
-        let socket = Self::open(address, true)?;
+        Self::over(Self::open(address, true)?, address)
+    }
+
+    /// Takes a socket that is bound to this address.
+    pub(super) fn over(socket: Socket, address: SocketAddr) -> io::Result<Self> {
         let bound = Self { socket, wildcard: address.ip().is_unspecified() };
         bound.set_buffers()?;
         bound.socket.set_read_timeout(Some(PATIENCE))?;
@@ -69,17 +74,18 @@ impl UdpSocket {
         Ok(bound)
     }
 
+    /// A second handle on it.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.socket.try_clone()?.into())
+    }
+
     /// The address it is bound to.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        let address = self.socket.local_addr()?.as_socket();
-        address.ok_or_else(|| io::Error::other("a UDP socket without an IP address"))
+        local(&self.socket)
     }
 
     fn open(address: SocketAddr, share: bool) -> io::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
+        let socket = unbound(Type::DGRAM, address)?;
         socket.set_reuse_port(share)?;
         socket.bind(&address.into())?;
         Ok(socket)

@@ -18,14 +18,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::{ProtocolVersion, ServerConfig};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::AsyncReadExt;
+use socket2::{SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use self::connection::Connection;
+use super::bound::Bound;
 use super::certificates::server_config;
 use super::clients::Seat;
 use super::counters::Counters;
@@ -33,7 +33,9 @@ use super::engine::Transport;
 use super::http2;
 use super::hub::{Client, Hub, Limits};
 use crate::clock;
-use crate::proxy_header::{self, Ends, Read};
+use crate::handed::Handed;
+use crate::listening::unbound;
+use crate::proxy_header::{self, Ends};
 use crate::snapshot::Snapshot;
 
 /// Connections the kernel holds until they are accepted.
@@ -45,13 +47,8 @@ const TLS_BUFFER: usize = 16 << 10;
 /// Rest when there are no file descriptors left: accepting at once would fail again.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Bound sockets that nobody serves yet.
-#[derive(Debug)]
-pub struct StreamSockets {
-    transport: Transport,
-    listeners: Vec<StdListener>,
-    addresses: Vec<SocketAddr>,
-}
+/// Bound sockets of DNS over TCP, TLS or HTTPS.
+pub type StreamSockets = Bound<StdListener>;
 
 /// A running service.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ impl StreamSockets {
     /// # Errors
     /// With the address that could not be bound in the message.
     pub fn tcp(listen: &[SocketAddr]) -> io::Result<Self> {
-        Self::bind(Transport::Tcp, listen)
+        Self::bind_over(&mut Handed::default(), Transport::Tcp, listen)
     }
 
     /// Binds a socket for DNS over TLS to each address.
@@ -74,7 +71,7 @@ impl StreamSockets {
     /// # Errors
     /// With the address that could not be bound in the message.
     pub fn tls(listen: &[SocketAddr]) -> io::Result<Self> {
-        Self::bind(Transport::Tls, listen)
+        Self::bind_over(&mut Handed::default(), Transport::Tls, listen)
     }
 
     /// Binds a socket for DNS over HTTPS to each address.
@@ -82,26 +79,19 @@ impl StreamSockets {
     /// # Errors
     /// With the address that could not be bound in the message.
     pub fn https(listen: &[SocketAddr]) -> io::Result<Self> {
-        Self::bind(Transport::Https, listen)
+        Self::bind_over(&mut Handed::default(), Transport::Https, listen)
     }
 
-    fn bind(transport: Transport, listen: &[SocketAddr]) -> io::Result<Self> {
-        let mut sockets = Self { transport, listeners: Vec::new(), addresses: Vec::new() };
-        for address in listen {
-            let (listener, bound) = listener(*address).map_err(|error| {
-                let title = transport.title();
-                let what = format!("cannot listen on `{address}` ({title}): {error}");
-                io::Error::new(error.kind(), what)
-            })?;
-            sockets.listeners.push(listener);
-            sockets.addresses.push(bound);
-        }
-        Ok(sockets)
-    }
-
-    /// The bound addresses, in the order asked for, with their true ports.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Binds a socket for this transport to each address, but for those that were handed over.
+    ///
+    /// # Errors
+    /// With the address that could not be bound in the message.
+    pub fn bind_over(
+        handed: &mut Handed,
+        transport: Transport,
+        listen: &[SocketAddr],
+    ) -> io::Result<Self> {
+        Self::over(handed, (transport, Type::STREAM), listen, listening)
     }
 
     /// Starts to accept, in the runtime of the caller.
@@ -121,7 +111,7 @@ impl StreamSockets {
             _ => None,
         };
         let listeners: Vec<TcpListener> =
-            self.listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
+            self.sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
         for listener in listeners {
             let acceptor = Acceptor { listener, tls: tls.clone(), hub: hub.clone() };
             hub.tasks.spawn(acceptor.run());
@@ -139,6 +129,11 @@ impl StreamServer {
     /// The bound addresses, with their true ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Leaves connections that come to the process that listens on the same sockets.
+    pub fn leave_listeners(&self) {
+        self.hub.left.cancel();
     }
 
     /// Answers what has been received, closes all connections and stops.
@@ -165,6 +160,7 @@ impl Acceptor {
         loop {
             tokio::select! {
                 biased;
+                () = self.hub.left.cancelled() => return,
                 () = self.hub.stop.cancelled() => break,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => self.admit(stream, peer),
@@ -244,12 +240,12 @@ async fn client_of(
     let header = tokio::select! {
         biased;
         () = seat.closed() => return None,
-        header = timeout(hub.patience(), read_header(stream)) => header,
+        header = timeout(hub.patience(), proxy_header::receive(stream)) => header,
         () = hub.stopped() => return None,
     };
     match header {
         Ok(Ok(client)) => {
-            let client = client.unwrap_or(peer);
+            let client = client.map_or(peer, |Ends { source, .. }| source);
             seat.belongs_to(client.ip());
             Some(client)
         }
@@ -260,21 +256,6 @@ async fn client_of(
         Err(_) => {
             hub.connections.timed_out.fetch_add(1, Ordering::Relaxed);
             None
-        }
-    }
-}
-
-/// Reads a PROXY header and nothing behind it; `Ok(None)`: it names no client.
-async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
-    let mut header = Vec::new();
-    loop {
-        match proxy_header::read(&header).map_err(io::Error::other)? {
-            Read::Whole { ends, .. } => return Ok(ends.map(|Ends { source, .. }| source)),
-            Read::Needs(more) => {
-                let begun = header.len();
-                header.resize(begun + more, 0);
-                stream.read_exact(header.get_mut(begun..).unwrap_or_default()).await?;
-            }
         }
     }
 }
@@ -310,18 +291,14 @@ async fn handshake(
     }
 }
 
-fn listener(address: SocketAddr) -> io::Result<(StdListener, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
+/// A listening socket: one of our own, or a new one.
+fn listening(address: SocketAddr) -> io::Result<Socket> {
+    let socket = unbound(Type::STREAM, address)?;
     // A restart must not wait for the connections of the process before.
     socket.set_reuse_address(true)?;
     socket.set_send_buffer_size(KERNEL_BUFFER)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let listener = StdListener::from(socket);
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+    Ok(socket)
 }

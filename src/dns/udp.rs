@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use socket2::Type;
 #[cfg(feature = "xdp")]
 use tracing::{info, warn};
 
@@ -23,6 +25,8 @@ use super::limit::Limiter;
 use super::socket::UdpSocket;
 #[cfg(feature = "xdp")]
 use super::xdp::{self, Attachment, Port};
+use crate::handed::Handed;
+use crate::listening::not_bound;
 use crate::model;
 use crate::snapshot::Snapshot;
 
@@ -58,6 +62,19 @@ impl UdpSockets {
     /// # Errors
     /// With the address that could not be bound in the message.
     pub fn bind(listen: &[SocketAddr], workers: usize) -> io::Result<Self> {
+        Self::bind_over(&mut Handed::default(), listen, workers)
+    }
+
+    /// [`UdpSockets::bind`], but for sockets that were handed over: all of them, however many
+    /// workers there are to be, since each may hold queries.
+    ///
+    /// # Errors
+    /// With the address that could not be bound in the message.
+    pub fn bind_over(
+        handed: &mut Handed,
+        listen: &[SocketAddr],
+        workers: usize,
+    ) -> io::Result<Self> {
         let workers = match workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -65,13 +82,20 @@ impl UdpSockets {
         let mut sockets = Vec::new();
         let mut addresses = Vec::new();
         for address in listen {
-            let named = |error: io::Error| {
-                io::Error::new(error.kind(), format!("cannot listen on `{address}` (UDP): {error}"))
-            };
-            let first = UdpSocket::bind(*address).map_err(named)?;
-            let bound = first.address().map_err(named)?;
-            sockets.push(first);
-            for _ in 1..workers {
+            let named = |error| not_bound(*address, "UDP", &error);
+            let own = handed.take(Type::DGRAM, *address).into_iter();
+            let own = own.map(|socket| UdpSocket::over(socket, *address));
+            let mut own = own.collect::<io::Result<Vec<_>>>().map_err(named)?;
+            if own.is_empty() {
+                own.push(UdpSocket::bind(*address).map_err(named)?);
+            }
+            let mut bound = *address;
+            if let Some(first) = own.first() {
+                bound = first.address().map_err(named)?;
+            }
+            let had = own.len();
+            sockets.append(&mut own);
+            for _ in had..workers {
                 sockets.push(UdpSocket::bind_another(bound).map_err(named)?);
             }
             addresses.push(bound);
@@ -83,6 +107,14 @@ impl UdpSockets {
     #[must_use]
     pub fn with_io(self, io: model::Io) -> Self {
         Self { io, ..self }
+    }
+
+    /// Second handles on all sockets, to be handed over.
+    ///
+    /// # Errors
+    /// When file descriptors run out.
+    pub fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(UdpSocket::descriptor).collect()
     }
 
     /// The bound addresses, in the order asked for, with their true ports.

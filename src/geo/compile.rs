@@ -13,6 +13,7 @@ use super::ranges::Ranges;
 use super::table::{PrefixTable, Run};
 use crate::model::{Network, NetworkId};
 use crate::place::{Continent, Country, Place};
+use crate::prefix::Prefix;
 
 /// Label of addresses that are located by the IPv4 address inside them.
 const FOLDED: u32 = u32::MAX;
@@ -107,6 +108,28 @@ impl Ground {
             self.v4.iter().map(|(first, last, label)| Run { first, last, class: class(label) });
         let v6 =
             self.v6.iter().map(|(first, last, label)| Run { first, last, class: class(label) });
+        PrefixTable::new(v4, v6)
+    }
+
+    /// Compiles the table of a policy that knows more of the clients of some prefixes, which come
+    /// in ascending order within a family and do not overlap. `classify` is called first for each
+    /// distinct client, and then for each part of those prefixes with its index among them.
+    pub fn compile_with(
+        &self,
+        known: &[Prefix],
+        mut classify: impl FnMut(&Client<'_>, Option<usize>) -> u32,
+    ) -> PrefixTable {
+        let classes: Vec<u32> = self.clients().map(|client| classify(&client, None)).collect();
+        let mut class = |label: u32, known: u32| match known.checked_sub(1) {
+            _ if label == FOLDED => FOLDED,
+            None => classes.get(label as usize).copied().unwrap_or(0),
+            Some(known) => classify(&self.labelled(label), Some(known as usize)),
+        };
+        let v4 = self.v4.overlay(&Ranges::of(known), &mut class);
+        let v6 = self.v6.overlay(&Ranges::of(known), &mut class);
+        let class = |class: u32| (class != FOLDED).then_some(class);
+        let v4 = v4.iter().map(|(first, last, label)| Run { first, last, class: class(label) });
+        let v6 = v6.iter().map(|(first, last, label)| Run { first, last, class: class(label) });
         PrefixTable::new(v4, v6)
     }
 

@@ -1,6 +1,7 @@
 //! A label for every address of a family, as ascending ranges.
 
 use super::address::Address;
+use crate::prefix::Prefix;
 
 /// Ranges that cover the address space from its lowest address on; neighbours differ in label.
 ///
@@ -15,6 +16,22 @@ impl<A: Address> Ranges<A> {
     /// One range over the whole space.
     pub(super) fn whole(label: u32) -> Self {
         Self { starts: vec![A::FIRST], labels: vec![label] }
+    }
+
+    /// Labels the prefixes of this family, which ascend and do not overlap, by their place among
+    /// all, from 1; what is in none has the label 0.
+    pub(super) fn of(prefixes: &[Prefix]) -> Self {
+        let mut ranges = Self::whole(0);
+        for (prefix, label) in prefixes.iter().zip(1..) {
+            let (Some(first), Some(last)) = (A::of(prefix.address()), A::of(prefix.last())) else {
+                continue;
+            };
+            ranges.push(first, label);
+            if let Some(after) = last.after() {
+                ranges.push(after, 0);
+            }
+        }
+        ranges
     }
 
     /// Labels all addresses from `first` on; `first` must not be below that of an earlier call.
@@ -99,6 +116,28 @@ mod tests {
         for (address, label) in [(0, 0), (9, 0), (10, 1), (39, 1), (40, 3), (u32::MAX, 3)] {
             assert_eq!(ranges.find(address), label, "{address}");
         }
+    }
+
+    #[test]
+    fn labels_prefixes_of_its_family_by_their_place() {
+        let prefixes: Vec<Prefix> =
+            ["0.0.0.0/24", "0.0.1.0/24", "1.0.0.0/8", "2001:db8::/48", "255.255.255.0/24"]
+                .map(|text| text.parse().unwrap())
+                .to_vec();
+        let all: Vec<_> = Ranges::<u32>::of(&prefixes).iter().collect();
+        let (second, end) = (1 << 24, 2 << 24);
+        assert_eq!(
+            all,
+            [
+                (0, 255, 1),
+                (256, 511, 2),
+                (512, second - 1, 0),
+                (second, end - 1, 3),
+                (end, u32::MAX - 256, 0),
+                (u32::MAX - 255, u32::MAX, 5),
+            ]
+        );
+        assert_eq!(Ranges::<u128>::of(&prefixes).iter().count(), 3);
     }
 
     #[test]

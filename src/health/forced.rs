@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+
 /// What an override does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum Action {
     /// It counts as up, whatever probes say.
     Up,

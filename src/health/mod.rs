@@ -29,11 +29,13 @@ pub use identity::EndpointIdentity;
 pub use machine::{Machine, Rules, Verdict};
 pub use merge::{Merged, Poll, Quorum, merged, regional};
 pub use mode::{Mode, Situation, mode};
+pub(crate) use needs::burdened;
 pub use needs::region_level;
 pub use outcome::{CauseKind, Outcome};
 pub use roster::{Council, KNOWN_FOR, Seat};
 pub use saved::{SAVED_AGE_MAX, SavedHealth, SavedProber, SavedVerdict};
 pub use store::{HealthStore, StoreError};
+use table::TRAFFIC;
 pub use table::{Change, Flip, HealthTable, Source, TableEntry};
 pub use vote::{LocalVotes, PeerEvent, Prober, Standing, Subject, Vote};
 
@@ -80,6 +82,8 @@ pub struct EndpointHealth {
     pub earliest_change: Option<Duration>,
     /// Whether an operator forces it up.
     pub is_forced_up: bool,
+    /// Whether it is down by proxied requests alone, and all its monitors succeed.
+    pub is_down_by_traffic: bool,
     /// What each known probing region says; empty without monitors. Shared, since every snapshot
     /// holds it.
     pub votes: Arc<[RegionVote]>,

@@ -155,6 +155,7 @@ impl Needs {
                 health.cause =
                     format!("pool {} is {words} here: {}", need.name, footing.cause).into();
                 (health.level, health.kind) = (footing.level, footing.kind);
+                health.is_down_by_traffic = false;
                 (health.since, health.earliest_change) = (footing.since, footing.earliest_change);
             } else if footing.level == health.level {
                 let times = health.earliest_change.into_iter().chain(footing.earliest_change);
@@ -167,7 +168,7 @@ impl Needs {
 
 /// Makes no endpoint better than what it depends on, where `levels` are those of all endpoints by
 /// themselves; those that `is_forced` says are left as they are.
-pub(super) fn burdened(fleet: &Fleet, levels: &mut [Level], is_forced: impl Fn(usize) -> bool) {
+pub(crate) fn burdened(fleet: &Fleet, levels: &mut [Level], is_forced: impl Fn(usize) -> bool) {
     let needs = Needs::of(fleet);
     for at in needs.order.iter().copied().filter(|at| !is_forced(*at)) {
         let known = |(member, weight): &(usize, u64)| Some((*levels.get(*member)?, *weight));

@@ -21,7 +21,8 @@ use super::{
 use crate::clock::Tick;
 use crate::model::{Calculated, Check, EndpointId, Fleet, Monitor, MonitorId, Node};
 pub use cell::Source;
-use cell::{Cell, PeerVote, TRAFFIC};
+pub(super) use cell::TRAFFIC;
+use cell::{Cell, PeerVote};
 use row::{Row, RowState};
 
 /// The machines of every endpoint and monitor of one fleet, the votes of other probers, and the
@@ -137,7 +138,7 @@ impl HealthTable {
             };
             let watched = watched.get(usize::from(endpoint.pool.0));
             let cells: Vec<Cell> = watched.into_iter().flatten().map(cell).collect();
-            let traffic = Subject::of(&identity, TRAFFIC);
+            let traffic = Subject::of_traffic(&identity);
             subjects.insert(traffic, (at, Source::Traffic));
             let probed = cells.iter().filter(|cell| cell.calculated.is_none());
             subjects.extend(probed.map(|cell| (cell.subject, (at, cell.source))));
@@ -234,13 +235,26 @@ impl HealthTable {
         changes
     }
 
+    /// Takes in what proxied requests of the last second say of an endpoint that is in this fleet
+    /// and whose pool has monitors: without them it is always up, and nothing else would tell when
+    /// it can be sent requests again.
+    pub fn proxied(&mut self, subject: Subject, outcome: &Outcome, now: Tick) -> Vec<Change> {
+        let known = self.subjects.get(&subject).copied();
+        let Some((at, Source::Traffic)) = known else { return Vec::new() };
+        let judged = self.rows.get(at).is_some_and(|row| row.probed().next().is_some());
+        if !judged {
+            return Vec::new();
+        }
+        self.observe(EndpointId(at as u32), Source::Traffic, outcome, now)
+    }
+
     /// The cell of an endpoint and source; that of proxied traffic is made when it is first needed.
     fn cell(&mut self, at: usize, source: Source, now: Tick) -> Option<&mut Cell> {
         let row = self.rows.get_mut(at)?;
         let nth = match row.cells.iter().position(|cell| cell.source == source) {
             Some(nth) => nth,
             None if source == Source::Traffic => {
-                row.cells.push(Cell::traffic(row.traffic, now));
+                row.cells.push(Cell::traffic(row.traffic, row.region, now));
                 row.cells.len() - 1
             }
             None => return None,

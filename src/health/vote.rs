@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
-use super::{CauseKind, EndpointIdentity, Verdict};
+use super::{CauseKind, EndpointIdentity, TRAFFIC, Verdict};
 
 /// What a vote is about: one endpoint and one monitor, the same number on every node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +24,11 @@ impl Subject {
             hasher.write(part.as_bytes());
         }
         Self(hasher.finish())
+    }
+
+    /// The number of an endpoint and its proxied requests.
+    pub fn of_traffic(identity: &EndpointIdentity) -> Self {
+        Self::of(identity, TRAFFIC)
     }
 }
 

@@ -48,6 +48,21 @@ impl Check {
         }
     }
 
+    /// Round trips that a successful probe takes, so that its duration tells how far the endpoint
+    /// is; 0: it tells nothing.
+    pub fn round_trips(&self) -> u32 {
+        let over = |scheme: Scheme| if scheme == Scheme::Https { 3 } else { 2 };
+        match self {
+            Self::Icmp => 1,
+            Self::Tcp(check) if check.expect.is_none() => 1,
+            Self::Dns(check) if check.transport == DnsTransport::Udp => 1,
+            Self::Tcp(_) | Self::Tls(_) | Self::Dns(_) => 2,
+            Self::Http(check) => over(check.scheme),
+            Self::Grpc(check) => over(check.scheme),
+            Self::Exec(_) | Self::Feed(_) | Self::Calculated(_) => 0,
+        }
+    }
+
     /// The word of the configuration.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Check, Endpoint, EndpointId, Monitor, MonitorId, PlanMark, Pool, PoolId, Route};
+use super::{
+    Check, Endpoint, EndpointId, Latency, Monitor, MonitorId, PlanMark, Pool, PoolId, Route,
+};
 use crate::place::{Continent, Country, Point};
 use crate::prefix::Prefix;
 
@@ -61,6 +63,8 @@ pub struct Fleet {
     pub routes: Vec<Arc<Route>>,
     /// What keeps health and operators from taking too much out.
     pub safety: Safety,
+    /// What is known of round trips, and what is learnt.
+    pub latency: Latency,
     /// What the configuration says about itself; `None`: it has no number.
     pub plan: Option<PlanMark>,
 }

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Admin, Cluster, Cookies, Key, Proxy, QueryLog, RegionId, ResponseRates, Secondary};
+use super::{
+    Admin, Cluster, Cookies, Key, PoolId, Proxy, QueryLog, RegionId, ResponseRates, Secondary,
+    Webhook,
+};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -37,6 +40,20 @@ pub struct Node {
     pub admin: Option<Admin>,
     /// How it logs.
     pub log: Log,
+    /// Who is told of what happens.
+    pub webhooks: Vec<Webhook>,
+}
+
+impl Node {
+    /// The pools that its relays name.
+    pub fn relayed(&self) -> Vec<PoolId> {
+        let proxies = self.proxy.iter();
+        let routes = proxies.flat_map(|proxy| {
+            let tcp = proxy.tcp.iter().flat_map(|relay| &relay.targets);
+            tcp.chain(proxy.udp.iter().map(|relay| &relay.target))
+        });
+        routes.filter_map(|route| route.pool()).collect()
+    }
 }
 
 /// The geo databases.

@@ -21,6 +21,11 @@ pub enum Method {
         /// Share by which a region may be farther than the nearest and still tie with it.
         tolerance: f64,
     },
+    /// By measured round trip to the client.
+    Latency {
+        /// Share by which a round trip may be longer than the shortest and still tie with it.
+        tolerance: f64,
+    },
     /// In the order given; regions not named come last, tied.
     Order {
         /// Best first.
@@ -33,6 +38,8 @@ pub enum Method {
         /// Share by which a region may be farther than the last one kept and still be kept.
         tolerance: f64,
     },
+    /// Clients leave regions that are full, or gone, for others by headroom.
+    Spill(Spill),
     /// One endpoint at random, by weight.
     Weighted,
     /// One endpoint by rendezvous hash of the client's prefix, by weight.
@@ -47,14 +54,19 @@ pub enum Method {
 }
 
 impl Method {
+    /// The name of [`Method::Spill`].
+    pub const SPILL: &'static str = "spill";
+
     /// The name in the configuration.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Network => "network",
             Self::Fence { .. } => "fence",
             Self::Proximity { .. } => "proximity",
+            Self::Latency { .. } => "latency",
             Self::Order { .. } => "order",
             Self::Nearest { .. } => "nearest",
+            Self::Spill(_) => Self::SPILL,
             Self::Weighted => "weighted",
             Self::Affinity { .. } => "affinity",
             Self::Rotate => "rotate",
@@ -65,6 +77,17 @@ impl Method {
     pub fn picks(&self) -> bool {
         matches!(self, Self::Weighted | Self::Affinity { .. } | Self::Rotate)
     }
+}
+
+/// How `spill` goes about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spill {
+    /// Share of a region's capacity above which clients leave it, while others are below theirs.
+    pub target: f64,
+    /// Largest share of a region's clients that moves within a minute, but for failures.
+    pub ramp: f64,
+    /// Share of all answers that goes to regions of weight 0, to keep them warm.
+    pub standby: f64,
 }
 
 /// What makes a region near in the sense of a fence.

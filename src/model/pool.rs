@@ -24,8 +24,18 @@ pub struct Pool {
     pub monitors: Vec<MonitorId>,
     /// A region counts as up while at least this share of its weight is up, from 0 to 1.
     pub min_up: f64,
+    /// Requests a second that a region can take; one that is not named takes what comes.
+    pub capacity: Vec<(RegionId, u32)>,
     /// The pool's endpoints, as a range of [`super::Fleet::endpoints`].
     pub endpoints: Range<u32>,
+}
+
+impl Pool {
+    /// Requests a second that a region can take; `None`: nobody has said.
+    pub fn capacity(&self, region: RegionId) -> Option<u32> {
+        let known = self.capacity.iter().find(|(other, _)| *other == region);
+        known.map(|(_, capacity)| *capacity)
+    }
 }
 
 /// One address that serves.

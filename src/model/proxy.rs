@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{AccessLog, ClientAuthorities, TcpRelay, UdpRelay};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -15,19 +16,36 @@ pub struct Proxy {
     pub http: Vec<SocketAddr>,
     /// Addresses of HTTP over TLS.
     pub https: Vec<SocketAddr>,
+    /// Addresses of HTTP/3.
+    pub http3: Vec<SocketAddr>,
+    /// Listeners of TCP whose octets are passed on as they come.
+    pub tcp: Vec<Arc<TcpRelay>>,
+    /// The same of UDP.
+    pub udp: Vec<Arc<UdpRelay>>,
     /// What clients over TLS are shown.
     pub certificates: Arc<Certificates>,
+    /// Whose certificates clients are asked for; `None`: they are not.
+    pub client_ca: Option<ClientAuthorities>,
     /// Threads, each with its own sockets and connections; 0: one per core.
     pub workers: usize,
+    /// Peers whose connections begin with a PROXY header, and must.
+    pub proxy_protocol: Vec<Prefix>,
     /// Peers whose X-Forwarded-For and Forwarded are believed.
     pub trusted_proxies: Vec<Prefix>,
     /// What is under way at the end gets this long.
     pub drain: Duration,
     /// What clients may ask for.
     pub limits: ProxyLimits,
+    /// Where requests are written down; `None`: nowhere.
+    pub access_log: Option<AccessLog>,
 }
 
 impl Proxy {
+    /// Whether connections of this peer begin with a PROXY header.
+    pub fn announces(&self, peer: IpAddr) -> bool {
+        self.proxy_protocol.iter().any(|prefix| prefix.contains(peer))
+    }
+
     /// Whether what this peer says of the client before it is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|prefix| prefix.contains(peer))
@@ -53,6 +71,8 @@ pub struct ProxyLimits {
     pub target: usize,
     /// Octets of a request's body; `None`: any number.
     pub body: Option<u64>,
+    /// Octets a second that a body must come with at least, on average; `None`: any number.
+    pub body_rate: Option<u64>,
 }
 
 /// Certificates by the names they are for.

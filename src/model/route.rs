@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use regex::Regex;
 
-use super::{Balance, PoolId};
+use super::{Action, Balance, CacheRules, ClientCertificate, PoolId, Protection, Shape, Way};
 
 /// One `[[route]]`.
 #[derive(Clone, Debug)]
@@ -20,18 +20,38 @@ pub struct Route {
     pub headers: Vec<(HeaderName, String)>,
     /// Methods it is for; none: all.
     pub methods: Vec<Method>,
-    /// Where its requests go.
-    pub pool: PoolId,
+    /// What becomes of its requests.
+    pub action: Action,
     /// How one of the pool's endpoints is chosen.
     pub balance: Balance,
     /// How long each step may take.
     pub timeouts: RouteTimeouts,
     /// When a request is tried again.
     pub retry: Retry,
+    /// When a second endpoint is asked beside the first; `None`: never.
+    pub hedge: Option<Hedge>,
+    /// Which replies are kept; `None`: none.
+    pub cache: Option<CacheRules>,
     /// How endpoints are spoken to.
     pub upstream: Upstream,
+    /// Whether clients must show a certificate.
+    pub client_certificate: ClientCertificate,
     /// An endpoint that comes up gets its full share after this time.
     pub slow_start: Duration,
+    /// What is done with heads and bodies.
+    pub shape: Shape,
+    /// What keeps its endpoints alive.
+    pub protection: Protection,
+}
+
+impl Route {
+    /// Where its requests go; `None`: nowhere, they are answered here.
+    pub fn pool(&self) -> Option<PoolId> {
+        match self.action {
+            Action::Pool(pool) => Some(pool),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
 }
 
 /// The hosts that a route is for; in lower case, without port.
@@ -78,6 +98,8 @@ pub struct RouteTimeouts {
     pub idle: Duration,
     /// From the request's head to the reply's head, over all tries.
     pub request: Duration,
+    /// A WebSocket, or what else became of a connection, through which nothing goes.
+    pub websocket: Duration,
 }
 
 /// `retry` of a route.
@@ -95,11 +117,31 @@ pub struct Retry {
     pub budget: f64,
 }
 
-/// `upstream` of a route.
+/// `hedge` of a route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hedge {
+    /// How long the first endpoint has to reply.
+    pub after: HedgeAfter,
+    /// Second requests, as a share of all that may have one.
+    pub budget: f64,
+}
+
+/// When a second endpoint is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// After this time.
+    Time(Duration),
+    /// When the reply takes longer than nineteen of twenty did lately.
+    P95,
+}
+
+/// `upstream` of a route.
+#[derive(Clone, Debug)]
 pub struct Upstream {
     /// The port of endpoints.
     pub port: u16,
     /// Requests that one endpoint gets at a time from this node; more go to others, or fail.
     pub max_connections: u32,
+    /// How they are spoken to.
+    pub way: Way,
 }

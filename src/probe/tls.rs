@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, Error, RootCertStore};
+
+use crate::tls::AnyCertificate;
 
 /// The two client configurations of probes.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Tls {
                 .with_safe_default_protocol_versions()
         };
         let verifying = builder()?.with_root_certificates(authorities).with_no_client_auth();
-        let anyone = Arc::new(AnyCertificate { provider: provider.clone() });
+        let anyone = Arc::new(AnyCertificate::new());
         let trusting =
             builder()?.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
         Ok(Self { verifying: finished(verifying), trusting: finished(trusting) })
@@ -59,47 +59,4 @@ fn finished(mut config: ClientConfig) -> Arc<ClientConfig> {
     // A resumed session shows no certificate, so that a bad new one would go unnoticed.
     config.resumption = Resumption::disabled();
     Arc::new(config)
-}
-
-/// For `verify_certificate = false`: any certificate will do, but its owner must hold the key.
-#[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::detour::Detour;
 use super::https::Binding;
 use super::plan::Steering;
+use super::records::{RecordSet, encode};
 use crate::model::{ClientSubnet, Https};
 use crate::name::Name;
 use crate::steering::{
@@ -40,6 +42,8 @@ pub struct Steered<'a> {
     pub ede: Option<u16>,
     /// Index of the region of the first address, for metrics.
     pub region: Option<u16>,
+    /// Whether it goes to the runner-up, to learn how far it is.
+    pub explored: bool,
 }
 
 /// The form of a steered answer.
@@ -86,7 +90,7 @@ pub enum Unsteered<'a> {
 pub struct ServiceAnswers {
     name: Arc<str>,
     steering: Arc<Steering>,
-    prepared: Arc<Prepared>,
+    pub(super) prepared: Arc<Prepared>,
     /// What its HTTPS records begin with; `None`: it has none.
     pub(super) binding: Option<Arc<Binding>>,
     /// Whose client subnets it goes by.
@@ -114,6 +118,8 @@ pub(super) struct AnswerSet {
     pub(super) kind: SetKind,
     pub(super) ttl: u32,
     pub(super) ede: Option<u16>,
+    /// What some queries get instead; `None`: all get this.
+    pub(super) detour: Option<Box<Detour>>,
 }
 
 #[derive(Debug)]
@@ -125,20 +131,6 @@ pub(super) enum SetKind {
     ServFail,
 }
 
-/// Address records in wire form, all of one size, with the owner 0xC00C.
-#[derive(Debug)]
-pub(super) struct RecordSet {
-    contenders: Contenders,
-    pick: Pick,
-    want: usize,
-    wire: Vec<u8>,
-    size: usize,
-    /// Region of each record, as `RegionId`; `u16::MAX`: none.
-    regions: Vec<u16>,
-}
-
-/// Owner, type, class, TTL and RDATA length of a record.
-const RECORD_FIXED: usize = 12;
 /// Region of an address that stands for no endpoint.
 pub(super) const NO_REGION: u16 = u16::MAX;
 
@@ -196,7 +188,8 @@ impl ServiceAnswers {
     /// between regions, or the hints of HTTPS records repeat what it picks.
     pub fn shares_draw(&self, family: Family, at: Located) -> bool {
         let https = self.binding.is_some();
-        self.set(family, at).is_some_and(|set| set.parts_regions() || https && set.is_picked())
+        let shares = |set: &AnswerSet| set.parts_regions() || https && set.is_picked();
+        self.set(family, at).is_some_and(shares)
     }
 
     /// What a client of unknown place is answered from: all that it might get, since nothing
@@ -238,9 +231,11 @@ impl ServiceAnswers {
         out: &mut [u8],
     ) -> Steered<'_> {
         let Some(set) = self.set(family, at) else {
-            return Steered { kind: SteeredKind::ServFail, ede: None, region: None };
+            let kind = SteeredKind::ServFail;
+            return Steered { kind, ede: None, region: None, explored: false };
         };
-        let (kind, region) = match &set.kind {
+        let (kind, explored) = set.kind(random);
+        let (kind, region) = match kind {
             SetKind::Records(records) => records.write(client, random, owner, out),
             SetKind::Aliases { contenders, pick, targets } => {
                 let chosen = pick.choose(contenders, client, random, 1);
@@ -255,7 +250,8 @@ impl ServiceAnswers {
             SetKind::NoData => (SteeredKind::NoData { ttl_max: set.ttl }, None),
             SetKind::ServFail => (SteeredKind::ServFail, None),
         };
-        Steered { kind, ede: set.ede, region: region.filter(|region| *region != NO_REGION) }
+        let region = region.filter(|region| *region != NO_REGION);
+        Steered { kind, ede: set.ede, region, explored }
     }
 }
 
@@ -287,6 +283,10 @@ struct Place {
     best: Vec<Local>,
     /// The regions that share the clients with those of `best` that come back.
     rest: Vec<Local>,
+    /// The regions whose clients they are, where load decides where they go.
+    homes: Vec<Local>,
+    /// The regions that some queries explore.
+    runner_up: Vec<Local>,
     ttl_seconds: u64,
 }
 
@@ -316,17 +316,19 @@ impl<'a> Preparation<'a> {
         let found = eligible
             .entry(allowed.clone())
             .or_insert_with(|| contest.eligible(*family, view, |region| class.allows(region)));
-        let (best, ttl_seconds) = match found {
+        let (best, ttl_seconds, homes) = match found {
             Some(found) => {
                 let (best, ttl) = contest.best(class, found, view);
-                (best, ttl.as_secs())
+                (best, ttl.as_secs(), contest.homes(class, found, view))
             }
             // All down: the classes' own first places decide.
-            None => (class.tiers.iter().flatten().copied().collect(), 0),
+            None => (class.tiers.iter().flatten().copied().collect(), 0, Vec::new()),
         };
         let rest = contest.rest(class, *family, &best, view);
         let rest = rest.iter().map(|candidate| candidate.region).collect();
-        Place { allowed, best, rest, ttl_seconds }
+        let runner_up = contest.runner_up(class, *family, view);
+        let runner_up = runner_up.iter().map(|candidate| candidate.region).collect();
+        Place { allowed, best, rest, homes, runner_up, ttl_seconds }
     }
 
     /// Adds the answers to the next class, to whom the regions `twin` are the best of the other
@@ -352,6 +354,7 @@ impl AnswerSet {
             Outcome::NoData(NoData::Family) => None,
             _ => down.then_some(EDE_OTHER),
         };
+        let mut detour = None;
         let kind = match &decision.outcome {
             Outcome::Tied(tied) => {
                 let other = match family {
@@ -362,13 +365,18 @@ impl AnswerSet {
                     Outcome::Tied(twin) => twin,
                     _ => Vec::new(),
                 };
+                let [own, twins] = [family, other].map(|of| contest.runner_up(class, of, view));
+                if !own.is_empty() {
+                    let kind = tied_kind(contest, &decision, &own, &twins, view);
+                    detour = Some(Box::new(Detour::new(kind, view.fleet.latency.explore)));
+                }
                 tied_kind(contest, &decision, tied, &twin, view)
             }
             Outcome::Cname(target) => SetKind::Cname(target.clone()),
             Outcome::NoData(_) => SetKind::NoData,
             Outcome::ServFail => SetKind::ServFail,
         };
-        Self { kind, ttl, ede }
+        Self { kind, ttl, ede, detour }
     }
 
     /// Whether a random number picks from several.
@@ -379,6 +387,9 @@ impl AnswerSet {
 
     /// Whether a random number decides between regions.
     fn parts_regions(&self) -> bool {
+        if self.detour.is_some() {
+            return true;
+        }
         match &self.kind {
             SetKind::Records(RecordSet { contenders, .. })
             | SetKind::Aliases { contenders, .. } => contenders.parts_regions(),
@@ -410,6 +421,7 @@ fn tied_kind(
     let ttl = decision.ttl.as_secs() as u32;
     let (pick, want) = picking(contest, decision);
     let contenders = Contenders::new(tied, twin, pick, contest, view);
+    let contenders = if decision.is_spilled { contenders.by_share(tied) } else { contenders };
     let region = |candidate: &Candidate| {
         let region = contest.regions().get(usize::from(candidate.region));
         region.map_or(NO_REGION, |region| region.0)
@@ -431,63 +443,4 @@ fn tied_kind(
     let size = wire.len() / tied.len().max(1);
     let regions = tied.iter().map(region).collect();
     SetKind::Records(RecordSet { contenders, pick, want, wire, size, regions })
-}
-
-/// Appends an A or AAAA record with the owner 0xC00C (RFC 1035 section 4.1.3).
-fn encode(address: IpAddr, ttl: u32, wire: &mut Vec<u8>) {
-    let (rtype, octets): (u8, &[u8]) = match &address {
-        IpAddr::V4(v4) => (1, &v4.octets()),
-        IpAddr::V6(v6) => (28, &v6.octets()),
-    };
-    wire.extend_from_slice(&[0xc0, 12, 0, rtype, 0, 1]);
-    wire.extend_from_slice(&ttl.to_be_bytes());
-    wire.extend_from_slice(&(octets.len() as u16).to_be_bytes());
-    wire.extend_from_slice(octets);
-}
-
-impl RecordSet {
-    /// The addresses that may be picked, as RDATA.
-    fn all(&self) -> Vec<&[u8]> {
-        let records = self.wire.chunks(self.size.max(1)).enumerate();
-        let picked = records.filter(|(index, _)| self.contenders.may_be_picked(*index, self.pick));
-        picked.filter_map(|(_, record)| record.get(12..)).take(PICKS_MAX).collect()
-    }
-
-    /// The addresses of the records picked for a client, in the order of its answer.
-    pub(super) fn addresses(&self, client: IpAddr, random: u64) -> impl Iterator<Item = &[u8]> {
-        let chosen = self.pick.choose(&self.contenders, client, random, self.want);
-        let records = (0..chosen.len()).filter_map(move |at| chosen.at(at));
-        records.filter_map(|at| self.wire.get(at * self.size + RECORD_FIXED..(at + 1) * self.size))
-    }
-
-    /// The region of the first record picked for a client.
-    pub(super) fn first_region(&self, client: IpAddr, random: u64) -> Option<u16> {
-        let chosen = self.pick.choose(&self.contenders, client, random, self.want);
-        chosen.at(0).and_then(|at| self.regions.get(at)).copied()
-    }
-
-    fn write(
-        &self,
-        client: IpAddr,
-        random: u64,
-        owner: u16,
-        out: &mut [u8],
-    ) -> (SteeredKind<'_>, Option<u16>) {
-        let chosen = self.pick.choose(&self.contenders, client, random, self.want);
-        let mut length = 0;
-        for index in chosen.iter() {
-            let record = self.wire.get(index * self.size..(index + 1) * self.size);
-            let space = out.get_mut(length..length + self.size);
-            let (Some(record), Some(space)) = (record, space) else {
-                return (SteeredKind::NoSpace, None);
-            };
-            space.copy_from_slice(record);
-            if let Some(pointer) = space.first_chunk_mut::<2>() {
-                *pointer = owner.to_be_bytes();
-            }
-            length += self.size;
-        }
-        let region = chosen.iter().next().and_then(|index| self.regions.get(index)).copied();
-        (SteeredKind::Records { count: chosen.len() as u16, length }, region)
-    }
 }

@@ -134,8 +134,11 @@ impl Loaded {
         if let Some(place) = zones.get_mut(at) {
             *place = zone;
         }
-        let plan =
-            if replan { Self::plan(&self.model, &zones, &self.ground) } else { self.plan.clone() };
+        let plan = if replan {
+            Self::plan(&self.model, &zones, &self.ground, &self.latency.load())
+        } else {
+            self.plan.clone()
+        };
         (Self { zones, plan, ..self.clone() }, replan)
     }
 

@@ -59,16 +59,18 @@ impl ServiceAnswers {
         out: &mut [u8],
     ) -> Steered<'_> {
         let both = [Family::V4, Family::V6].map(|family| self.set(family, at));
-        let addressed = both.iter().flatten().filter(|set| matches!(set.kind, SetKind::Records(_)));
+        let is_addressed = |set: &&&AnswerSet| matches!(set.kind(random).0, SetKind::Records(_));
+        let addressed = both.iter().flatten().filter(is_addressed);
         let ttl = addressed.map(|set| set.ttl).min();
         let (Some(ttl), Some(Binding(head))) = (ttl, self.binding.as_deref()) else {
             return self.without_addresses(both, at, client, random, owner, out);
         };
         let mut record = Record { out, length: 0 };
         let written = record.write(owner, ttl, head, &both, client, random);
-        let (mut ede, mut region) = (None, None);
+        let (mut ede, mut region, mut explored) = (None, None, false);
         for set in both.into_iter().flatten() {
-            if let SetKind::Records(records) = &set.kind {
+            if let (SetKind::Records(records), detour) = set.kind(random) {
+                explored |= detour;
                 ede = ede.or(set.ede);
                 region = region.or_else(|| records.first_region(client, random));
             }
@@ -77,7 +79,7 @@ impl ServiceAnswers {
             Some(()) => SteeredKind::Records { count: 1, length: record.length },
             None => SteeredKind::NoSpace,
         };
-        Steered { kind, ede, region: region.filter(|region| *region != NO_REGION) }
+        Steered { kind, ede, region: region.filter(|region| *region != NO_REGION), explored }
     }
 
     /// The answer while no family has addresses.
@@ -128,7 +130,9 @@ impl Record<'_> {
         self.put(&[0, 0])?;
         self.put(head)?;
         for (key, set) in [IPV4_HINT, IPV6_HINT].into_iter().zip(both) {
-            let Some(SetKind::Records(records)) = set.map(|set| &set.kind) else { continue };
+            let Some(SetKind::Records(records)) = set.map(|set| set.kind(random).0) else {
+                continue;
+            };
             self.put(&key.to_be_bytes())?;
             self.put(&[0, 0])?;
             let start = self.length;

@@ -5,12 +5,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::Fingerprint;
 use super::fetched::{self, Fetched};
 use super::plan::Plan;
 use crate::config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 use crate::geo::{Databases, GeoError, Ground};
+use crate::latency::Estimates;
 use crate::model::{CookieSecret, Model, Primary, Service, ZoneFiles};
 use crate::name::Name;
 use crate::zone::{self, Steered, SteeredOwner, Zone};
@@ -28,6 +31,8 @@ pub struct Loaded {
     pub ground: Arc<Ground>,
     /// The contests of all services.
     pub plan: Plan,
+    /// What is known of round trips, now and after reloads.
+    pub latency: Arc<ArcSwap<Estimates>>,
     /// What DNS cookies are made with where the configuration has no secret: random, and the same
     /// for the life of the process. `None`: the system has no random numbers.
     pub cookie_secret: Option<CookieSecret>,
@@ -120,7 +125,8 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
         return Err(diagnostics);
     }
     warn_of_old_databases(&model, &databases, &mut diagnostics);
-    let plan = Loaded::plan(&model, &zones, &ground);
+    let latency = previous.map(|previous| previous.latency.clone()).unwrap_or_default();
+    let plan = Loaded::plan(&model, &zones, &ground, &latency.load());
     files.extend(zones.iter().flat_map(|zone| zone.stamps.iter().map(|(path, _)| path.clone())));
     files.sort();
     files.dedup();
@@ -131,6 +137,7 @@ pub fn load(dir: &Path, previous: Option<&Loaded>) -> Result<Loaded, Diagnostics
         databases,
         ground,
         plan,
+        latency,
         cookie_secret: previous.map_or_else(random_secret, |previous| previous.cookie_secret),
         diagnostics,
         files,
@@ -147,9 +154,14 @@ fn random_secret() -> Option<CookieSecret> {
 
 impl Loaded {
     /// The contests of all services.
-    pub(super) fn plan(model: &Model, zones: &[LoadedZone], ground: &Ground) -> Plan {
+    pub(super) fn plan(
+        model: &Model,
+        zones: &[LoadedZone],
+        ground: &Ground,
+        estimates: &Estimates,
+    ) -> Plan {
         let services = model.zones.iter().map(|zone| zone.services.as_slice());
-        Plan::new(services, &model.fleet, ground, |zone, service| {
+        Plan::new(services, &model.fleet, (ground, estimates), |zone, service| {
             let zone = zones.get(zone);
             let at =
                 zone.and_then(|zone| zone.steered.iter().position(|s| s.owner == service.owner));

@@ -1,14 +1,18 @@
 //! The immutable snapshot a query is answered from, and the publisher that makes it.
 
 mod answers;
+mod detour;
 mod fetched;
 mod https;
 mod labels;
 mod load;
 mod matches;
+mod measured;
 mod plan;
 mod publisher;
+mod records;
 mod succession;
+mod suppose;
 mod version;
 mod zones;
 
@@ -25,6 +29,7 @@ pub use answers::{
 pub use fetched::{Fetched, FetchedZone};
 pub use labels::{Labels, OTHER};
 pub use load::{Loaded, LoadedZone, load};
+pub use measured::Replacement;
 pub use plan::{Plan, Steering};
 pub use publisher::{EndpointFlip, Event, LABELS_MAX, Publisher};
 pub use succession::{Accepted, Candidate as PlanCandidate, Fingerprint, Size, follow, succeed};
@@ -33,8 +38,10 @@ pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
 use crate::health::overrides::OverrideSet;
 use crate::health::{Council, EndpointHealth, HostAddresses};
-use crate::model::{ClientSubnet, Cookies, Key, Primary, ResponseRates, Secondary};
+use crate::load::Loads;
+use crate::model::{ClientSubnet, Cookies, EndpointId, Key, Primary, ResponseRates, Secondary};
 use crate::prefix::Prefix;
+use crate::steering::{Spread, View};
 use crate::tls::Certificate;
 
 /// All that one answer may see.
@@ -74,7 +81,7 @@ pub struct PrimaryLink {
     pub told: Arc<Notify>,
 }
 
-/// The state of the world behind a snapshot, for metrics.
+/// The state of the world behind a snapshot.
 #[derive(Debug)]
 pub struct State {
     /// What the files say.
@@ -87,6 +94,39 @@ pub struct State {
     pub overrides: Arc<OverrideSet>,
     /// What the hostnames of endpoints resolve to.
     pub hosts: Arc<HostAddresses>,
+    /// What each contest remembers, in the order of the plan.
+    pub contests: Vec<Memory>,
+    /// The load of pools, which goes on to change.
+    pub loads: Arc<Loads>,
+    /// By contest of the plan: where clients go by load; `None`: it does not matter, or nothing is
+    /// known of it.
+    pub spreads: Vec<Option<Spread>>,
+}
+
+/// What a contest remembers of the past.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// What was up when something last was.
+    pub last_good: Arc<[EndpointId]>,
+    /// By region of the contest: its part in the answers.
+    pub shares: Arc<[u8]>,
+}
+
+impl State {
+    /// The world as a contest of the plan sees it.
+    pub fn view(&self, steering: &Arc<Steering>) -> View<'_> {
+        let plan = &self.loaded.plan.steerings;
+        let at = plan.iter().position(|other| Arc::ptr_eq(other, steering));
+        let memory = at.and_then(|at| self.contests.get(at));
+        View {
+            fleet: &self.loaded.model.fleet,
+            health: &self.health,
+            hosts: &self.hosts,
+            last_good: memory.map_or(&[], |memory| &memory.last_good),
+            shares: memory.map_or(&[], |memory| &memory.shares),
+            spread: at.and_then(|at| self.spreads.get(at)?.as_ref()),
+        }
+    }
 }
 
 /// The node's settings that shape answers.

@@ -1,6 +1,9 @@
 //! The publisher: the only writer of snapshots.
 
+mod measured;
+mod primaries;
 mod regions;
+mod spills;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,17 +15,18 @@ use super::load::Loaded;
 use super::plan::Steering;
 use super::version::flatten;
 use super::{
-    AnswerOptions, FetchedZone, Labels, Prepared, PrimaryLink, SavedSerials, ServedZone,
+    AnswerOptions, FetchedZone, Labels, Memory, Prepared, Replacement, SavedSerials, ServedZone,
     ServiceAnswers, Snapshot, State, Versions, ZoneEntry, ZoneSet,
 };
 use crate::clock::Tick;
 use crate::health::overrides::{OverrideSet, resolve};
 use crate::health::{
-    Change, Flip, HealthTable, HostAddresses, Level, LocalVotes, Outcome, PeerEvent,
+    Change, Flip, HealthTable, HostAddresses, Level, LocalVotes, Outcome, PeerEvent, Subject,
 };
-use crate::model::{EndpointId, MonitorId, PoolId, ZoneFiles};
+use crate::load::Loads;
+use crate::model::{EndpointId, MonitorId, PoolId};
 use crate::name::Name;
-use crate::steering::{Comeback, View};
+use crate::steering::{Comeback, Sluice, View};
 use crate::zone::Zone;
 
 /// Most services, and most regions, that are counted one by one.
@@ -42,6 +46,13 @@ pub enum Event {
         /// What it found.
         outcome: Outcome,
     },
+    /// What the proxied requests of the last second say of an endpoint.
+    Proxied {
+        /// What votes on them are about, in any model.
+        subject: Subject,
+        /// How they went.
+        outcome: Outcome,
+    },
     /// A peer says something, or something is known of it.
     Peers(PeerEvent),
     /// Time has passed, up to when [`Publisher::next_due`] asked for it.
@@ -52,6 +63,8 @@ pub enum Event {
     Reload(Arc<Loaded>),
     /// Something became of a zone that has a primary.
     Fetched(FetchedZone),
+    /// Contests were compiled anew by what was measured.
+    Measured(Vec<Replacement>),
     /// Operators have set or cleared overrides, or some have ended.
     Overrides(Arc<OverrideSet>),
 }
@@ -73,14 +86,18 @@ pub struct Publisher {
     health: HealthTable,
     hosts: Arc<HostAddresses>,
     overrides: Arc<OverrideSet>,
-    /// Per contest: what was up when something last was.
-    last_good: Vec<Vec<EndpointId>>,
+    /// Per contest: what it remembers.
+    contests: Vec<Memory>,
     /// Per contest and region: where it is on its way back after a loss.
     comebacks: Vec<Vec<Comeback>>,
-    /// Per contest and region: its part in the answers.
-    shares: Vec<Vec<u8>>,
     /// When time alone changes one of them.
     share_due: Option<Tick>,
+    /// What is known of the load of pools.
+    loads: Arc<Loads>,
+    /// Per contest: where clients go by load.
+    sluices: Vec<Sluice>,
+    /// When loads are looked at again; `None`: no contest goes by them.
+    spill_due: Option<Tick>,
     /// Per contest: the answers under the health of the moment.
     prepared: Vec<Arc<Prepared>>,
     /// Per contest: whether `prepared` is behind.
@@ -112,10 +129,12 @@ impl Publisher {
             health,
             hosts: Arc::default(),
             overrides: Arc::default(),
-            last_good: vec![Vec::new(); contests],
+            contests: vec![Memory::default(); contests],
             comebacks: vec![Vec::new(); contests],
-            shares: vec![Vec::new(); contests],
             share_due: None,
+            loads: Arc::default(),
+            sluices: vec![Sluice::default(); contests],
+            spill_due: Some(Tick(0)),
             prepared: Vec::new(),
             dirty: Vec::new(),
             behind: true,
@@ -148,6 +167,11 @@ impl Publisher {
         &self.health
     }
 
+    /// Where loads of pools are reported.
+    pub fn loads(&self) -> &Arc<Loads> {
+        &self.loads
+    }
+
     /// Number of the snapshot published last.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -169,8 +193,9 @@ impl Publisher {
             fleet: &self.loaded.model.fleet,
             health: self.health.endpoints(),
             hosts: &self.hosts,
-            last_good: self.last_good.get(contest).map_or(&[], Vec::as_slice),
-            shares: self.shares.get(contest).map_or(&[], Vec::as_slice),
+            last_good: self.contests.get(contest).map_or(&[], |memory| &memory.last_good),
+            shares: self.contests.get(contest).map_or(&[], |memory| &memory.shares),
+            spread: self.sluices.get(contest).and_then(Sluice::spread),
         }
     }
 
@@ -183,10 +208,15 @@ impl Publisher {
                 let changes = self.health.observe(endpoint, monitor, &outcome, now);
                 return self.changed(changes, now);
             }
+            Event::Proxied { subject, outcome } => {
+                let changes = self.health.proxied(subject, &outcome, now);
+                return self.changed(changes, now);
+            }
             Event::Peers(event) => {
                 let changes = self.health.peers(&event, now);
                 return self.changed(changes, now);
             }
+            Event::Measured(replacements) => self.take_measured(replacements),
             Event::Overrides(overrides) => {
                 self.overrides = overrides;
                 return self.force(now);
@@ -217,7 +247,8 @@ impl Publisher {
 
     /// When it is to be told that time has passed; `None`: not before the next event.
     pub fn next_due(&self) -> Option<Tick> {
-        self.health.next_due().into_iter().chain(self.share_due).min()
+        let own = self.share_due.into_iter().chain(self.spill_due);
+        self.health.next_due().into_iter().chain(own).min()
     }
 
     /// What peers are to be told, if it is not what they were told the last time.
@@ -240,6 +271,9 @@ impl Publisher {
         }
         if !pools.is_empty() || self.share_due.is_some_and(|due| due <= now) {
             self.follow_regions(now);
+        }
+        if !pools.is_empty() || self.spill_due.is_some_and(|due| due <= now) {
+            self.follow_loads(now);
         }
         let flips = changes.into_iter().filter_map(|change| {
             Some(EndpointFlip { endpoint: change.endpoint, flip: change.flip? })
@@ -300,16 +334,15 @@ impl Publisher {
             &loaded.model.fleet,
             now,
         );
-        self.last_good = loaded
-            .plan
-            .steerings
-            .iter()
-            .map(|steering| self.carried_last_good(&loaded, steering))
-            .collect();
-        let steerings = loaded.plan.steerings.iter();
+        let steerings = || loaded.plan.steerings.iter();
         self.comebacks =
-            steerings.map(|steering| self.carried_comebacks(&loaded, steering)).collect();
-        self.shares = vec![Vec::new(); self.comebacks.len()];
+            steerings().map(|steering| self.carried_comebacks(&loaded, steering)).collect();
+        self.sluices = steerings().map(|steering| self.carried_sluice(&loaded, steering)).collect();
+        let memory = |steering| Memory {
+            last_good: self.carried_last_good(&loaded, steering),
+            ..Memory::default()
+        };
+        self.contests = steerings().map(|steering| memory(steering)).collect();
         self.health = health;
         self.loaded = loaded;
         self.force(now);
@@ -318,6 +351,7 @@ impl Publisher {
         self.follow_primaries();
         self.dirty = vec![false; self.loaded.plan.steerings.len()];
         self.follow_regions(now);
+        self.follow_loads(now);
         self.prepare_all();
     }
 
@@ -331,23 +365,13 @@ impl Publisher {
         self.changed(changes, now)
     }
 
-    /// Gives each zone that has a primary somebody to be told of changes.
-    fn follow_primaries(&mut self) {
-        let zones = self.loaded.model.zones.iter().filter(|zone| zone.primary.is_some());
-        let told = zones.map(|zone| {
-            let told = self.told.get(&zone.origin).cloned().unwrap_or_default();
-            (zone.origin.clone(), told)
-        });
-        self.told = told.collect();
-    }
-
     /// The endpoints of a new contest that were last good in an old one.
-    fn carried_last_good(&self, loaded: &Loaded, steering: &Steering) -> Vec<EndpointId> {
+    fn carried_last_good(&self, loaded: &Loaded, steering: &Steering) -> Arc<[EndpointId]> {
         let old = &self.loaded.model.fleet;
         let new = &loaded.model.fleet;
         let was_good = |id: &EndpointId| {
             let endpoint = new.endpoint(*id);
-            self.last_good.iter().flatten().any(|last| {
+            self.contests.iter().flat_map(|memory| memory.last_good.iter()).any(|last| {
                 let last = old.endpoint(*last);
                 last.address == endpoint.address
                     && old.pool(last.pool).name == new.pool(endpoint.pool).name
@@ -378,8 +402,8 @@ impl Publisher {
         let Some(steering) = self.loaded.plan.steerings.get(at) else { return };
         let up: Vec<EndpointId> =
             members(steering).filter(|id| self.level(*id) == Level::Up).collect();
-        if let Some(last_good) = self.last_good.get_mut(at).filter(|_| !up.is_empty()) {
-            *last_good = up;
+        if let Some(memory) = self.contests.get_mut(at).filter(|_| !up.is_empty()) {
+            memory.last_good = up.into();
         }
         let prepared = Arc::new(Prepared::new(steering, &self.view(at)));
         match self.prepared.get_mut(at) {
@@ -411,18 +435,11 @@ impl Publisher {
                 council: self.health.council().clone(),
                 overrides: self.overrides.clone(),
                 hosts: self.hosts.clone(),
+                contests: self.contests.clone(),
+                loads: self.loads.clone(),
+                spreads: self.sluices.iter().map(|s| s.spread().cloned()).collect(),
             })),
         }
-    }
-
-    /// Where the zones are fetched from, in their order, and who is told when one has changed.
-    pub fn primaries(&self) -> Vec<Option<PrimaryLink>> {
-        let link = |files: &ZoneFiles| {
-            let primary = files.primary.clone()?;
-            let told = self.told.get(&files.origin).cloned().unwrap_or_default();
-            Some(PrimaryLink { primary, told })
-        };
-        self.loaded.model.zones.iter().map(link).collect()
     }
 
     /// A zone with its services in the order that the tree knows them by.

@@ -8,14 +8,15 @@ use super::opinion::{Opinions, allowed};
 use super::ranking::rank;
 use super::relevance::relevant;
 use super::{
-    Candidate, Class, Decision, FULL, Family, Grade, Local, Opinion, Outcome, Pick, Presence, View,
-    decision,
+    Candidate, Class, Decision, FULL, Family, Grade, Local, Opinion, Outcome, Pick, Presence, Step,
+    View, decision,
 };
 use crate::health::{Level, region_level};
+use crate::latency::Estimate;
 use crate::model::TtlRange;
 use crate::model::{
     Address, AllDown, Endpoint, EndpointId, Failback, Fence, Fleet, Method, NetworkId, PoolId,
-    RegionId, Service,
+    RegionId, Service, Spill,
 };
 use crate::place::Place;
 
@@ -26,7 +27,7 @@ pub struct Contest {
     /// Per pool, its endpoints by region, then in the order of the file.
     pools: Vec<(PoolId, Vec<(Local, EndpointId)>)>,
     /// The methods that rank regions.
-    methods: Vec<Method>,
+    pub(super) methods: Vec<Method>,
     pick: Pick,
     answers: u16,
     ttl: TtlRange,
@@ -164,7 +165,10 @@ impl Contest {
     /// Whether any method asks where the client is.
     pub fn locates(&self) -> bool {
         let located = |method: &Method| match method {
-            Method::Network | Method::Fence { .. } | Method::Proximity { .. } => true,
+            Method::Network
+            | Method::Fence { .. }
+            | Method::Proximity { .. }
+            | Method::Latency { .. } => true,
             Method::Nearest { tolerance, .. } => *tolerance > 0.0,
             _ => false,
         };
@@ -177,15 +181,27 @@ impl Contest {
             || fleet.networks.iter().any(|n| !n.asns.is_empty() || !n.countries.is_empty());
         let asks = |method: &Method| match method {
             Method::Network | Method::Fence { by: Fence::Network(_), .. } => listed(),
-            Method::Fence { .. } | Method::Proximity { .. } => true,
+            Method::Fence { .. } | Method::Proximity { .. } | Method::Latency { .. } => true,
             Method::Nearest { tolerance, .. } => *tolerance > 0.0,
             _ => false,
         };
         self.methods.iter().any(asks)
     }
 
-    /// What a client's whereabouts say about the regions.
-    pub fn opinions(&self, place: &Place, network: Option<NetworkId>, fleet: &Fleet) -> Opinions {
+    /// Whether any method goes by measured round trips.
+    pub fn measures(&self) -> bool {
+        self.methods.iter().any(|method| matches!(method, Method::Latency { .. }))
+    }
+
+    /// What a client's whereabouts say about the regions, and its round trips to all regions of the
+    /// fleet, as far as anything was measured.
+    pub fn opinions(
+        &self,
+        place: &Place,
+        network: Option<NetworkId>,
+        estimates: &[Estimate],
+        fleet: &Fleet,
+    ) -> Opinions {
         let listed = network.and_then(|id| fleet.networks.get(usize::from(id.0)));
         let opinion = |method: &Method| match method {
             Method::Network => super::network::opinion(listed, &self.regions),
@@ -195,11 +211,16 @@ impl Contest {
             Method::Proximity { bias, tolerance } => {
                 super::proximity::opinion(place.point, bias, *tolerance, &self.regions, fleet)
             }
+            Method::Latency { tolerance } => {
+                super::latency::opinion(estimates, *tolerance, &self.regions)
+            }
             Method::Nearest { tolerance, .. } => {
                 super::nearest::opinion(place.point, *tolerance, &self.regions, fleet)
             }
             Method::Order { regions } => super::order::opinion(regions, &self.regions),
-            Method::Weighted | Method::Affinity { .. } | Method::Rotate => Opinion::None,
+            Method::Spill(_) | Method::Weighted | Method::Affinity { .. } | Method::Rotate => {
+                Opinion::None
+            }
         };
         self.methods.iter().map(opinion).collect()
     }
@@ -235,12 +256,28 @@ impl Contest {
         health.into_iter().chain(resolved.and_then(|resolved| resolved.ttl)).min()
     }
 
+    /// How clients leave regions that are full or gone; `None`: they do not, or all are answered.
+    pub fn spill(&self) -> Option<&Spill> {
+        let spill = self.methods.iter().find_map(|method| match method {
+            Method::Spill(spill) => Some(spill),
+            _ => None,
+        });
+        spill.filter(|_| self.pick != Pick::Rotate)
+    }
+
     /// The eligible regions in first place for a class, and the TTL of an answer from them.
     pub fn best(&self, class: &Class, found: &Eligible, view: &View<'_>) -> (Vec<Local>, Duration) {
-        let tiers = rank(&self.methods, &class.opinions, &found.regions(), None);
-        let best = tiers.into_iter().next().unwrap_or_default();
+        let best = super::spilled::regions(self, class, found, view).unwrap_or_else(|| {
+            let tiers = rank(&self.methods, &class.opinions, &found.regions(), None);
+            tiers.into_iter().next().unwrap_or_default()
+        });
         let (ttl, _) = decision::ttl(self, class, view, found.pool, &best);
         (best, ttl)
+    }
+
+    /// The regions whose clients a class are where load decides where those go; else none.
+    pub fn homes(&self, class: &Class, found: &Eligible, view: &View<'_>) -> Vec<Local> {
+        super::spilled::homes(self, class, found, view)
     }
 
     /// Decides for a class of clients, with all steps.
@@ -249,18 +286,40 @@ impl Contest {
         let Some(found) = found else { return decision::all_down(self, class, family, view) };
         let mut steps = Vec::new();
         let tiers = rank(&self.methods, &class.opinions, &found.regions(), Some(&mut steps));
-        let best = tiers.into_iter().next().unwrap_or_default();
-        let (ttl, first_change) = decision::ttl(self, class, view, found.pool, &best);
+        let mut best = tiers.into_iter().next().unwrap_or_default();
         let eligible = Some((found.pool, found.grade));
-        let mut tied = found.candidates;
-        tied.retain(|candidate| best.contains(&candidate.region));
-        let rest = self.rest(class, family, &best, view);
-        if !rest.is_empty() {
-            tied = mixed(tied, &rest, |region| view.share(region));
+        let spilled = super::spilled::spilled(self, class, family, &found, view);
+        let is_spilled = spilled.is_some();
+        let mut tied;
+        if let Some(spilled) = spilled {
+            tied = spilled.candidates;
+            note(&mut steps, &spilled.regions);
+            best = spilled.regions;
+        } else {
+            let rest = self.rest(class, family, &best, view);
+            tied = found.candidates;
+            tied.retain(|candidate| best.contains(&candidate.region));
+            if !rest.is_empty() {
+                tied = mixed(tied, &rest, |region| view.share(region));
+            }
         }
+        let (ttl, first_change) = decision::ttl(self, class, view, found.pool, &best);
         // The order of the files must not matter to picks.
         tied.sort();
-        Decision { eligible, steps, outcome: Outcome::Tied(tied), ttl, first_change }
+        Decision { eligible, steps, outcome: Outcome::Tied(tied), is_spilled, ttl, first_change }
+    }
+}
+
+/// Notes in the steps which regions load leaves the clients, whatever the methods after it say.
+fn note(steps: &mut [Step], regions: &[Local]) {
+    let spill = steps.iter_mut().skip_while(|step| step.method != Method::SPILL);
+    for step in spill {
+        step.spoke = step.method == Method::SPILL;
+        for tier in &mut step.tiers {
+            tier.retain(|region| !regions.contains(region));
+        }
+        step.tiers.retain(|tier| !tier.is_empty());
+        step.tiers.insert(0, regions.to_vec());
     }
 }
 

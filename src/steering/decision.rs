@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::eligible::{Target, candidates};
-use super::{Candidate, Class, Contest, FULL, Family, Grade, Local, Step};
+use super::{Candidate, Class, Contest, FULL, Family, Grade, Local, Spread, Step};
 use crate::health::{EndpointHealth, HostAddresses, Level, Resolved};
 use crate::model::{Address, AllDown, EndpointId, Fleet, PoolId};
 use crate::name::Name;
@@ -22,6 +22,8 @@ pub struct View<'a> {
     /// By region of the contest: its part in the answers while it comes back, of [`FULL`]; a region
     /// that is not in it plays its full part.
     pub shares: &'a [u8],
+    /// Where the clients of each region go by load; `None`: nothing is known of it.
+    pub spread: Option<&'a Spread>,
 }
 
 impl View<'_> {
@@ -50,6 +52,8 @@ pub struct Decision {
     pub steps: Vec<Step>,
     /// What is answered.
     pub outcome: Outcome,
+    /// Whether load decides about the regions, so that they are drawn by their part in `outcome`.
+    pub is_spilled: bool,
     /// TTL of the answer, within the service's bounds.
     pub ttl: Duration,
     /// The endpoint whose health or hostname could change the answer first; `None`: none can
@@ -97,7 +101,8 @@ pub(super) fn all_down(
         }
         _ => contest.ttl().min,
     };
-    Decision { eligible: None, steps: Vec::new(), outcome, ttl, first_change: None }
+    let (steps, is_spilled) = (Vec::new(), false);
+    Decision { eligible: None, steps, outcome, is_spilled, ttl, first_change: None }
 }
 
 /// The TTL: the shortest time in which an endpoint's health or hostname could change the answer,

@@ -135,6 +135,19 @@ pub(super) fn eligible(
     Some(Eligible { pool, grade, candidates })
 }
 
+/// What the regions of weight 0 offer that could serve, where the others of their pool do.
+pub(super) fn standbys(
+    contest: &Contest,
+    pool: PoolId,
+    family: Family,
+    view: &View<'_>,
+    allowed: impl Fn(Local) -> bool,
+) -> Vec<Candidate> {
+    let graded = grade_regions(contest, pool, family, view, &allowed);
+    let standby = graded.into_iter().filter(|(grade, _)| *grade == Grade::StandbyUp);
+    standby.flat_map(|(_, candidates)| candidates).collect()
+}
+
 /// All endpoints of a direct name that have addresses of a family: who tests a region wants those
 /// that are down, or of weight 0, too.
 fn whole(contest: &Contest, family: Family, view: &View<'_>) -> Option<Eligible> {

@@ -12,8 +12,10 @@ mod affinity;
 mod contest;
 mod decision;
 mod eligible;
+mod explore;
 mod failback;
 mod fence;
+mod latency;
 mod line;
 mod nearest;
 mod network;
@@ -24,6 +26,9 @@ mod proximity;
 mod ranking;
 mod relevance;
 mod rotate;
+mod sluice;
+mod spill;
+mod spilled;
 #[cfg(test)]
 mod tests;
 mod weighted;
@@ -35,6 +40,8 @@ pub use failback::{Comeback, FULL, Presence};
 pub use opinion::{Bands, Class, Opinion, Opinions};
 pub use pick::{Chosen, Contenders, PICKS_MAX, Pick, mix};
 pub use ranking::Step;
+pub use sluice::{Seen, Sluice, Spread};
+pub use spill::{HARD, Shares, Site, Stance, spill};
 
 /// The address family a query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

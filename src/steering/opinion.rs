@@ -56,16 +56,30 @@ impl Bands {
     /// Orders regions by distance; `tolerance` is the share by which a region may be farther than
     /// another and still tie with it.
     pub fn new(distances: &[f64], tolerance: f64) -> Self {
+        Self::with(distances, |near| near * (1.0 + tolerance))
+    }
+
+    /// Orders regions by distance; `limit` gives for a distance the farthest that still ties.
+    pub fn with(distances: &[f64], limit: impl Fn(f64) -> f64) -> Self {
         let mut order: Vec<(f64, Local)> = distances.iter().copied().zip(0..).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let reach = order
             .iter()
             .map(|(near, _)| {
-                let limit = near * (1.0 + tolerance);
+                let limit = limit(*near);
                 order.partition_point(|(distance, _)| *distance <= limit).saturating_sub(1) as u16
             })
             .collect();
         Self { order: order.iter().map(|(_, region)| *region).collect(), reach }
+    }
+
+    /// The same with all behind the first `count` tied: to tell them apart, too, would make more
+    /// kinds of clients than anybody needs.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        let last = self.reach.len().saturating_sub(1) as u16;
+        self.reach.iter_mut().skip(count).for_each(|reach| *reach = last);
+        self
     }
 
     /// Place of a region in the order, from 0.

@@ -132,6 +132,16 @@ impl Contenders {
         }
     }
 
+    /// The same, with regions drawn by what their candidates weigh, in place of their full weight.
+    #[must_use]
+    pub fn by_share(mut self, candidates: &[Candidate]) -> Self {
+        for (own, (_, weight)) in candidates.iter().zip(&mut self.regions) {
+            let of_region = candidates.iter().filter(|other| other.region == own.region);
+            *weight = of_region.map(|candidate| candidate.weight).sum::<u64>().max(1);
+        }
+        self
+    }
+
     /// Whether the candidate at an index is ever picked: a weight of 0 beside others is not.
     pub fn may_be_picked(&self, index: usize, pick: Pick) -> bool {
         pick == Pick::Rotate || self.weights.get(index).is_some_and(|weight| *weight > 0)

@@ -1,14 +1,18 @@
 //! Cases and properties of whole decisions.
 
 mod cases;
+mod learning;
 mod picks;
 mod properties;
 mod returns;
+mod spills;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Candidate, Class, Contenders, Contest, Decision, Family, Outcome, Target, View};
+use super::{
+    Candidate, Class, Contenders, Contest, Decision, Family, Outcome, Spread, Target, View,
+};
 use crate::clock::Tick;
 use crate::health::{EndpointHealth, HostAddresses, Level};
 use crate::model::{
@@ -34,6 +38,7 @@ struct World {
     hosts: HostAddresses,
     last_good: Vec<EndpointId>,
     shares: Vec<u8>,
+    spread: Option<Spread>,
 }
 
 fn name(text: &str) -> Name {
@@ -52,6 +57,7 @@ fn healthy(level: Level, change: Option<u64>) -> EndpointHealth {
         since: Tick(0),
         earliest_change: change.map(Duration::from_secs),
         is_forced_up: false,
+        is_down_by_traffic: false,
         votes: [].into(),
     }
 }
@@ -90,6 +96,7 @@ impl World {
                 name: format!("pool{number}"),
                 monitors: Vec::new(),
                 min_up: 0.5,
+                capacity: Vec::new(),
                 endpoints: start..fleet.endpoints.len() as u32,
             });
         }
@@ -107,6 +114,7 @@ impl World {
             hosts: HostAddresses::default(),
             last_good: Vec::new(),
             shares: Vec::new(),
+            spread: None,
         }
     }
 
@@ -128,6 +136,7 @@ impl World {
             hosts: &self.hosts,
             last_good: &self.last_good,
             shares: &self.shares,
+            spread: self.spread.as_ref(),
         }
     }
 
@@ -139,7 +148,7 @@ impl World {
     fn contest(&self, service: &Service, client: &Place) -> (Contest, Class) {
         let contest = Contest::new(service, &self.fleet, true);
         let network = (client.asn == Some(64500)).then_some(NetworkId(0));
-        let class = contest.class(&contest.opinions(client, network, &self.fleet));
+        let class = contest.class(&contest.opinions(client, network, &[], &self.fleet));
         (contest, class)
     }
 }

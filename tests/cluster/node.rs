@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, Control, Create, Engine, Hub, Identity, Ledger, Mesh, NatsControl, Outgoing, Pace, Share,
-    Signal, Subjects,
+    Bus, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh, NatsControl, Outgoing,
+    Pace, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
 use meridian::metrics::Metrics;
@@ -168,7 +168,19 @@ impl Node {
         let (says, votes) = watch::channel(Arc::default());
         let (peers, heard) = mpsc::channel(1_024);
         let (stop, stopper) = stopper();
-        let share = Share { mesh, engine, votes, peers, metrics: metrics.clone() };
+        let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
+        let share = Share {
+            load: LoadSharing::new(me.clone(), None, "meridian"),
+            loads: Arc::default(),
+            me: me.clone(),
+            mesh,
+            engine,
+            votes,
+            peers,
+            saying,
+            reports,
+            metrics: metrics.clone(),
+        };
         tokio::spawn(share.run(stop));
         Sharing { me, says, heard, metrics, lives: false, _stop: [guard, stopper] }
     }
@@ -208,16 +220,31 @@ impl Sharing {
 
     /// Waits until all votes of a peer are these.
     pub(crate) async fn hear_votes(&mut self, of: &Prober, verdict: Verdict) {
-        let mut said = std::collections::BTreeSet::new();
-        self.hear("votes", |event| {
-            if let PeerEvent::Votes { prober, votes } = event
-                && prober == of
-            {
-                let same = votes.iter().filter(|vote| vote.verdict == verdict);
-                said.extend(same.map(|vote| vote.subject));
-            }
-            said.len() == 100
+        let mut all = votes(of, verdict);
+        self.hear("votes", |event| all(event)).await;
+    }
+
+    /// Waits until all votes of a peer are these and the link is back, whichever comes first.
+    pub(crate) async fn hear_votes_and_link(&mut self, of: &Prober, verdict: Verdict) {
+        let (mut all, mut linked) = (votes(of, verdict), false);
+        self.hear("votes and the link", |event| {
+            linked |= *event == PeerEvent::Link { up: true };
+            all(event) && linked
         })
         .await;
+    }
+}
+
+/// Whether all votes of a peer that were heard up to an event are these.
+fn votes(of: &Prober, verdict: Verdict) -> impl FnMut(&PeerEvent) -> bool {
+    let mut said = std::collections::BTreeSet::new();
+    move |event| {
+        if let PeerEvent::Votes { prober, votes } = event
+            && prober == of
+        {
+            let same = votes.iter().filter(|vote| vote.verdict == verdict);
+            said.extend(same.map(|vote| vote.subject));
+        }
+        said.len() == 100
     }
 }

@@ -8,6 +8,7 @@ use meridian::clock::Tick;
 use meridian::diagnostic::Location;
 use meridian::geo::{Databases, Ground};
 use meridian::health::{EndpointHealth, HostAddresses, Level};
+use meridian::latency::Estimates;
 use meridian::model::{
     Address, AllDown, ClientSubnet, Endpoint, EndpointId, Failback, Fleet, Method, Pool, PoolId,
     Region, RegionId, Service, TtlRange,
@@ -67,6 +68,7 @@ impl Fixed {
             since: Tick(0),
             earliest_change: None,
             is_forced_up: false,
+            is_down_by_traffic: false,
             votes: [].into(),
         };
         let health = vec![health; fleet.endpoints.len()];
@@ -77,8 +79,14 @@ impl Fixed {
             hosts: &hosts,
             last_good: &[] as &[EndpointId],
             shares: &[],
+            spread: None,
         };
-        let steering = Steering::new(Contest::new(&service, &fleet, true), &fleet, &GROUND);
+        let steering = Steering::new(
+            Contest::new(&service, &fleet, true),
+            &fleet,
+            &GROUND,
+            &Estimates::default(),
+        );
         let prepared = Arc::new(Prepared::new(&steering, &view));
         ServiceAnswers::new(owner.to_string().into(), Arc::new(steering), prepared)
     }
@@ -106,6 +114,7 @@ impl Fixed {
             name: "web".to_owned(),
             monitors: Vec::new(),
             min_up: 0.5,
+            capacity: Vec::new(),
             endpoints: 0..addresses.len() as u32,
         };
         Fleet {

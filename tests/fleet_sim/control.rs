@@ -106,6 +106,7 @@ impl World {
                 until: lasts.map(|lasts| created + lasts.as_secs()),
                 scope: Scope::Fleet,
                 anyway: false,
+                drill: None,
             });
         }
         for node in 0..self.nodes.len() {

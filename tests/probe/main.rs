@@ -145,6 +145,7 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
             name: "web".to_owned(),
             monitors: vec![MonitorId(0)],
             min_up: 0.5,
+            capacity: Vec::new(),
             endpoints: 0..1,
         }],
         endpoints: vec![Endpoint {

@@ -11,21 +11,37 @@ const COLUMNS: usize = 100;
 
 /// The modules below `src/`, lowest layer first: imports point to lower layers only.
 pub(crate) const LAYERS: &[&[&str]] = &[
-    &["clock", "diagnostic", "durable", "metrics", "name", "prefix", "proxy_header", "tls"],
-    &["place"],
+    &[
+        "clock",
+        "diagnostic",
+        "durable",
+        "handed",
+        "http3",
+        "listening",
+        "metrics",
+        "name",
+        "prefix",
+        "proxy_header",
+        "tls",
+    ],
+    &["place", "spool"],
     &["model"],
     &["config", "zone", "geo"],
-    &["health"],
+    &["health", "latency", "load"],
     &["steering"],
     &["snapshot"],
-    &["cluster", "dns", "probe", "proxy"],
+    &["cluster", "dns", "drill", "probe", "proxy"],
     &["admin"],
     &["cli"],
 ];
 
 /// What talks to the kernel directly: sockets, and the memory and programs of `AF_XDP`.
-const UNSAFE_FILES: [&str; 3] =
-    ["src/dns/socket.rs", "src/dns/xdp/kernel.rs", "src/dns/xdp/memory.rs"];
+const UNSAFE_FILES: [&str; 4] = [
+    "src/dns/socket.rs",
+    "src/dns/xdp/kernel.rs",
+    "src/dns/xdp/memory.rs",
+    "src/proxy/tcp_info.rs",
+];
 
 /// A counting allocator, by which a test shows that answers allocate nothing, and the device of the
 /// link emulator.

@@ -70,10 +70,14 @@ impl File {
         let name = &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())];
         let mut depth = 0i32;
         let start = self.code.len() - rest.len() + name.len();
+        let mut before = ' ';
         for (offset, c) in self.code[start..].char_indices() {
+            let arrow = c == '>' && before == '-';
+            before = c;
             match c {
-                '(' | '[' => depth += 1,
-                ')' | ']' => depth -= 1,
+                '(' | '[' | '<' => depth += 1,
+                '>' if arrow => {}
+                ')' | ']' | '>' => depth -= 1,
                 ';' if depth == 0 => return None,
                 '{' if depth == 0 && !name.is_empty() => {
                     return Some((name, at..self.closing(start + offset)));

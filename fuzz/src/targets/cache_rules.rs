@@ -1,10 +1,23 @@
 //! Any fields of a request and its response: what is one client's is not kept, and what is kept
 //! only ever gets older.
 
+use std::time::Duration;
+
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_NONE_MATCH, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
+use meridian::model::CacheRules;
 use meridian::proxy::cache::{
-    CacheRules, Control, Exchange, Stored, Use, is_not_modified, make_conditional, renew,
+    Control, Exchange, Stored, Use, is_not_modified, make_conditional, renew,
+};
+
+/// Nothing but what origins say.
+const RULES: CacheRules = CacheRules {
+    size: 1 << 20,
+    object: 1 << 16,
+    stale_while_revalidate: Duration::ZERO,
+    stale_if_error: Duration::ZERO,
+    collapse: true,
+    obey_requests: false,
 };
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
@@ -36,8 +49,13 @@ pub fn run(input: &[u8]) {
         received: NOW,
     };
     for rules in [
-        CacheRules::default(),
-        CacheRules { stale_while_revalidate: 10, stale_if_error: 20, obey_requests: true },
+        RULES,
+        CacheRules {
+            stale_while_revalidate: Duration::from_secs(10),
+            stale_if_error: Duration::from_secs(20),
+            obey_requests: true,
+            ..RULES
+        },
     ] {
         let Ok(stored) = Stored::new(&exchange, &rules) else { continue };
         let control = Control::read(&response);

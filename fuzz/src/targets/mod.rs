@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod cache_rules;
+pub mod client_hello;
 pub mod config_toml;
 pub mod cookies;
 mod diagnostics;
@@ -15,6 +16,7 @@ pub mod dns_answer;
 mod dns_support;
 pub mod doh_request;
 pub mod edns_ecs;
+pub mod http3_frames;
 pub mod http_framing;
 pub mod mmdb;
 pub mod overrides;
@@ -35,11 +37,13 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const ALL: &[Target] = &[
     ("cache_rules", cache_rules::run),
+    ("client_hello", client_hello::run),
     ("config_toml", config_toml::run),
     ("cookies", cookies::run),
     ("dns_answer", dns_answer::run),
     ("doh_request", doh_request::run),
     ("edns_ecs", edns_ecs::run),
+    ("http3_frames", http3_frames::run),
     ("http_framing", http_framing::run),
     ("mmdb", mmdb::run),
     ("overrides", overrides::run),

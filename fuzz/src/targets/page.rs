@@ -1,7 +1,9 @@
 //! Anything another node may send: it is dropped, or read as something that could have been sent.
 
 use meridian::clock::Tick;
-use meridian::cluster::{Beat, Identity, LENGTH_MAX, Mesh, Need, Pace, Page, VOTES_MAX};
+use meridian::cluster::{
+    Beat, Identity, LENGTH_MAX, LoadPage, Mesh, Need, Pace, Page, Report, VOTES_MAX,
+};
 use meridian::health::Prober;
 
 /// The first octet says where the message comes in, the rest is the message.
@@ -18,17 +20,24 @@ pub fn run(input: &[u8]) {
     if let Ok(need) = Need::decode(message) {
         assert_eq!(Need::decode(&need.encode()), Ok(need));
     }
+    if let Ok(report) = Report::decode(message) {
+        assert_eq!(Report::decode(&report.encode()), Ok(report));
+    }
+    if let Ok(page) = LoadPage::decode(message) {
+        assert_eq!(LoadPage::decode(&page.encode()), Ok(page));
+    }
     let me = Prober { region: "eu".into(), node: "me".into() };
     let identity = Identity { me, epoch: Some(5), prefix: "gslb".into() };
     let now = Tick::START;
     let mut mesh = Mesh::new(identity, Pace::default(), now, fastrand::Rng::with_seed(1));
     mesh.link(true, now);
-    let subject = match place % 6 {
+    let subject = match place % 7 {
         0 => "gslb.v1.health.eu.fra-1.0",
         1 => "gslb.v1.beat.eu.fra-1",
         2 => "gslb.v1.need.eu.me",
         3 => "gslb.v1.health.eu.me.0",
         4 => "gslb.v1.beat.eu.me",
+        5 => "gslb.v1.latency.eu.fra-1.0",
         _ => &String::from_utf8_lossy(message),
     };
     let told = mesh.receive(subject, message, now).len();

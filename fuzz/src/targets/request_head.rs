@@ -7,7 +7,7 @@ use http::header::{CONNECTION, FORWARDED, HeaderName, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, Request, Version};
 use meridian::prefix::Prefix;
 use meridian::proxy::head::{
-    Authority, Peer, Trace, canonical, forward, leave_request, read, replace_prefix,
+    Authority, Peer, Trace, canonical, encoded, forward, leave_request, read, replace_prefix,
 };
 
 /// The input is a method, a target, a version (its last digit) and fields, a line each. A first
@@ -38,6 +38,10 @@ pub fn run(input: &[u8]) {
         assert_eq!(canonical(&path).as_deref(), Ok(&*path), "canonical as it is");
         assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")), "{path}");
         assert!(!path.contains("//"), "{path}");
+    }
+    if let Ok(path) = encoded(parts.uri.path()) {
+        assert!(path.starts_with('/') && !path.starts_with("//") && path.is_ascii(), "{path}");
+        assert_eq!(encoded(&path).as_ref(), Ok(&path), "encoded as it is");
     }
     let target = parts.uri.path_and_query();
     if let Some(replaced) = target.and_then(|target| replace_prefix(target, "/a", "/b")) {

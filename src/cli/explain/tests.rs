@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::RecordType;
@@ -10,10 +11,12 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use serde_json::Value;
 
 use super::*;
+use crate::admin::mnemonic;
 use crate::dns::{Peer, Reply, Transport, answer};
 use crate::health::CauseKind;
 use crate::model::MonitorId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, load};
+use crate::steering::Family;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
     [dns]\nlisten = [\"127.0.0.1:5300\"]\n[probe]\n";
@@ -38,6 +41,7 @@ fall = 3
 rise = 2
 [pool.web]
 monitors = ["ready"]
+capacity = { eu = 1000, us = 1000, sa = 500, ap = 500 }
 endpoints = [
   { region = "eu", address = "192.0.2.1", weight = 3 },
   { region = "eu", address = "192.0.2.2" },
@@ -62,6 +66,10 @@ const SERVICES: &str = r#"version = 1
 pool = "web"
 policy = ["network", "proximity"]
 ttl = { min = "1s", max = "60s" }
+[service.full]
+pool = "web"
+policy = ["proximity", { method = "spill" }, { method = "affinity" }]
+ttl = { min = "1s", max = "60s" }
 [service.fenced]
 pool = "web"
 policy = [{ method = "fence", by = "continent", strict = true }, "proximity"]
@@ -85,7 +93,8 @@ answers = 3
 "#;
 
 /// Names asked for, and whether chance has a part in the answer.
-const NAMES: [(&str, bool); 9] = [
+const NAMES: [(&str, bool); 10] = [
+    ("full.x.test.", false),
     ("near.x.test.", true),
     ("fenced.x.test.", true),
     ("band.x.test.", true),
@@ -180,7 +189,7 @@ fn texts(value: &Value, list: &str, member: &str) -> Vec<String> {
 
 /// Compares what is explained with what is served to one client.
 fn compare(report: &Value, message: &Message, scope: Option<u8>, by_chance: bool, what: &str) {
-    assert_eq!(report["rcode"], super::report::mnemonic(message.metadata.response_code), "{what}");
+    assert_eq!(report["rcode"], mnemonic(message.metadata.response_code), "{what}");
     let served = data(message);
     let explained = texts(report, "answers", "data");
     let tied = texts(&report["steering"], "tied", "address");
@@ -209,6 +218,42 @@ fn compare(report: &Value, message: &Message, scope: Option<u8>, by_chance: bool
 }
 
 #[test]
+fn round_trips_are_explained_with_what_they_rest_on() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let config = folder.path().join("config");
+    let matrix = "[latency]\nmatrix = \"m.csv\"\nexplore = 0.1\n";
+    fs::write(config.join("fleet.toml"), format!("{FLEET}{matrix}")).unwrap();
+    fs::write(config.join("m.csv"), "eu,us,90\neu,ap,130\neu,sa,200\neu,au,250\n").unwrap();
+    let services = format!("{SERVICES}[service.fast]\npool = \"web\"\npolicy = [\"latency\"]\n");
+    fs::write(folder.path().join("zones/x.test.toml"), services).unwrap();
+    let loaded = load(&config, None).unwrap();
+    let mut map = saved_latency(&loaded.model, clock::now()).unwrap();
+    let client: IpAddr = "5.1.2.3".parse().unwrap();
+    for _ in 0..9 {
+        let (prefix, time) = (format!("{client}/32").parse().unwrap(), Duration::from_millis(200));
+        map.sample(prefix, time, clock::now()).unwrap();
+    }
+    let publisher = serving(loaded.measured(&map, clock::now()), &[]);
+    let question = Question {
+        name: Name::parse("fast.x.test.", &Name::root()).unwrap(),
+        asked: Asked::Addresses(Family::V4),
+        client,
+        resolver: None,
+    };
+    let report = Explanation::new(&question, &publisher.shared().load()).unwrap();
+    let text = report.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let has = |part: &str| lines.iter().any(|line| line.contains(part));
+    assert!(has("ms: connections of 5.1.2.0/24, 9 samples, the last within the hour"), "{text}");
+    assert!(has("ms: the matrix from eu, and the way there"), "{text}");
+    assert!(lines.iter().any(|line| line.starts_with("latency   us > ap > eu > ")), "{text}");
+    assert!(has("explore   10.0 % of answers go to ap and eu"), "{text}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["steering"]["round_trips"]["estimates"][0]["region"], "us", "{json}");
+}
+
+#[test]
 fn a_thousand_clients_are_served_what_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
@@ -221,8 +266,13 @@ fn a_thousand_clients_are_served_what_is_explained() {
         assert_eq!(loaded.diagnostics.counts().0, 0);
         let down = regions(&down, &loaded.model.fleet).unwrap();
         let supposed = supposed_health(&loaded, &down);
-        let explaining = Publisher::new(loaded, supposed);
-        let serving = serving(load(&config, None).unwrap(), &down);
+        let mut explaining = Publisher::new(loaded, supposed);
+        let mut serving = serving(load(&config, None).unwrap(), &down);
+        let loads = [("eu", 1100.0), ("us", 300.0), ("sa", 100.0), ("ap", 390.0), ("au", 50.0)];
+        let loads = loads.map(|(region, load)| (region.to_owned(), load));
+        for publisher in [&mut explaining, &mut serving] {
+            super::load::suppose(publisher, &loads, clock::now());
+        }
         let snapshot = serving.shared().load_full();
         for _ in 0..250 {
             let (name, by_chance) = NAMES[random.usize(..NAMES.len())];
@@ -232,7 +282,7 @@ fn a_thousand_clients_are_served_what_is_explained() {
                 client: client(&mut random),
                 resolver: random.bool().then(|| client(&mut random)),
             };
-            let report = Report::new(&question, &explaining).unwrap();
+            let report = Explanation::new(&question, &explaining.shared().load()).unwrap();
             let report = serde_json::to_value(&report).unwrap();
             let (message, scope) = served(&snapshot, &question, random.u64(..));
             compare(&report, &message, scope, by_chance, &format!("{question:?} without {down:?}"));

@@ -8,44 +8,71 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Board;
 use crate::clock;
-use crate::cluster::{Identity, Mesh, Opened, Pace, Share, next_epoch, open};
+use crate::cluster::{
+    Identity, LoadSharing, Mesh, Opened, Pace, Report, ReportWriter, Share, next_epoch, open,
+};
 use crate::health::{LocalVotes, PeerEvent, Prober};
+use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Model};
 
 /// Subjects begin with this where no bus has a prefix of its own.
 const PREFIX: &str = "meridian";
 
+/// Pages of round trips that wait, in either direction.
+const REPORTS_MAX: usize = 256;
+
+/// What the keeper of round trips needs to tell others, and to hear them.
+pub(super) struct Telling {
+    /// `None`: this node measures nothing, or has nobody to tell.
+    pub(super) writer: Option<ReportWriter>,
+    /// What this node says.
+    pub(super) saying: mpsc::Sender<(u32, Report)>,
+    /// What others say.
+    pub(super) reported: mpsc::Receiver<Report>,
+}
+
 /// The tasks of a role by name.
 type Named = Vec<(&'static str, JoinHandle<()>)>;
 
-/// Starts to share `votes`, and to tell `peers` of those of others; gives where overrides are
-/// shared, where they are, and the tasks.
+/// Starts to share `votes` and round trips, and to tell of those of others; gives where overrides
+/// are shared, where they are, the other ends of the round trips, and the tasks.
 pub(super) fn share(
     model: &Model,
-    votes: watch::Receiver<Arc<LocalVotes>>,
+    (votes, loads): (watch::Receiver<Arc<LocalVotes>>, Arc<Loads>),
     peers: mpsc::Sender<PeerEvent>,
     metrics: &Arc<Metrics>,
     stop: &CancellationToken,
-) -> (Option<Board>, Named) {
+) -> (Option<Board>, Telling, Named) {
     let node = &model.node;
     let region = model.fleet.region(node.region).name.clone();
     let me = Prober { region, node: node.name.clone() };
-    // Only who probes has anything to say.
+    // Only who probes has a vote, and only who probes or proxies measures anything.
     let started = clock::unix_time().as_millis() as u64;
-    let epoch = node.probe.as_ref().map(|_| next_epoch(&node.state, started));
+    let measures = node.probe.is_some() || node.proxy.is_some();
+    let start = measures.then(|| next_epoch(&node.state, started));
+    let epoch = start.filter(|_| node.probe.is_some());
+    let shared = node.cluster != Cluster::Embedded;
+    let writer = start.filter(|_| shared).map(|epoch| ReportWriter::new(me.clone(), epoch));
     let prefix = match &node.cluster {
         Cluster::Embedded => PREFIX.to_owned(),
         Cluster::Nats(nats) => nats.prefix.clone(),
     };
-    let identity = Identity { me, epoch, prefix };
+    let proxies = node.proxy.is_some().then_some(started);
+    let load = LoadSharing::new(me.clone(), proxies, &prefix);
+    let identity = Identity { me: me.clone(), epoch, prefix };
     let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
-    let filters = mesh.listened().to_vec();
+    let mut filters = mesh.listened().to_vec();
+    filters.push(load.listened());
     let Opened { engine, control, mut tasks } =
         open(&node.cluster, &node.name, filters, &node.state, metrics, stop);
-    let share = Share { mesh, engine, votes, peers, metrics: metrics.clone() };
+    let (telling, saying) = mpsc::channel(REPORTS_MAX);
+    let (reports, reported) = mpsc::channel(REPORTS_MAX);
+    let metrics = metrics.clone();
+    let share = Share { me, mesh, load, loads, engine, votes, peers, saying, reports, metrics };
+    let telling = Telling { writer, saying: telling, reported };
     tasks.push(("sharing of verdicts", tokio::spawn(share.run(stop.child_token()))));
     // Alone there is nobody to share overrides with, and they have a file of their own.
-    let board = (node.cluster != Cluster::Embedded).then(|| Board::new(control));
-    (board, tasks)
+    let board = shared.then(|| Board::new(control));
+    (board, telling, tasks)
 }

@@ -1,24 +1,33 @@
 //! The task that owns the publisher: takes in events, publishes snapshots, keeps health on disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::interval_at;
+use tokio::time::{interval, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::latency::Measurement;
 use super::serials::Serials;
 use super::state::{SAVE_EVERY, Saver};
-use crate::admin::Overriding;
+use crate::admin::{Events, Happening, Overriding, RegionState};
 use crate::clock;
 use crate::dns::transfer::Assignment;
+use crate::durable;
 use crate::health::{HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
+use crate::latency::Refusal;
 use crate::metrics::Metrics;
+use crate::model::RegionId;
 use crate::name::Name;
 use crate::probe::{ProbeResult, Targets, hostnames};
-use crate::snapshot::{EndpointFlip, Event, FetchedZone, Loaded, Publisher};
+use crate::proxy::Witness;
+use crate::snapshot::{EndpointFlip, Event, FetchedZone, Loaded, Publisher, Replacement};
+
+/// How often the proxy is asked what it saw, as the rules for that have it.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// A new load of the files, and where to tell that it serves.
 pub(super) type Reload = (Arc<Loaded>, oneshot::Sender<()>);
@@ -27,6 +36,8 @@ pub(super) type Reload = (Arc<Loaded>, oneshot::Sender<()>);
 pub(super) struct Inbox {
     /// Results of probes.
     pub(super) results: mpsc::Receiver<ProbeResult>,
+    /// What the proxy sees; `None`: this node has none.
+    pub(super) proxied: Option<Arc<Witness>>,
     /// What peers say, and what is known of them.
     pub(super) peers: mpsc::Receiver<PeerEvent>,
     /// What hostnames resolve to.
@@ -37,6 +48,8 @@ pub(super) struct Inbox {
     pub(super) reloads: mpsc::Receiver<Reload>,
     /// What operators have decided.
     pub(super) overrides: mpsc::Receiver<Overriding>,
+    /// Services compiled anew by what was measured.
+    pub(super) replacements: mpsc::Receiver<Vec<Replacement>>,
 }
 
 /// What the judge says.
@@ -49,10 +62,14 @@ pub(super) struct Outbox {
     pub(super) assignments: watch::Sender<Vec<Assignment>>,
     /// What peers are to be told.
     pub(super) votes: watch::Sender<Arc<LocalVotes>>,
+    /// What was measured.
+    pub(super) measured: mpsc::Sender<Measurement>,
     /// Wakes whoever tells secondaries of new serials.
     pub(super) advanced: Arc<Notify>,
     /// Turns true when every target has been probed once.
     pub(super) judged: watch::Sender<bool>,
+    /// What happens.
+    pub(super) events: Arc<Events>,
 }
 
 /// Owns the publisher.
@@ -66,6 +83,8 @@ pub(super) struct Judge {
     mode: Mode,
     /// Whether it was told that this node is suspect.
     suspect: bool,
+    /// The regions that serve, by name, as they were told last; `None`: not told yet.
+    serving: Option<BTreeMap<String, bool>>,
 }
 
 impl Judge {
@@ -78,7 +97,8 @@ impl Judge {
         outbox: Outbox,
     ) -> Self {
         let (mode, suspect) = (Mode::Alone, false);
-        let judge = Self { publisher, saver, serials, metrics, outbox, mode, suspect };
+        let serving = None;
+        let judge = Self { publisher, saver, serials, metrics, outbox, mode, suspect, serving };
         judge.announce();
         judge
     }
@@ -86,6 +106,7 @@ impl Judge {
     /// Works until `stop`, then saves health a last time.
     pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
         let mut save = interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        let mut listen = interval(LISTEN_EVERY);
         // Without monitors there is no round to wait for.
         self.spared(Self::publish);
         loop {
@@ -108,6 +129,10 @@ impl Judge {
                     }
                     self.spared(Self::publish);
                 }
+                _ = listen.tick(), if inbox.proxied.is_some() => {
+                    self.spared(|judge| judge.proxied(inbox.proxied.as_deref()));
+                    self.spared(Self::publish);
+                }
                 Ok(()) = inbox.hosts.changed() => {
                     let hosts = inbox.hosts.borrow_and_update().clone();
                     self.take(Event::Hosts(hosts));
@@ -126,6 +151,7 @@ impl Judge {
                     self.take(Event::Overrides(overrides));
                     let _ = done.send(());
                 }
+                Some(new) = inbox.replacements.recv() => self.take(Event::Measured(new)),
                 Some(fetched) = inbox.fetched.recv() => {
                     self.spared(|judge| {
                         let before = judge.publisher.model_generation();
@@ -179,8 +205,46 @@ impl Judge {
         // The counter is there from the first probe on, so that alerts find it.
         let late = self.metrics.probe_late.with_label_values(&[name]);
         late.inc_by(u64::from(waited > definition.interval));
+        let trips = definition.check.round_trips();
+        if trips > 0 && outcome == Outcome::Success {
+            let region = model.fleet.endpoint(endpoint).region;
+            let to = model.fleet.region(region).name.clone();
+            self.measured(Measurement::Probe(to, took / trips), 1);
+        }
         let event = Event::Probe { generation, endpoint, monitor, outcome };
         self.heard(event);
+    }
+
+    /// Tells the keeper of the latency map, who may be busy; what it has no room for is lost.
+    fn measured(&self, measurement: Measurement, count: u64) {
+        if self.outbox.measured.try_send(measurement).is_err() {
+            let full = [Refusal::Full.as_str()];
+            self.metrics.latency.refused.with_label_values(&full).inc_by(count);
+        }
+    }
+
+    /// Takes in what the proxy saw since the last time.
+    fn proxied(&mut self, witness: Option<&Witness>) {
+        let Some(witness) = witness else { return };
+        let model = self.publisher.loaded().model.clone();
+        let region = model.fleet.region(model.node.region).name.as_str();
+        let times = self.metrics.proxy.protection.rtt.with_label_values(&[region]);
+        let trips = witness.round_trips();
+        for sample in &trips {
+            times.observe(sample.time.as_secs_f64());
+        }
+        if !trips.is_empty() {
+            let count = trips.len() as u64;
+            self.measured(Measurement::Clients(trips), count);
+        }
+        let (name, now) = (&model.node.name, clock::now());
+        for (pool, sample) in witness.loads(region, now) {
+            // The error is that others have reported too much, which status shows.
+            let _ = self.publisher.loads().report(&pool, region, name, sample, now);
+        }
+        for (subject, outcome) in witness.report(&self.metrics.proxy, clock::now()) {
+            self.heard(Event::Proxied { subject, outcome });
+        }
     }
 
     /// Takes in one event, and tells what became of endpoints.
@@ -199,6 +263,7 @@ impl Judge {
             // Who is known to probe is to be known after a restart, too.
             self.saver.mark();
             let mode = mode.as_str();
+            self.outbox.events.tell(Happening::Mode { mode: mode.to_owned() });
             if self.mode == Mode::Isolated || self.mode == Mode::Degraded {
                 warn!(mode, "not every probing region is heard");
             } else {
@@ -226,6 +291,14 @@ impl Judge {
         let (from, to) = (flip.flip.from.as_str(), flip.flip.to.as_str());
         self.metrics.flips.with_label_values(&[pool, to]).inc();
         let (address, cause) = (&endpoint.address, &flip.flip.cause);
+        self.outbox.events.tell(Happening::Flip {
+            pool: pool.to_owned(),
+            region: region.to_owned(),
+            endpoint: address.to_string(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            cause: cause.to_string(),
+        });
         if flip.flip.to == Level::Down {
             warn!(pool, region, endpoint = %address, from, to, %cause, "endpoint is down");
         } else {
@@ -233,8 +306,34 @@ impl Judge {
         }
     }
 
+    /// Tells which regions have begun or ceased to serve.
+    fn regions(&mut self) {
+        let fleet = &self.publisher.loaded().model.fleet;
+        let mut known: BTreeMap<RegionId, bool> = BTreeMap::new();
+        for (endpoint, health) in fleet.endpoints.iter().zip(self.publisher.health().endpoints()) {
+            *known.entry(endpoint.region).or_default() |= health.level <= Level::Unknown;
+        }
+        let named = |(id, serves): (RegionId, bool)| (fleet.region(id).name.clone(), serves);
+        let serving: BTreeMap<String, bool> = known.into_iter().map(named).collect();
+        if self.serving.as_ref() == Some(&serving) {
+            return;
+        }
+        let before = self.serving.replace(serving.clone());
+        for (region, serves) in serving {
+            let served = before.as_ref().and_then(|before| before.get(&region)).copied();
+            // At the start only what is amiss is news.
+            if served.unwrap_or(true) != serves {
+                let state = if serves { RegionState::Up } else { RegionState::Down };
+                self.outbox.events.tell(Happening::Region { region, state });
+            }
+        }
+    }
+
     fn publish(&mut self) {
         self.relied();
+        if self.publisher.is_behind() {
+            self.regions();
+        }
         if let Some(votes) = self.publisher.take_votes(clock::now()) {
             self.outbox.votes.send_replace(Arc::new(votes));
         }
@@ -252,6 +351,10 @@ impl Judge {
 
     /// Gives new serials to what changed, first on disk and then to the world.
     async fn advance(&mut self) {
+        // Whoever has the state folder gives out serials.
+        if durable::is_released() {
+            return;
+        }
         let mut serials = None;
         self.spared(|judge| serials = judge.publisher.advance(&judge.serials.saved));
         if let Some(serials) = serials {
@@ -284,7 +387,7 @@ impl Judge {
     }
 
     async fn save(&mut self) {
-        if self.saver.is_due() {
+        if self.saver.is_due() && !durable::is_released() {
             let now = clock::now();
             let fleet = &self.publisher.loaded().model.fleet;
             let saved = self.publisher.health().save(fleet, now, clock::unix_seconds());
@@ -333,8 +436,10 @@ mod tests {
         let (targets, names) = (watch::Sender::default(), watch::Sender::default());
         let (assignments, advanced) = (watch::Sender::default(), Arc::default());
         let serials = Serials::load(folder.path(), metrics.clone());
-        let votes = watch::Sender::default();
-        let outbox = Outbox { targets, names, assignments, votes, advanced, judged };
+        let (votes, measured) = (watch::Sender::default(), mpsc::channel(1).0);
+        let events = Arc::new(Events::new("a", metrics.clone()));
+        let outbox =
+            Outbox { targets, names, assignments, votes, measured, advanced, judged, events };
         let mut judge = Judge::new(publisher, saver, serials, metrics, outbox);
         judge.spared(|_| panic!("a fault"));
         assert!(!*told.borrow_and_update());

@@ -13,14 +13,16 @@ use tracing::error;
 
 use super::cluster::share;
 use super::judge::{Inbox, Judge, Outbox, Reload};
+use super::latency::{Around, MEASUREMENTS_MAX, Mapper};
 use super::probes::Probes;
 use super::serials::Serials;
 use super::state::Saver;
-use crate::admin::Keeper;
+use crate::admin::{Events, Keeper, tell_webhook, watch_ages};
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
-use crate::model::Model;
+use crate::model::{Model, Webhook};
 use crate::probe::Feeds;
+use crate::proxy::Witness;
 use crate::snapshot::{FetchedZone, Publisher, Snapshot};
 
 /// Probe results waiting for the judge. A full queue slows the probes down; nothing piles up.
@@ -38,6 +40,12 @@ pub(super) struct Kept {
     pub(super) overrides: Keeper,
     /// What others report; kept in memory alone.
     pub(super) feeds: Arc<Feeds>,
+    /// What the proxy sees.
+    pub(super) witness: Arc<Witness>,
+    /// What happens; kept in memory alone.
+    pub(super) events: Arc<Events>,
+    /// Round trips.
+    pub(super) mapper: Mapper,
 }
 
 /// Peers' events waiting for the judge; more wait with the sharing of verdicts.
@@ -68,8 +76,8 @@ impl Tasks {
         model: &Model,
         stop: &CancellationToken,
     ) -> Result<Self, String> {
-        let Kept { saver, serials, overrides: keeper, feeds } = kept;
-        let snapshot = publisher.shared();
+        let Kept { saver, serials, overrides: keeper, feeds, witness, events, mapper } = kept;
+        let (snapshot, loads) = (publisher.shared(), publisher.loads().clone());
         let (overriding, overrides) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS_MAX);
         let (targets, targets_out) = watch::channel(Arc::default());
@@ -80,19 +88,37 @@ impl Tasks {
         let (fetched_in, fetched) = mpsc::channel(FETCHED_MAX);
         let (peers_in, peers) = mpsc::channel(PEER_EVENTS_MAX);
         let (votes, votes_out) = watch::channel(Arc::default());
-        let outbox =
-            Outbox { targets, names, assignments, votes, advanced: advanced.clone(), judged };
+        let (measured, measurements) = mpsc::channel(MEASUREMENTS_MAX);
+        let (replacing, replacements) = mpsc::channel(1);
+        let outbox = Outbox {
+            targets,
+            names,
+            assignments,
+            votes,
+            measured,
+            advanced: advanced.clone(),
+            judged,
+            events,
+        };
         let judge = Judge::new(publisher, saver, serials, metrics.clone(), outbox);
         let (hosts, mut probes) = Probes::resolve(names_out, stop);
         if model.node.probe.is_some() {
             probes.probe(targets_out, results_in, (hosts.clone(), feeds), stop)?;
         }
-        let inbox = Inbox { results, peers, hosts, fetched, reloads, overrides };
+        let proxied = model.node.proxy.is_some().then_some(witness);
+        let inbox =
+            Inbox { results, proxied, peers, hosts, fetched, reloads, overrides, replacements };
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
-        let (board, sharing) = share(model, votes_out, peers_in, metrics, stop);
+        let (board, telling, sharing) = share(model, (votes_out, loads), peers_in, metrics, stop);
+        let around = Around { measurements, telling, snapshot: snapshot.clone(), replacing };
+        let mapper = tokio::spawn(mapper.run(around, stop.child_token()));
         let keeper = keeper.sharing(board).run(snapshot, overriding, stop.child_token());
         let keeper = tokio::spawn(keeper);
-        let own = [("judge of health", judge), ("keeper of overrides", keeper)];
+        let own = [
+            ("judge of health", judge),
+            ("keeper of overrides", keeper),
+            ("keeper of round trips", mapper),
+        ];
         let mut all = JoinSet::new();
         for (name, task) in own.into_iter().chain(probes.into_tasks()).chain(sharing) {
             all.spawn(async move { (name, task.await) });
@@ -114,6 +140,25 @@ impl Tasks {
         let surroundings = Surroundings { snapshot, metrics, fetched, listen };
         let task = tokio::spawn(keep_fresh(surroundings, assigned, stop.child_token()));
         self.all.spawn(async move { ("keeper of fetched zones", task.await) });
+    }
+
+    /// Begins to tell webhooks of what happens, and of what grows old.
+    pub(super) fn tell(
+        &mut self,
+        webhooks: &[Webhook],
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+        (events, metrics): (&Arc<Events>, &Arc<Metrics>),
+        stop: &CancellationToken,
+    ) {
+        let ages = watch_ages(snapshot.clone(), events.clone(), stop.child_token());
+        let ages = tokio::spawn(ages);
+        self.all.spawn(async move { ("watch over ages", ages.await) });
+        for webhook in webhooks {
+            let (events, metrics) = (events.clone(), metrics.clone());
+            let task = tell_webhook(webhook.clone(), events, metrics, stop.child_token());
+            let task = tokio::spawn(task);
+            self.all.spawn(async move { ("teller of a webhook", task.await) });
+        }
     }
 
     /// Begins to tell secondaries of changes, once they will be answered.

@@ -2,15 +2,16 @@
 
 use toml::Spanned;
 
+use super::secrets::secrets;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{CookiesTable, EnvTable, Table, TextOr};
 use crate::config::value::{Fault, word};
-use crate::model::{CookiePolicy, CookieSecret, Cookies};
+use crate::model::{CookiePolicy, Cookies};
 
-/// Most secrets: each one costs a hash for every cookie that is not ours. A roll-over needs two.
-const SECRETS_MAX: usize = 4;
+/// How a secret looks.
+const SECRET: &str = "32 hexadecimal digits, such as `openssl rand -hex 16` prints";
 
 /// Resolves the table; `folder` is where node.toml is.
 pub(super) fn resolve(
@@ -31,13 +32,14 @@ pub(super) fn resolve(
     if table.secret_file.is_none() && table.secret.is_none() {
         section.default("secret_file", d::COOKIE_SECRET);
     }
+    let read = |text: &str, from: &str| secrets(text, from, SECRET, |word| word.parse().ok());
     let from_file = section.optional("secret_file", table.secret_file.as_ref(), |text| {
         super::node::path(text)?;
         let place = folder.join(text);
         let source = files
             .read(&place)
             .map_err(|error| Fault::new(format!("`{}` {}", place.shown, error.what)))?;
-        secrets(source.text(), &place.shown)
+        read(source.text(), &place.shown)
     });
     let from_environment = section.optional("secret", table.secret.as_ref(), |value| {
         let TextOr::Table(EnvTable { env }) = value else {
@@ -49,7 +51,7 @@ pub(super) fn resolve(
             Fault::new(format!("the environment has no variable `{variable}`"))
                 .hint("set it for the process that runs this")
         })?;
-        secrets(&text, variable)
+        read(&text, variable)
     });
     let keys = [
         ("secret_file", table.secret_file.as_ref().map(Spanned::span)),
@@ -68,49 +70,4 @@ pub(super) fn resolve(
         _ => {}
     }
     Cookies { policy, secrets: from_file.or(from_environment).unwrap_or_default() }
-}
-
-/// Reads secrets divided by white space, without comments. What is wrong is never shown, since
-/// findings end up in logs.
-fn secrets(text: &str, from: &str) -> Result<Vec<CookieSecret>, Fault> {
-    let mut read = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
-        let line = line.split('#').next().unwrap_or_default();
-        for word in line.split_whitespace() {
-            let secret = word.parse::<CookieSecret>().map_err(|_| {
-                Fault::new(format!("line {number} of `{from}` is not a secret"))
-                    .hint("32 hexadecimal digits, such as `openssl rand -hex 16` prints")
-            })?;
-            if read.contains(&secret) {
-                return Err(Fault::new(format!("`{from}` holds a secret twice")));
-            }
-            read.push(secret);
-        }
-    }
-    match read.len() {
-        0 => Err(Fault::new(format!("`{from}` holds no secret"))
-            .hint("write 32 hexadecimal digits, such as `openssl rand -hex 16` prints")),
-        1..=SECRETS_MAX => Ok(read),
-        count => Err(Fault::new(format!("`{from}` holds {count} secrets"))
-            .hint(format!("{SECRETS_MAX} at most; remove the oldest"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_stand_one_a_line_and_are_never_shown() {
-        let (a, b) = ("00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100");
-        let count = |text: &str| secrets(text, "key").map(|secrets| secrets.len());
-        assert_eq!(count(&format!("# now\n{a}\n\n  {b} # before\n")), Ok(2));
-        assert_eq!(count(&format!("{a} {b}")), Ok(2), "as in a variable of the environment");
-        for text in ["", "# nothing\n", "0011", &format!("{a}\n{a}"), &format!("{a}\n{b}0")] {
-            let Fault { what, .. } = secrets(text, "key").unwrap_err();
-            assert!(!what.contains("0011") && !what.contains("ffee"), "{what}");
-        }
-        let many: Vec<String> = (10..15).map(|n| format!("{n}{}", "0".repeat(30))).collect();
-        assert!(secrets(&many.join("\n"), "key").is_err());
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::{endpoint, monitor, needs, network, route};
+use super::{capacity, endpoint, latency, monitor, needs, network, route};
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
@@ -16,8 +16,8 @@ use crate::config::spec::{
 };
 use crate::config::value::{Fault, share, whole_in};
 use crate::model::{
-    Check, Endpoint, Fleet, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber, Pool,
-    PoolId, Probe, Region, RegionId, Route, Safety,
+    Check, Endpoint, Fleet, Latency, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber,
+    Pool, PoolId, Probe, Region, RegionId, Route, Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -65,6 +65,8 @@ pub(in crate::config) struct FleetDraft {
     pub routes: Vec<Arc<Route>>,
     /// `[safety]`
     pub safety: Safety,
+    /// `[latency]`
+    pub latency: Latency,
     /// `[plan]`
     pub plan: Option<PlanMark>,
 }
@@ -80,6 +82,7 @@ impl FleetDraft {
             networks: self.networks,
             routes: self.routes,
             safety: self.safety,
+            latency: self.latency,
             plan: self.plan,
         })
     }
@@ -134,8 +137,10 @@ pub(in crate::config) fn resolve(
         draft.pools.push(pool);
     }
     needs::check(top.sheet, spec, &draft);
-    draft.routes = route::resolve(&mut top, spec, &names.pools);
+    draft.routes = route::resolve(&mut top, spec, &names.pools, folder, files);
     draft.plan = spec.plan.as_ref().and_then(|table| plan(&mut top, table));
+    let known = (&names.regions, draft.regions.as_slice());
+    draft.latency = latency::resolve(&mut top, spec.latency.as_ref(), known, folder, files);
     draft.networks = network::resolve(&mut top, &spec.network, &names.regions, folder, files);
     for id in used.clone() {
         members(id, &draft.monitors, &mut used);
@@ -275,7 +280,8 @@ fn pool(
     let monitored = table.monitors.as_ref().is_some_and(|field| !field.get_ref().is_empty());
     let probe = probe.filter(|_| monitored);
     let found = endpoint::resolve(section, id, &table.endpoints, names, monitored, probe);
+    let capacity = capacity::resolve(section, table, names, &found);
     draft.endpoints.extend(found);
     let range = u32::try_from(first).ok()?..u32::try_from(draft.endpoints.len()).ok()?;
-    Some(Pool { name: name.to_owned(), monitors, min_up, endpoints: range })
+    Some(Pool { name: name.to_owned(), monitors, min_up, capacity, endpoints: range })
 }

@@ -71,7 +71,19 @@ fn key(
     let words = Algorithm::ALL;
     let read = word("algorithm", &words);
     let algorithm = section.required("algorithm", table.algorithm.as_ref(), read);
-    let secret = match (&table.secret_file, &table.secret) {
+    let fields = (table.secret_file.as_ref(), table.secret.as_ref());
+    let secret = secret_of(section, fields, folder, files);
+    Some(Key { name: name.clone(), algorithm: algorithm?, secret: secret? })
+}
+
+/// A secret in a file or in the environment; one of the two must be there.
+pub(super) fn secret_of(
+    section: &mut Section<'_>,
+    fields: (Option<&Spanned<String>>, Option<&Spanned<TextOr<EnvTable>>>),
+    folder: &Place,
+    files: &mut Files,
+) -> Option<Secret> {
+    match fields {
         (Some(_), Some(field)) => {
             let fault = Fault::new("`secret` stands beside `secret_file`");
             section.error(field.span(), fault.hint("keep one of them"));
@@ -83,11 +95,9 @@ fn key(
             section.lacks("secret_file", fault.hint(hint));
             None
         }
-        (Some(_), None) => section
-            .optional("secret_file", table.secret_file.as_ref(), |text| file(text, folder, files)),
-        (None, Some(_)) => section.optional("secret", table.secret.as_ref(), variable),
-    };
-    Some(Key { name: name.clone(), algorithm: algorithm?, secret: secret? })
+        (named, None) => section.optional("secret_file", named, |text| file(text, folder, files)),
+        (None, held) => section.optional("secret", held, variable),
+    }
 }
 
 /// The secret in a file.

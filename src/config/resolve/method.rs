@@ -9,14 +9,16 @@ use crate::config::defaults as d;
 use crate::config::sheet::Section;
 use crate::config::spec::{FenceTable, Field, MethodTable, TextOr};
 use crate::config::value::{Fault, share, unknown_word, whole_in};
-use crate::model::{Fence, Method, RegionId};
+use crate::model::{Fence, Method, RegionId, Spill};
 
 /// The methods that are built, each with its keys.
-const METHODS: [(&str, &[&str]); 8] = [
+const METHODS: [(&str, &[&str]); 10] = [
     ("network", &[]),
     ("fence", &["by", "strict"]),
     ("proximity", &["bias", "tolerance"]),
+    ("latency", &["tolerance"]),
     ("order", &["regions"]),
+    ("spill", &["target", "ramp", "standby"]),
     ("weighted", &[]),
     ("affinity", &["prefix"]),
     ("nearest", &["n", "tolerance"]),
@@ -57,7 +59,9 @@ pub(super) fn resolve(
             let bias = bias(section, table, names);
             Some(Method::Proximity { bias, tolerance: tolerance(section, table) })
         }
+        "latency" => Some(Method::Latency { tolerance: tolerance(section, table) }),
         "order" => order(section, table, names),
+        "spill" => Some(Method::Spill(spill(section, table))),
         "weighted" => Some(Method::Weighted),
         "affinity" => Some(affinity(section, table)),
         "nearest" => {
@@ -82,6 +86,9 @@ fn foreign(section: &mut Section<'_>, table: &MethodTable, name: &str, keys: &[&
         ("regions", at(table.regions.as_ref())),
         ("n", at(table.n.as_ref())),
         ("prefix", at(table.prefix.as_ref())),
+        ("target", at(table.target.as_ref())),
+        ("ramp", at(table.ramp.as_ref())),
+        ("standby", at(table.standby.as_ref())),
     ];
     for (key, span) in present {
         if let Some(span) = span.filter(|_| !keys.contains(&key)) {
@@ -147,6 +154,13 @@ fn order(section: &mut Section<'_>, table: &MethodTable, names: &FleetNames) -> 
     section.not_empty(&table.regions, Fault::new("`regions` is empty, so `order` ranks nothing"));
     let regions = section.list("regions", &table.regions, |text| names.regions.find(text));
     Some(Method::Order { regions })
+}
+
+fn spill(section: &mut Section<'_>, table: &MethodTable) -> Spill {
+    let target = section.value("target", &table.target, d::SPILL_TARGET, share("target"));
+    let ramp = section.value("ramp", &table.ramp, d::SPILL_RAMP, share("ramp"));
+    let standby = section.value("standby", &table.standby, d::SPILL_STANDBY, share("standby"));
+    Spill { target, ramp, standby }
 }
 
 fn affinity(section: &mut Section<'_>, table: &MethodTable) -> Method {

@@ -1,15 +1,19 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
+mod access_log;
 mod admin;
+mod capacity;
 mod cluster;
 mod cookies;
 mod direct;
+mod drill;
 mod endpoint;
 mod failback;
 mod fleet;
 mod https;
 mod io;
 mod keys;
+mod latency;
 mod loops;
 mod method;
 mod monitor;
@@ -20,15 +24,18 @@ mod proxy;
 mod query_log;
 mod response_rates;
 mod route;
+mod secrets;
 mod service;
 mod tokens;
 mod transports;
+mod webhook;
 mod zones;
 
 use super::sheet::Section;
 use super::spec::Field;
 use super::value::Fault;
 
+pub(super) use drill::resolve as resolve_drill;
 pub(super) use fleet::{FleetDraft, FleetNames, resolve as resolve_fleet};
 pub(super) use keys::{Keys, resolve as resolve_keys};
 pub(super) use node::{NodeDraft, resolve as resolve_node};

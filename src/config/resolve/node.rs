@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::fleet::FleetNames;
 use super::keys::Keys;
 use super::transports::transports;
 use crate::config::defaults as d;
@@ -37,7 +38,7 @@ pub(in crate::config) struct NodeDraft {
     pub probe: Option<Probe>,
     /// Where `[dns]` stands, for warnings.
     pub dns_at: std::ops::Range<usize>,
-    /// Where `[proxy]` stands, likewise; `None`: the node has no proxy.
+    /// Where `[proxy]` stands, likewise; `None`: no proxy of HTTP.
     pub proxy_at: Option<std::ops::Range<usize>>,
 }
 
@@ -46,13 +47,13 @@ pub(in crate::config) fn resolve(
     spec: &NodeFile,
     sheet: &mut Sheet,
     folder: &Place,
-    regions: &Names<RegionId>,
+    names: &FleetNames,
     (keys, tokens): (&Keys, Option<Vec<Token>>),
     files: &mut Files,
 ) -> NodeDraft {
     let mut top = sheet.top();
     super::version(&mut top, &spec.version);
-    let identity = identity(&mut top, spec, regions);
+    let identity = identity(&mut top, spec, &names.regions);
     let place = |text: &String| path(text).map(|()| folder.join(text));
     let table = spec.zones.as_ref().map(|table| &table.get_ref().0);
     let field = table.and_then(|table| table.directory.as_ref());
@@ -72,16 +73,19 @@ pub(in crate::config) fn resolve(
         .as_ref()
         .map(|table| super::admin::resolve(&mut top, table, dns.as_ref(), tokens, folder, files));
     let proxy = spec.proxy.as_ref().map(|table| {
-        super::proxy::resolve(&mut top, table, dns.as_ref(), admin.as_ref(), folder, files)
+        let others = (dns.as_ref(), admin.as_ref());
+        super::proxy::resolve(&mut top, table, others, &names.pools, folder, files)
     });
     let log = log(&mut top, spec.log.as_ref());
+    let webhooks = super::webhook::resolve(&mut top, &spec.webhook, folder, files);
     let idle = dns.is_none() && probe.is_none() && admin.is_none() && proxy.is_none();
     if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {
         let fault = Fault::new("this node has no role").hint("add [dns], [probe] or [proxy]");
         top.warn(header(spec.node.as_ref()), fault);
     }
     let dns_at = header(spec.dns.as_ref());
-    let proxy_at = spec.proxy.as_ref().map(Spanned::span);
+    let http = proxy.as_ref().is_some_and(|proxy| proxy.http.len() + proxy.https.len() > 0);
+    let proxy_at = spec.proxy.as_ref().filter(|_| http).map(Spanned::span);
     let role = dns.is_some();
     let shared = probe.clone();
     let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
@@ -99,6 +103,7 @@ pub(in crate::config) fn resolve(
         cluster,
         admin,
         log,
+        webhooks,
     });
     NodeDraft { node, zones, state, dns: role, probe: shared, dns_at, proxy_at }
 }

@@ -6,28 +6,36 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::transports::validity;
+use super::{access_log, route};
 use crate::config::defaults as d;
-use crate::config::files::{Files, Place};
+use crate::config::files::{Files, Place, sha256};
+use crate::config::names::Names;
 use crate::config::sheet::Section;
-use crate::config::spec::{ProxyLimitsTable, ProxyTable, Table};
+use crate::config::spec::{List, ProxyLimitsTable, ProxyTable, Table};
 use crate::config::value::{Fault, duration_in, listener, prefix, size_in, whole_in};
 use crate::diagnostic::reason;
-use crate::model::{Admin, AdminListen, Certificates, Dns, Proxy, ProxyLimits};
-use crate::tls::{Certificate, CertificateError};
+use crate::model::{
+    Admin, AdminListen, Certificates, ClientAuthorities, Dns, PoolId, Proxy, ProxyLimits, TcpRelay,
+    UdpRelay,
+};
+use crate::prefix::Prefix;
+use crate::tls::{Certificate, CertificateError, authorities, roots};
 
 /// Resolves the table.
 pub(super) fn resolve(
     top: &mut Section<'_>,
     table: &Spanned<Table<ProxyTable>>,
-    dns: Option<&Dns>,
-    admin: Option<&Admin>,
+    (dns, admin): (Option<&Dns>, Option<&Admin>),
+    pools: &Names<PoolId>,
     folder: &Place,
     files: &mut Files,
 ) -> Proxy {
     let mut section = top.inside("proxy", table.span());
     let table = &table.get_ref().0;
     let fault = Fault::new("`http` is empty").hint("leave it out to listen on every address");
-    section.not_empty(&table.http, fault);
+    if table.https.is_none() && table.tcp.is_none() && table.udp.is_none() {
+        section.not_empty(&table.http, fault);
+    }
     let mut http = section
         .list("http", &table.http, |text| free(listener(text, 80)?, text, dns, admin).map(Some));
     if table.http.is_none() {
@@ -38,24 +46,84 @@ pub(super) fn resolve(
     section.not_empty(&table.https, fault);
     let https = section
         .list("https", &table.https, |text| free(listener(text, 443)?, text, dns, admin).map(Some));
+    let fault = Fault::new("`http3` is empty").hint("leave it out to serve none");
+    section.not_empty(&table.http3, fault);
+    let mut datagrams: Vec<SocketAddr> = dns.into_iter().flat_map(over_udp).collect();
+    let http3 = section.list("http3", &table.http3, |text| {
+        let address = beside(listener(text, 443)?, text, &datagrams)?;
+        datagrams.push(address);
+        Ok(Some(address))
+    });
+    let taken = (http.iter().chain(&https).copied().collect(), datagrams);
+    let (tcp, udp) = relays(&mut section, table, (dns, admin), taken, pools);
     let certificates = certificates(&mut section, table, folder, files);
+    let client_ca = client_ca(&mut section, table, folder, files);
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
         section.value("workers", &table.workers, d::WORKERS, |n| read(n).map(usize::from));
-    let fault = Fault::new("`trusted_proxies` is empty").hint("leave it out to believe nobody");
-    section.not_empty(&table.trusted_proxies, fault);
+    let announcing = &table.proxy_protocol;
+    let proxy_protocol = prefixes(&mut section, "proxy_protocol", announcing, "no proxy");
     let trusted = &table.trusted_proxies;
-    let trusted_proxies = section.list("trusted_proxies", trusted, |text| prefix(text).map(Some));
+    let trusted_proxies = prefixes(&mut section, "trusted_proxies", trusted, "nobody");
     let read = duration_in("drain", &d::DRAIN_RANGE);
     let drain = section.value("drain", &table.drain, d::DRAIN, read);
     let header = table.limits.as_ref().map(Spanned::span).unwrap_or_default();
     let empty = ProxyLimitsTable::default();
     let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
     let limits = self::limits(&mut section.inside("limits", header), limits);
-    Proxy { http, https, certificates, workers, trusted_proxies, drain, limits }
+    let access_log = access_log::resolve(&mut section, table.access_log.as_ref(), folder);
+    Proxy {
+        http,
+        https,
+        http3,
+        tcp,
+        udp,
+        certificates,
+        client_ca,
+        workers,
+        proxy_protocol,
+        trusted_proxies,
+        drain,
+        limits,
+        access_log,
+    }
 }
 
-/// The pairs NAME.pem and NAME.key of a folder, which `https` needs.
+/// Prefixes of peers; without them `nobody` is believed.
+fn prefixes(
+    section: &mut Section<'_>,
+    key: &'static str,
+    field: &List<String>,
+    nobody: &str,
+) -> Vec<Prefix> {
+    let fault = Fault::new(format!("`{key}` is empty"));
+    section.not_empty(field, fault.hint(format!("leave it out to believe {nobody}")));
+    section.list(key, field, |text| prefix(text).map(Some))
+}
+
+/// The listeners whose octets go to pools as they come, beside those that are `taken`.
+fn relays(
+    section: &mut Section<'_>,
+    table: &ProxyTable,
+    (dns, admin): (Option<&Dns>, Option<&Admin>),
+    (mut taken, mut datagrams): (Vec<SocketAddr>, Vec<SocketAddr>),
+    pools: &Names<PoolId>,
+) -> (Vec<Arc<TcpRelay>>, Vec<Arc<UdpRelay>>) {
+    let mut stream = |address, text: &str| {
+        let address = beside(free(address, text, dns, admin)?, text, &taken)?;
+        taken.push(address);
+        Ok(address)
+    };
+    let tcp = route::tcp(section, &table.tcp, &mut stream, pools);
+    let mut datagram = |address, text: &str| {
+        let address = beside(address, text, &datagrams)?;
+        datagrams.push(address);
+        Ok(address)
+    };
+    (tcp, route::udp(section, &table.udp, &mut datagram, pools))
+}
+
+/// The pairs NAME.pem and NAME.key of a folder, which `https` and `http3` need.
 fn certificates(
     section: &mut Section<'_>,
     table: &ProxyTable,
@@ -63,8 +131,9 @@ fn certificates(
     files: &mut Files,
 ) -> Arc<Certificates> {
     let Some(field) = &table.certificates else {
-        if table.https.is_some() {
-            let fault = Fault::new("`certificates` is missing, which `https` needs");
+        let needs = [("https", table.https.is_some()), ("http3", table.http3.is_some())];
+        if let Some((key, _)) = needs.into_iter().find(|(_, written)| *written) {
+            let fault = Fault::new(format!("`certificates` is missing, which `{key}` needs"));
             section.lacks("certificates", fault.hint("add `certificates = \"tls/\"`"));
         }
         return Arc::default();
@@ -96,6 +165,27 @@ fn certificates(
         section.error(field.span(), fault.hint("it needs `NAME.pem` with `NAME.key` beside it"));
     }
     Arc::new(Certificates::new(found))
+}
+
+/// The authorities of clients.
+fn client_ca(
+    section: &mut Section<'_>,
+    table: &ProxyTable,
+    folder: &Place,
+    files: &mut Files,
+) -> Option<ClientAuthorities> {
+    section.optional("client_ca", table.client_ca.as_ref(), |text| {
+        super::node::path(text)?;
+        let place = folder.join(text);
+        let octets = files.octets(&place).map_err(|error| {
+            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
+        })?;
+        let found = authorities(&octets);
+        let found = found.map_err(|why| Fault::new(format!("`{}` {why}", place.shown)))?;
+        let sum = sha256(&octets);
+        let identity = sum.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        Ok(ClientAuthorities { roots: Arc::new(roots(&found)), identity })
+    })
 }
 
 /// A certificate and the key beside it.
@@ -133,18 +223,36 @@ fn free(
         AdminListen::Tcp(taken) => Some((*taken, "[admin]")),
         AdminListen::Unix(_) => None,
     });
-    let same = |(taken, _): &(SocketAddr, &str)| {
-        let everywhere = taken.ip().is_unspecified() || address.ip().is_unspecified();
-        taken.port() == address.port()
-            && (taken.ip() == address.ip() || everywhere && taken.is_ipv4() == address.is_ipv4())
-    };
-    match dns.chain(admin).find(same) {
+    match dns.chain(admin).find(|(taken, _)| same(*taken, address)) {
         None => Ok(address),
         Some((taken, whose)) => {
             Err(Fault::new(format!("`{text}` is taken by `{taken}` of {whose}"))
                 .hint("write another port"))
         }
     }
+}
+
+/// An address that no listener of the proxy has that was read before.
+fn beside(address: SocketAddr, text: &str, taken: &[SocketAddr]) -> Result<SocketAddr, Fault> {
+    match taken.iter().find(|taken| same(**taken, address)) {
+        None => Ok(address),
+        Some(taken) => {
+            Err(Fault::new(format!("`{text}` is taken by `{taken}`")).hint("write another port"))
+        }
+    }
+}
+
+/// Where DNS listens over UDP.
+fn over_udp(dns: &Dns) -> Vec<SocketAddr> {
+    let transports = &dns.transports;
+    [&dns.listen, &transports.quic, &transports.https].into_iter().flatten().copied().collect()
+}
+
+/// Whether two listeners would be in each other's way.
+fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && (one.ip() == other.ip() || everywhere && one.is_ipv4() == other.is_ipv4())
 }
 
 fn limits(section: &mut Section<'_>, table: &ProxyLimitsTable) -> ProxyLimits {
@@ -170,6 +278,8 @@ fn limits(section: &mut Section<'_>, table: &ProxyLimitsTable) -> ProxyLimits {
         "off" => Ok(None),
         _ => size_in("body", &d::BODY_RANGE)(text).map(Some),
     });
+    let read = |text: &String| rate_of_octets(text);
+    let body_rate = section.value("body_rate", &table.body_rate, d::BODY_RATE, read);
     let (header_size, target) = (header_size as usize, target as usize);
     ProxyLimits {
         connections,
@@ -180,5 +290,18 @@ fn limits(section: &mut Section<'_>, table: &ProxyLimitsTable) -> ProxyLimits {
         header_size,
         target,
         body,
+        body_rate,
     }
+}
+
+/// `"1KiB/s"`, or `"off"`.
+fn rate_of_octets(text: &str) -> Result<Option<u64>, Fault> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let Some(size) = text.strip_suffix("/s") else {
+        let fault = Fault::new(format!("`{text}` is not a rate"));
+        return Err(fault.hint("a size a second, such as `\"500B/s\"`, or `\"off\"`"));
+    };
+    size_in("body_rate", &d::BODY_RATE_RANGE)(&size.to_owned()).map(Some)
 }

@@ -46,6 +46,7 @@ pub(super) fn resolve(
     for (item, method) in &policy {
         strict(section, (item, method), &pools, fleet);
     }
+    spill(section, &policy, &pools, fleet);
     let policy: Vec<Method> = policy.into_iter().map(|(_, method)| method).collect();
     let rotates = policy.iter().find(|method| method.picks()) == Some(&Method::Rotate);
     let read = whole_in("answers", &d::ANSWERS_RANGE);
@@ -166,6 +167,28 @@ fn idle(
     } else if matches!(method, Method::Nearest { .. }) && !before.iter().any(|(_, m)| ranks(m)) {
         let hint = "no method before it ranks the regions; put `proximity` there";
         section.warn(at, fault.hint(hint));
+    }
+}
+
+/// Warns of `spill` without anything to go by, or to do.
+fn spill(
+    section: &mut Section<'_>,
+    policy: &[(std::ops::Range<usize>, Method)],
+    pools: &[PoolId],
+    fleet: &FleetDraft,
+) {
+    let spills = policy.iter().find(|(_, method)| matches!(method, Method::Spill(_)));
+    let Some((at, method)) = spills else { return };
+    let known: Vec<_> =
+        pools.iter().filter_map(|id| fleet.pools.get(usize::from(id.0))?.as_ref()).collect();
+    let picks = policy.iter().find(|(_, method)| method.picks());
+    let fault = Fault::new(format!("method `{}` never decides anything here", method.name()));
+    if picks.is_some_and(|(_, method)| *method == Method::Rotate) {
+        section.warn(at.clone(), fault.hint("`rotate` answers all that remain, full or not"));
+    } else if !known.is_empty() && known.iter().all(|pool| pool.capacity.is_empty()) {
+        let pool = known.first().map(|pool| pool.name.as_str()).unwrap_or_default();
+        let hint = format!("give `capacity` to pool `{pool}`");
+        section.warn(at.clone(), fault.hint(hint));
     }
 }
 

@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DurationText, Field, List, Named, Table, TextOr, TextOrList};
+use super::latency::LatencyTable;
+use super::protection::{EjectTable, PriorityTable, RateLimitTable, RescueTable};
+use super::shape::{
+    CompressTable, EditsTable, RedirectTable, RespondTable, RewriteTable, StickyTable,
+    UnavailableTable,
+};
+use super::{DurationText, Field, FlagOr, List, Named, Table, TextOr, TextOrList};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,6 +31,8 @@ pub(in crate::config) struct FleetFile {
     pub route: List<Table<RouteTable>>,
     /// What keeps too much from being taken out.
     pub safety: Field<Table<SafetyTable>>,
+    /// Round trips of clients.
+    pub latency: Field<Table<LatencyTable>>,
     /// Which configuration this is.
     pub plan: Field<Table<PlanTable>>,
 }
@@ -179,6 +187,8 @@ pub(in crate::config) struct PoolTable {
     pub monitors: List<String>,
     /// Share of a region's weight.
     pub min_up: Field<f64>,
+    /// Requests a second, by region.
+    pub capacity: Field<BTreeMap<Spanned<String>, Spanned<i64>>>,
     /// The endpoints.
     pub endpoints: List<Table<EndpointTable>>,
 }
@@ -233,16 +243,46 @@ pub(in crate::config) struct RouteTable {
     pub methods: List<String>,
     /// Where its requests go.
     pub pool: Field<String>,
+    /// Where clients are sent instead.
+    pub redirect: Field<Table<RedirectTable>>,
+    /// What clients get instead.
+    pub respond: Field<Table<RespondTable>>,
+    /// Another path for endpoints.
+    pub rewrite: Field<Table<RewriteTable>>,
+    /// Edits of requests.
+    pub request_headers: Field<Table<EditsTable>>,
+    /// Edits of replies.
+    pub response_headers: Field<Table<EditsTable>>,
+    /// Clients stay with their endpoint.
+    pub sticky: Field<Table<StickyTable>>,
+    /// Whether bodies are compressed.
+    pub compress: Field<FlagOr<CompressTable>>,
+    /// The reply when nothing is left.
+    pub unavailable: Field<Table<UnavailableTable>>,
     /// How an endpoint is chosen.
     pub balance: Field<String>,
     /// How long each step may take.
     pub timeouts: Field<Table<TimeoutsTable>>,
     /// When a request is tried again.
     pub retry: Field<Table<RetryTable>>,
+    /// When a second endpoint is asked.
+    pub hedge: Field<Table<HedgeTable>>,
+    /// off, optional or required.
+    pub client_certificate: Field<String>,
     /// How endpoints are spoken to.
     pub upstream: Field<Table<UpstreamTable>>,
+    /// Which replies are kept.
+    pub cache: Field<Table<CacheTable>>,
     /// Time in which an endpoint gets its full share.
     pub slow_start: Field<DurationText>,
+    /// When endpoints are left out.
+    pub eject: Field<TextOr<EjectTable>>,
+    /// How much requests matter.
+    pub priority: Field<TextOr<PriorityTable>>,
+    /// How many requests the same key may make.
+    pub rate_limit: Field<Table<RateLimitTable>>,
+    /// Whether other regions help out.
+    pub rescue: Field<TextOr<RescueTable>>,
 }
 
 /// `timeouts` of a route
@@ -257,6 +297,12 @@ pub(in crate::config) struct TimeoutsTable {
     pub idle: Field<DurationText>,
     /// Over all tries.
     pub request: Field<DurationText>,
+    /// For a place at an endpoint.
+    pub queue: Field<DurationText>,
+    /// Up to the end of the reply.
+    pub total: Field<DurationText>,
+    /// Of quiet tunnels.
+    pub websocket: Field<DurationText>,
 }
 
 /// `retry` of a route
@@ -271,6 +317,16 @@ pub(in crate::config) struct RetryTable {
     pub budget: Field<f64>,
 }
 
+/// `hedge` of a route
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct HedgeTable {
+    /// How long the first endpoint has, or "p95".
+    pub after: Field<DurationText>,
+    /// Share of requests that may be hedged.
+    pub budget: Field<f64>,
+}
+
 /// `upstream` of a route
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -279,4 +335,46 @@ pub(in crate::config) struct UpstreamTable {
     pub port: Field<i64>,
     /// Requests at a time to one endpoint.
     pub max_connections: Field<i64>,
+    /// Requests that wait for a place.
+    pub queue: Field<i64>,
+    /// http1 or http2.
+    pub protocol: Field<String>,
+    /// Whether they speak TLS, and how.
+    pub tls: Field<FlagOr<UpstreamTlsTable>>,
+    /// Version of the PROXY header.
+    pub proxy_protocol: Field<String>,
+}
+
+/// `upstream.tls` of a route
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct UpstreamTlsTable {
+    /// What certificates must be for.
+    pub server_name: Field<String>,
+    /// PEM file of the authorities that are trusted.
+    pub ca: Field<String>,
+    /// Whether certificates are verified.
+    pub verify: Field<bool>,
+    /// PEM file of the certificate that is shown, and those that lead to its authority.
+    pub chain: Field<String>,
+    /// PEM file of its key.
+    pub key: Field<String>,
+}
+
+/// `cache` of a route
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct CacheTable {
+    /// Octets of all that is kept.
+    pub size: Field<String>,
+    /// Octets of the longest body that is kept.
+    pub object: Field<String>,
+    /// How long a reply may be used while it is fetched anew.
+    pub stale_while_revalidate: Field<DurationText>,
+    /// How long it may be used when the origin fails.
+    pub stale_if_error: Field<DurationText>,
+    /// Whether requests wait for each other.
+    pub collapse: Field<bool>,
+    /// Whether a request's Cache-Control counts.
+    pub obey_requests: Field<bool>,
 }

@@ -4,10 +4,16 @@
 //! Nearly every key is optional here, because the reader must go on after a mistake; the resolver
 //! says what is missing. Everything keeps its place in the file.
 
+mod drill;
 mod fleet;
 mod keys;
+mod latency;
 mod node;
+mod protection;
+mod relay;
+mod shape;
 mod tokens;
+mod webhook;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -18,18 +24,27 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
+pub(super) use drill::{AbortTable, DrillFile, DrillTable, ExpectTable};
 pub(super) use fleet::{
-    CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable, PlanTable,
-    PoolTable, RegionTable, RetryTable, RouteTable, SafetyTable, TimeoutsTable, UpstreamTable,
-    VantageTable,
+    CacheTable, CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable,
+    PlanTable, PoolTable, RegionTable, RetryTable, RouteTable, SafetyTable, TimeoutsTable,
+    UpstreamTable, UpstreamTlsTable, VantageTable,
 };
 pub(super) use keys::{KeyTable, KeysFile};
+pub(super) use latency::LatencyTable;
 pub(super) use node::{
-    AdminTable, AdminTlsTable, BusTlsTable, ClientSubnetTable, ClusterTable, CookiesTable,
-    DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable, ProxyLimitsTable,
-    ProxyTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
+    AccessLogTable, AdminTable, AdminTlsTable, BusTlsTable, ClientSubnetTable, ClusterTable,
+    CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable,
+    ProxyLimitsTable, ProxyTable, QueryLogTable, ResponseRateTable, SecondaryTable, XdpTable,
+};
+pub(super) use protection::{EjectTable, PriorityTable, RateLimitTable, RescueTable};
+pub(super) use relay::{SniTable, TcpTable, UdpTable};
+pub(super) use shape::{
+    CompressTable, EditsTable, RedirectTable, RespondTable, RewriteTable, StickyTable,
+    UnavailableTable,
 };
 pub(super) use tokens::TokensFile;
+pub(super) use webhook::WebhookTable;
 pub(super) use zone::{
     AllDownTable, FailbackTable, FenceTable, HttpsTable, MethodTable, ServiceTable, TrustedTable,
     TtlTable, ZoneFile, ZoneTable,
@@ -96,6 +111,39 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for TextOrVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(TextOr::Table)
+    }
+}
+
+/// Either on or off, or on with a table: `tls = true`, `tls = { ca = "ca.pem" }`.
+#[derive(Clone, Debug)]
+pub(super) enum FlagOr<T> {
+    /// On or off.
+    Flag(bool),
+    /// On, and how.
+    Table(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FlagOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FlagOrVisitor(PhantomData))
+    }
+}
+
+struct FlagOrVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FlagOrVisitor<T> {
+    type Value = FlagOr<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false or a table")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<Self::Value, E> {
+        Ok(FlagOr::Flag(on))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(FlagOr::Table)
     }
 }
 

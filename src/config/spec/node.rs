@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::{DurationText, EnvTable, Field, List, RateText, Table, TextOr};
+use super::{
+    DurationText, EnvTable, Field, List, Named, RateText, Table, TcpTable, TextOr, UdpTable,
+    WebhookTable,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -28,6 +31,8 @@ pub(in crate::config) struct NodeFile {
     pub admin: Field<Table<AdminTable>>,
     /// How it logs.
     pub log: Field<Table<LogTable>>,
+    /// Who is told of what happens, by name.
+    pub webhook: Named<WebhookTable>,
 }
 
 /// `[node]`
@@ -288,16 +293,42 @@ pub(in crate::config) struct ProxyTable {
     pub http: List<String>,
     /// Addresses of HTTP over TLS.
     pub https: List<String>,
+    /// Addresses of HTTP/3.
+    pub http3: List<String>,
+    /// Listeners of TCP.
+    pub tcp: List<Table<TcpTable>>,
+    /// Listeners of UDP.
+    pub udp: List<Table<UdpTable>>,
     /// Folder of certificates and keys.
     pub certificates: Field<String>,
     /// Threads.
     pub workers: Field<i64>,
+    /// PEM file of the authorities of clients.
+    pub client_ca: Field<String>,
+    /// Peers that send PROXY headers.
+    pub proxy_protocol: List<String>,
     /// Peers whose word on clients is believed.
     pub trusted_proxies: List<String>,
     /// What is under way at the end gets this long.
     pub drain: Field<DurationText>,
     /// `[proxy.limits]`
     pub limits: Field<Table<ProxyLimitsTable>>,
+    /// `[proxy.access_log]`
+    pub access_log: Field<Table<AccessLogTable>>,
+}
+
+/// `[proxy.access_log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct AccessLogTable {
+    /// File or named pipe.
+    pub file: Field<String>,
+    /// Standard error.
+    pub stderr: Field<bool>,
+    /// Share of the requests.
+    pub sample: Field<f64>,
+    /// Whether errors are always logged.
+    pub errors: Field<bool>,
 }
 
 /// `[proxy.limits]`
@@ -320,4 +351,6 @@ pub(in crate::config) struct ProxyLimitsTable {
     pub target: Field<String>,
     /// Octets of a body.
     pub body: Field<String>,
+    /// Octets a second of a body.
+    pub body_rate: Field<String>,
 }

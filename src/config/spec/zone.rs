@@ -121,6 +121,12 @@ pub(in crate::config) struct MethodTable {
     pub n: Field<i64>,
     /// affinity: prefix lengths.
     pub prefix: Field<Table<PrefixTable>>,
+    /// spill: share of a region's capacity.
+    pub target: Field<f64>,
+    /// spill: share that moves within a minute.
+    pub ramp: Field<f64>,
+    /// spill: share that keeps standbys warm.
+    pub standby: Field<f64>,
 }
 
 /// `{ network = "office" }`

@@ -26,6 +26,7 @@ const POINTER_END: usize = 0x4000;
 
 /// What a reply consists of, beside the octets of its sections.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Outcome {
     pub rcode: u16,
     pub authoritative: bool,
@@ -44,6 +45,8 @@ pub(super) struct Outcome {
     pub matched: Option<bool>,
     /// Whether everything behind a steered name was down.
     pub all_down: bool,
+    /// Whether it goes to a runner-up.
+    pub explored: bool,
     /// The zone that was said to have changed.
     pub notified: Option<u32>,
 }
@@ -259,6 +262,7 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
             // A service has no other extended error to tell.
             self.outcome.all_down |= steered.ede == Some(EDE_OTHER);
             self.outcome.region = steered.region.or(self.outcome.region);
+            self.outcome.explored |= steered.explored;
             match steered.kind {
                 SteeredKind::Records { count, length } => {
                     self.writer.advance(length);

@@ -9,6 +9,7 @@ mod target;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use resolve::resolve;
@@ -22,14 +23,16 @@ use super::Action;
 use crate::clock;
 
 /// One override: what is done to what, by whom and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Override {
     /// Unique in the fleet; never holds a colon, so that it cannot be taken for a target.
     pub id: String,
     /// What it does.
     #[serde(with = "action_word")]
+    #[schemars(with = "Action")]
     pub action: Action,
     /// To what.
+    #[schemars(with = "String")]
     pub target: Target,
     /// Why, in the words of its author.
     pub reason: String,
@@ -45,10 +48,13 @@ pub struct Override {
     /// Whether it was set although a service fell below its minimum of regions.
     #[serde(default)]
     pub anyway: bool,
+    /// The drill that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<String>,
 }
 
 /// Where an override holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// On every node.

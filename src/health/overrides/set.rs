@@ -32,6 +32,8 @@ pub struct Draft {
     pub scope: Scope,
     /// Whether a minimum of regions may be broken.
     pub anyway: bool,
+    /// The drill that it is a part of.
+    pub drill: Option<String>,
 }
 
 /// Why an override cannot be set.
@@ -71,6 +73,12 @@ impl Draft {
                 return Err(Mistake::new(what, "write it shorter"));
             }
         }
+        if let Some(drill) = &self.drill
+            && (self.lasts.is_none() || drill.chars().count() > TEXT_MAX)
+        {
+            let what = "an override of a drill has an end, and the drill a short name";
+            return Err(Mistake::new(what, "say for how long it lasts"));
+        }
         match self.lasts {
             Some(lasts) if lasts < Duration::from_secs(1) => {
                 Err(Mistake::new("the end is not in the future", "a second or more, such as `30m`"))
@@ -89,10 +97,11 @@ impl Draft {
 
     /// The override, as of `unix_now`.
     fn finish(self, id: String, unix_now: u64) -> Override {
-        let Self { action, target, reason, author, lasts, scope, anyway } = self;
+        let Self { action, target, reason, author, lasts, scope, anyway, drill } = self;
         let until = lasts.map(|lasts| unix_now.saturating_add(lasts.as_secs()));
         let (reason, author) = (reason.trim().to_owned(), author.trim().to_owned());
-        Override { id, action, target, reason, author, created: unix_now, until, scope, anyway }
+        let created = unix_now;
+        Override { id, action, target, reason, author, created, until, scope, anyway, drill }
     }
 }
 

@@ -50,6 +50,7 @@ fn draft(action: Action, target: &str) -> Draft {
         lasts: Some(Duration::from_secs(60)),
         scope: Scope::Fleet,
         anyway: false,
+        drill: None,
     }
 }
 
@@ -220,6 +221,7 @@ fn a_draft_says_what_it_lacks() {
         ("`reason` is not one line", Draft { reason: "a\nb".into(), ..good.clone() }),
         ("not in the future", Draft { lasts: Some(Duration::ZERO), ..good.clone() }),
         ("more than a year", Draft { lasts: Some(day * 400), ..good.clone() }),
+        ("has an end", Draft { drill: Some("x".into()), lasts: None, ..good.clone() }),
         ("24 hours at most", Draft { scope: Scope::Node, lasts: None, ..good.clone() }),
         ("24 hours at most", Draft { scope: Scope::Node, lasts: Some(day * 2), ..good.clone() }),
     ] {

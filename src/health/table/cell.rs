@@ -13,14 +13,14 @@ use crate::health::{
 use crate::model::{Calculated, MonitorId, RegionId, Vantage};
 
 /// What proxied traffic is called beside the monitors, whose names have no spaces.
-pub(super) const TRAFFIC: &str = "proxied traffic";
+pub(in crate::health) const TRAFFIC: &str = "proxied traffic";
 
 /// What proxied traffic says lasts no longer than this without more of it: an endpoint that gets
 /// none because it is down would never come up.
 const TRAFFIC_FOR: Duration = Duration::from_secs(30);
 
-/// How proxied requests take an endpoint down and bring it up: so many in a row tell as much as a
-/// few probes do.
+/// How proxied requests take an endpoint down and bring it up: so many seconds in which most of
+/// them fail, or do not, tell as much as a few probes do.
 const TRAFFIC_RULES: Rules = Rules {
     interval: Duration::from_secs(1),
     fall: 5,
@@ -51,6 +51,8 @@ pub(super) struct Cell {
     pub(super) name: Arc<str>,
     pub(super) rules: Rules,
     pub(super) subject: Subject,
+    /// The region of the endpoint, where its proxied requests are what is observed.
+    home: Option<RegionId>,
     pub(super) machine: Machine,
     /// How it follows from the cells before it; its machine then says nothing.
     pub(super) calculated: Option<Arc<Calculated>>,
@@ -96,6 +98,7 @@ impl Cell {
             name,
             rules,
             subject,
+            home: None,
             machine,
             calculated: None,
             listed: true,
@@ -111,13 +114,22 @@ impl Cell {
     }
 
     /// A cell for proxied traffic.
-    pub(super) fn traffic(subject: Subject, now: Tick) -> Self {
-        Self::new(Source::Traffic, TRAFFIC.into(), TRAFFIC_RULES, subject, Machine::new(now))
+    pub(super) fn traffic(subject: Subject, home: RegionId, now: Tick) -> Self {
+        let machine = Machine::new(now);
+        let new = Self::new(Source::Traffic, TRAFFIC.into(), TRAFFIC_RULES, subject, machine);
+        Self { home: Some(home), ..new }
     }
 
     /// Takes in a result; `true`: the own verdict changed.
     pub(super) fn observe(&mut self, outcome: &Outcome, now: Tick) -> bool {
         self.observed_at = now;
+        let begins = self.source == Source::Traffic && self.machine.verdict() == Verdict::Unknown;
+        if begins && matches!(outcome, Outcome::Failure { .. }) {
+            // Unlike a probe's, one request's failure may well be its own fault.
+            self.machine = Machine::starting(Verdict::Up, "few requests failed".into(), now);
+            self.machine.observe(&self.rules, outcome, now);
+            return true;
+        }
         self.failing_since = match outcome {
             Outcome::Success | Outcome::Unknown(_) => None,
             Outcome::Failure { .. } => self.failing_since.or(Some(now)),
@@ -139,7 +151,7 @@ impl Cell {
             let own = of_own.map_or(own, |(_, verdict)| *verdict);
             self.poll = Poll::of(self.regions.iter().map(|(_, verdict)| *verdict), own);
         }
-        let mut new = merged(self.rules.vantage, self.poll, council.quorum, self.settled);
+        let mut new = merged(self.rules.vantage, self.poll, self.quorum(council), self.settled);
         if self.source == Source::Traffic && self.poll.voting() == 0 {
             // Nobody sends any; probes judge alone.
             (new.settled, new.shown) = (Verdict::Unknown, Verdict::Unknown);
@@ -187,6 +199,17 @@ impl Cell {
             self.since = now;
         }
         self.shown = shown;
+    }
+
+    /// What may come of its votes. The requests of an endpoint mostly pass through the proxies of
+    /// its own region alone, which then decide alone; those of another region cannot.
+    fn quorum(&self, council: &Council) -> Quorum {
+        match (self.source, council.quorum, &self.regions[..]) {
+            (Source::Traffic, Quorum::Full, [(region, _)]) if Some(*region) == self.home => {
+                Quorum::Sole
+            }
+            (_, quorum, _) => quorum,
+        }
     }
 
     /// What each region says that has a vote.
@@ -257,9 +280,9 @@ impl Cell {
         }
         let (down, voting) = (self.poll.down, self.poll.voting());
         // Writing into a string cannot fail.
-        let _ = match council.quorum {
+        let _ = match self.quorum(council) {
             Quorum::Sole => Ok(()),
-            _ if council.quorum == Quorum::Lost || voting < 2 => {
+            quorum if quorum == Quorum::Lost || voting < 2 => {
                 write!(text, " (no quorum, last settled {})", self.settled.as_str())
             }
             _ if down > 0 => write!(text, " (down in {down} of {voting} regions)"),
@@ -272,7 +295,7 @@ impl Cell {
     /// estimate: they see the same endpoint, so this node's own results stand for theirs.
     pub(super) fn earliest_change(&self, council: &Council, now: Tick) -> Duration {
         let own = self.machine.earliest_change(&self.rules, now);
-        if council.quorum == Quorum::Sole {
+        if self.quorum(council) == Quorum::Sole {
             return own;
         }
         let nominal = |results: u32| self.rules.interval.saturating_mul(results);

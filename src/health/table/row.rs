@@ -39,6 +39,8 @@ pub(super) struct RowState {
     damper: Damper,
     /// When it fell last.
     pub(super) fell: Option<Tick>,
+    /// Whether it was down by proxied requests alone when it was last seen to be down.
+    by_traffic: bool,
     /// Since when it is held up by `max_removed`.
     pub(super) held: Option<Tick>,
     /// What an operator says, and since when.
@@ -49,7 +51,8 @@ impl RowState {
     /// Nothing has happened yet.
     pub(super) fn new(level: Level) -> Self {
         let damper = Damper::default();
-        Self { level, since: Tick(0), damper, fell: None, held: None, forced: None }
+        let (since, by_traffic) = (Tick(0), false);
+        Self { level, since, damper, fell: None, by_traffic, held: None, forced: None }
     }
 }
 
@@ -99,6 +102,7 @@ impl Row {
                 since,
                 earliest_change: None,
                 is_forced_up: false,
+                is_down_by_traffic: false,
                 votes,
             };
         };
@@ -124,6 +128,8 @@ impl Row {
             since: since.unwrap_or(now),
             earliest_change: self.earliest_change(level, council, now),
             is_forced_up: false,
+            is_down_by_traffic: level == Level::Down
+                && at_level().all(|cell| cell.source == Source::Traffic),
             votes: self.votes(council, before.map(|before| &before.votes)),
         }
     }
@@ -187,6 +193,9 @@ impl Row {
         self.due = self.cells.iter().filter_map(Cell::lapses).min();
         let before = self.state.level;
         let mut health = wanted;
+        if health.level == Level::Down {
+            self.state.by_traffic = health.is_down_by_traffic;
+        }
         match (before == Level::Down, health.level == Level::Down) {
             (false, true) if may_fall => {
                 self.state.damper.fell(now);
@@ -199,6 +208,7 @@ impl Row {
                 self.postpone(due.filter(|due| *due > now).min().unwrap_or(now + interval), now);
                 health.cause = format!("held up by max_removed: {}", health.cause).into();
                 (health.level, health.kind, health.since) = (before, None, self.state.since);
+                health.is_down_by_traffic = false;
                 health.earliest_change = self.due.map(|due| due.since(now));
             }
             (true, false) => {
@@ -211,6 +221,7 @@ impl Row {
                     health.cause =
                         format!("held down after repeated flips: {}", health.cause).into();
                     (health.level, health.since) = (before, self.state.since);
+                    health.is_down_by_traffic = self.state.by_traffic;
                     health.earliest_change = Some(release.since(now));
                 }
             }
@@ -259,6 +270,7 @@ impl Row {
             since: *since,
             earliest_change,
             is_forced_up,
+            is_down_by_traffic: false,
             ..health
         }
     }

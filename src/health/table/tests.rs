@@ -4,6 +4,7 @@ mod needs;
 mod peers;
 mod safety;
 mod sequences;
+mod traffic;
 
 use super::*;
 use crate::health::{CauseKind, SavedHealth, Verdict};
@@ -55,6 +56,7 @@ fn fleet(addresses: &[&str], monitors: u16) -> Fleet {
             name: "web".to_owned(),
             monitors: (0..monitors).map(MonitorId).collect(),
             min_up: 0.5,
+            capacity: Vec::new(),
             endpoints: 0..addresses.len() as u32,
         }],
         endpoints: addresses.iter().map(endpoint).collect(),

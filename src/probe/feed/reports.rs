@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::Address;
 
 /// What is said of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It serves.
@@ -35,11 +36,11 @@ pub struct Report {
 const WHY_MAX: usize = 200;
 
 /// Reports in the JSON form, by the address of the endpoint.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct Bulletin(BTreeMap<String, Written>);
 
 /// One value of the JSON form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Written {
     /// `"down"`
@@ -48,7 +49,7 @@ enum Written {
     Table(Details),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Details {
     state: State,

@@ -25,14 +25,15 @@ impl Publisher {
                 before.step(rule, contest.presence(region, &view), now)
             };
             let new: Vec<Comeback> = (0..contest.regions().len() as Local).map(step).collect();
-            let shares: Vec<u8> = new.iter().map(|comeback| comeback.share(rule, now)).collect();
+            let shares: Arc<[u8]> = new.iter().map(|comeback| comeback.share(rule, now)).collect();
             let due = new.iter().filter_map(|comeback| comeback.due(rule, now)).min();
             self.share_due = self.share_due.into_iter().chain(due).min();
             if let Some(comebacks) = self.comebacks.get_mut(at) {
                 *comebacks = new;
             }
-            if let Some(known) = self.shares.get_mut(at).filter(|known| **known != shares) {
-                *known = shares;
+            let memory = self.contests.get_mut(at).filter(|memory| memory.shares != shares);
+            if let Some(memory) = memory {
+                memory.shares = shares;
                 self.dirty.get_mut(at).into_iter().for_each(|dirty| *dirty = true);
                 self.behind = true;
             }

@@ -339,7 +339,7 @@ fn hostnames_are_aliases_alone_and_addresses_beside_others() {
 
     // At the apex an alias is impossible (RFC 1034 section 3.6.2).
     let contest = Contest::new(&www, &alone.fleet, false);
-    let class = contest.class(&contest.opinions(&berlin(), None, &alone.fleet));
+    let class = contest.class(&contest.opinions(&berlin(), None, &[], &alone.fleet));
     let unresolved = contest.decide(&class, Family::V4, &alone.view());
     assert_eq!(unresolved.outcome, Outcome::ServFail, "denying what was never looked up is wrong");
     let failed = Resolved { failure: Some("timed out".into()), ..Resolved::default() };

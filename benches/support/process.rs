@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -11,9 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::zones::query;
-
-/// Longest that any server may take to load a million names.
+/// Longest that any server may take to start: one loads a million names.
 const START: Duration = Duration::from_secs(120);
 /// Longest wait for a server to end before it is killed.
 const END: Duration = Duration::from_secs(8);
@@ -41,18 +38,27 @@ pub(crate) struct Usage {
 }
 
 impl Process {
-    /// Starts `command` and waits until it answers `name` at `address`.
+    /// Starts `command` on the core of servers and waits until it `answers`.
     pub(crate) fn start(
         command: &[String],
         folder: &Path,
-        address: SocketAddrV4,
-        name: &str,
+        answers: impl Fn() -> io::Result<bool>,
+    ) -> io::Result<Self> {
+        Self::start_on(SERVER_CORE, command, folder, answers)
+    }
+
+    /// Starts `command` on this core and waits until it `answers`.
+    pub(crate) fn start_on(
+        core: usize,
+        command: &[String],
+        folder: &Path,
+        answers: impl Fn() -> io::Result<bool>,
     ) -> io::Result<Self> {
         let log = folder.join("log");
         let file = fs::File::create(&log)?;
         let begun = Instant::now();
         let child = Command::new("taskset")
-            .args(["-c", &SERVER_CORE.to_string()])
+            .args(["-c", &core.to_string()])
             .args(command)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -60,14 +66,14 @@ impl Process {
             .spawn()?;
         let mut process = Self { child, ready: Duration::ZERO };
         while begun.elapsed() < START && process.child.try_wait()?.is_none() {
-            if answers(address, name)? {
+            if answers()? {
                 process.ready = begun.elapsed();
                 return Ok(process);
             }
             sleep(Duration::from_millis(10));
         }
         let log = fs::read_to_string(&log).unwrap_or_default();
-        Err(io::Error::other(format!("{command:?} did not answer {name}\n{log}")))
+        Err(io::Error::other(format!("{command:?} does not answer\n{log}")))
     }
 
     /// What it has used so far.
@@ -138,20 +144,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Whether a name has an answer; a null responder's reply, which has none, counts too.
-fn answers(address: SocketAddrV4, name: &str) -> io::Result<bool> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.connect(address)?;
-    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-    // Nobody listens yet: the error comes with the send or the receive.
-    if socket.send(&query(name, 1, None)).is_err() {
-        return Ok(false);
-    }
-    let mut reply = [0; 512];
-    let Ok(length) = socket.recv(&mut reply) else { return Ok(false) };
-    let echoed = length == query(name, 1, None).len();
-    let (code, count) = (reply.get(3).map(|f| f & 15), reply.get(7).copied());
-    Ok(code == Some(0) && (echoed || count > Some(0)))
 }
