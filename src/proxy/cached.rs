@@ -65,7 +65,7 @@ impl RouteCache {
 
 /// The way a reply came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Via {
+pub(super) enum Via {
     /// From the shelf, fresh.
     Hit,
     /// From the shelf, while it is fetched anew.
@@ -139,43 +139,78 @@ pub(super) fn is_concerned(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// A reply and the way it came.
-type Answer = (Response<Content>, Via);
+pub(super) type Answer = (Response<Content>, Via);
+
+/// What the shelf has for a request.
+pub(super) enum Look {
+    /// A reply.
+    Answer(Answer),
+    /// Nothing that is good without the origin.
+    Ask(Asked),
+}
+
+/// Why the origin is to be asked.
+pub(super) struct Asked {
+    /// What is kept, and whether it may be used should the origin fail.
+    old: Option<(Arc<Kept>, bool)>,
+    /// Whether the reply would be for this request alone.
+    alone: bool,
+}
 
 impl Cached<'_> {
-    /// Answers a request that [`is_concerned`].
+    /// What the shelf has for a request that [`is_concerned`].
+    pub(super) fn look(
+        &self,
+        request: &Request<RequestBody>,
+        client: &Client,
+    ) -> Result<Look, Failure> {
+        let now = clock::unix_seconds();
+        let Found { kept, alone } = self.cache.shelf.find(&self.key, request.headers(), now);
+        let Some(kept) = kept else {
+            let only_kept = Control::read(request.headers()).only_if_cached;
+            return if only_kept {
+                Err(Failure::NotKept)
+            } else {
+                Ok(Look::Ask(Asked { old: None, alone }))
+            };
+        };
+        match kept.stored.serve(request.headers(), self.rules, now) {
+            Use::Fresh => Ok(Look::Answer(give(&kept, request, Via::Hit, now))),
+            Use::Refresh => {
+                self.refresh(&kept, request, client);
+                Ok(Look::Answer(give(&kept, request, Via::Stale, now)))
+            }
+            Use::Ask { if_error } => Ok(Look::Ask(Asked { old: Some((kept, if_error)), alone })),
+            Use::Unavailable => Err(Failure::NotKept),
+        }
+    }
+
+    /// The reply of an answer, which is counted.
+    pub(super) fn counted(&self, (reply, via): Answer) -> Response<Content> {
+        self.cache.count(via);
+        reply
+    }
+
+    /// Answers a request for which the origin is to be asked.
     pub(super) async fn reply(
         &self,
+        asked: Asked,
         request: Request<RequestBody>,
         exchange: &mut Exchange,
     ) -> Result<Response<Content>, Failure> {
-        let (reply, via) = self.answer(request, exchange).await?;
-        self.cache.count(via);
-        Ok(reply)
+        self.answer(asked, request, exchange).await.map(|answer| self.counted(answer))
     }
 
     async fn answer(
         &self,
+        asked: Asked,
         request: Request<RequestBody>,
         exchange: &mut Exchange,
     ) -> Result<Answer, Failure> {
         let fetches = request.method() == Method::GET && request.body().is_empty();
+        let mut asked = asked;
         for _ in 0..WAITS_MAX {
-            let now = clock::unix_seconds();
-            let Found { kept, alone } = self.cache.shelf.find(&self.key, request.headers(), now);
-            let mut old = None;
-            if let Some(kept) = kept {
-                match kept.stored.serve(request.headers(), self.rules, now) {
-                    Use::Fresh => return Ok(give(&kept, &request, Via::Hit, now)),
-                    Use::Refresh => {
-                        self.refresh(&kept, &request, exchange.client());
-                        return Ok(give(&kept, &request, Via::Stale, now));
-                    }
-                    Use::Ask { if_error } => old = Some((kept, if_error)),
-                    Use::Unavailable => return Err(Failure::NotKept),
-                }
-            } else if Control::read(request.headers()).only_if_cached {
-                return Err(Failure::NotKept);
-            }
+            let Asked { old, alone } = asked;
             if alone || !fetches {
                 break;
             }
@@ -201,6 +236,10 @@ impl Cached<'_> {
                 Outcome::Left => {}
                 Outcome::Given(..) | Outcome::Alone => break,
             }
+            asked = match self.look(&request, exchange.client())? {
+                Look::Answer(answer) => return Ok(answer),
+                Look::Ask(asked) => asked,
+            };
         }
         let forwarded = self.tries.run(request, exchange).await?;
         Ok((passed(forwarded), Via::Pass))

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use super::access_log::Record;
 use super::activity::Activity;
 use super::failure::Failure;
 use super::guard::Verdict;
+use super::head;
 use super::identity::Session;
 use super::load::InFlight;
 use super::request_body::Progress;
@@ -30,6 +31,8 @@ const NO_ROUTE: &str = "none";
 pub(super) struct Client {
     /// The address that the connection comes from, or whom a proxy speaks for.
     pub(super) address: IpAddr,
+    /// The same as fields have it.
+    pub(super) written: HeaderValue,
     /// Both ends of the connection.
     pub(super) ends: Ends,
     /// Whether it speaks TLS.
@@ -50,7 +53,8 @@ impl Client {
         let session = None;
         let (guard, tunnel) = (OnceCell::new(), RefCell::new(None));
         let address = ends.source.ip().to_canonical();
-        Self { address, ends, secure, session, activity, guard, tunnel }
+        let written = head::written(address);
+        Self { address, written, ends, secure, session, activity, guard, tunnel }
     }
 
     /// Both ends of the connection, if this address is at one, or else who is known of it.

@@ -13,7 +13,7 @@ use tracing::debug;
 use super::balance::Key;
 use super::body::{Content, ReplyBody};
 use super::cache::{invalidates, key};
-use super::cached::{Cached, is_concerned};
+use super::cached::{Cached, Look, is_concerned};
 use super::exchange::{Client, Exchange};
 use super::failure::{self, Failure};
 use super::guard::Verdict;
@@ -108,6 +108,7 @@ fn receive(
     }
     let peer = Peer {
         address: client.address,
+        written: &client.written,
         secure: client.secure,
         host: authority.as_ref(),
         trusted: &view.proxy.trusted_proxies,
@@ -215,7 +216,11 @@ async fn reply(
     let Some(((cache, rules), key)) = kept else { return passed(tries, request, exchange).await };
     if is_concerned(request.method(), request.headers()) {
         let cached = Cached { worker: tries.worker, route, cache, rules, tries, key };
-        return cached.reply(request, exchange).await;
+        return match cached.look(&request, exchange.client())? {
+            Look::Answer(answer) => Ok(cached.counted(answer)),
+            // What is on the shelf needs no room for what has to be fetched.
+            Look::Ask(asked) => Box::pin(cached.reply(asked, request, exchange)).await,
+        };
     }
     let method = request.method().clone();
     let reply = passed(tries, request, exchange).await?;

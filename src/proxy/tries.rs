@@ -19,6 +19,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::guard::Expected;
 use super::head;
+use super::hedge::Hedging;
 use super::load::InFlight;
 use super::place::Place;
 use super::pool::{ConnectionKey, Sender};
@@ -82,14 +83,27 @@ impl Tries<'_> {
         request: Request<RequestBody>,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
+        // Few requests are hedged or have an end of their own; the others need no room for it.
+        match (self.hedging(&request), self.last) {
+            (None, None) => self.try_all(request, exchange).await,
+            (hedging, last) => Box::pin(self.bounded(hedging, last, request, exchange)).await,
+        }
+    }
+
+    async fn bounded(
+        &self,
+        hedging: Option<&Hedging>,
+        last: Option<Instant>,
+        request: Request<RequestBody>,
+        exchange: &mut Exchange,
+    ) -> Result<Forwarded, Failure> {
         let tried = async {
-            match self.hedging(&request) {
+            match hedging {
                 None => self.try_all(request, exchange).await,
-                // Few requests are, and the others need not have room for it.
-                Some(hedging) => Box::pin(self.hedged(hedging, request, exchange)).await,
+                Some(hedging) => self.hedged(hedging, request, exchange).await,
             }
         };
-        match self.last {
+        match last {
             None => tried.await,
             Some(last) => timeout_at(last, tried).await.unwrap_or(Err(Failure::Timeout)),
         }
@@ -246,6 +260,16 @@ impl Tries<'_> {
         {
             return Ok((Sender::Own(own), true));
         }
+        // Handshakes need room that the others, which find a connection, go without.
+        Box::pin(self.connect(place, key, fresh)).await
+    }
+
+    async fn connect(
+        &self,
+        place: &Place,
+        key: ConnectionKey,
+        fresh: bool,
+    ) -> Result<(Sender, bool), Failure> {
         let left = self.end.saturating_duration_since(tokio::time::Instant::now());
         let patience = self.route.route.timeouts.connect.min(left);
         match timeout(patience, self.made(place, key, fresh)).await {

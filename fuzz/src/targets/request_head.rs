@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, Version};
 use meridian::prefix::Prefix;
 use meridian::proxy::head::{
     Authority, Peer, Trace, canonical, encoded, forward, leave_request, read, replace_prefix,
+    written,
 };
 
 /// The input is a method, a target, a version (its last digit) and fields, a line each. A first
@@ -77,7 +78,8 @@ fn check_forwarded(headers: &mut HeaderMap, trusted: bool, host: Option<&Authori
     let address: IpAddr = [192, 0, 2, 1].into();
     let prefixes: Vec<Prefix> =
         if trusted { vec![Prefix::holding(address, 32)] } else { Vec::new() };
-    let peer = Peer { address, secure: false, host, trusted: &prefixes };
+    let written = written(address);
+    let peer = Peer { address, written: &written, secure: false, host, trusted: &prefixes };
     let told = forward(headers, &peer);
     let chain: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
     let [chain] = chain[..] else { panic!("{chain:?}") };

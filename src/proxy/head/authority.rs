@@ -43,6 +43,16 @@ impl<'a> Authority<'a> {
         Ok(Self { host, port })
     }
 
+    /// Whether a text is this authority in the form that [`Display`](std::fmt::Display) gives.
+    pub(super) fn is_written(&self, text: &[u8]) -> bool {
+        let rest = text.strip_prefix(self.host.as_bytes());
+        match (rest, self.port) {
+            (Some([]), None) => true,
+            (Some([b':', port @ ..]), Some(own)) => port == own.to_string().as_bytes(),
+            _ => false,
+        }
+    }
+
     /// Whether both name one place over one scheme.
     fn is_same(&self, other: &Self, secure: bool) -> bool {
         let default = if secure { 443 } else { 80 };

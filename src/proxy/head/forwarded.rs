@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{FORWARDED, HeaderName};
+use http::header::{self, FORWARDED, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::Authority;
@@ -34,6 +34,8 @@ const ALIASES: [&str; 9] = [
 pub struct Peer<'a> {
     /// Where the connection comes from: the PROXY header's source, where there was one.
     pub address: IpAddr,
+    /// The same as [`written`], once for all requests of a connection.
+    pub written: &'a HeaderValue,
     /// Whether the connection is encrypted.
     pub secure: bool,
     /// The authority of the request.
@@ -49,6 +51,13 @@ pub struct Told {
     pub client: IpAddr,
     /// Whether the client's own connection is encrypted.
     pub secure: bool,
+}
+
+/// An address as the fields have it.
+pub fn written(address: IpAddr) -> HeaderValue {
+    // An address has nothing that a field may not have.
+    HeaderValue::try_from(address.to_canonical().to_string())
+        .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 impl Peer<'_> {
@@ -85,8 +94,12 @@ pub fn forward(headers: &mut HeaderMap, peer: &Peer<'_>) -> Told {
         told.client = last_untrusted(peer, &elements(headers)).unwrap_or(told.client);
         extend_forwarded(headers, peer);
     }
-    let _ = write!(chain, "{}", peer.address.to_canonical());
-    set(headers, FOR, &chain);
+    if chain.is_empty() {
+        headers.insert(FOR, peer.written.clone());
+    } else {
+        chain.push_str(peer.written.to_str().unwrap_or_default());
+        set(headers, FOR, &chain);
+    }
     let proto = headers.get(PROTO).filter(|_| single(headers, &PROTO));
     match proto.map(HeaderValue::as_bytes) {
         Some(b"https") => told.secure = true,
@@ -101,7 +114,12 @@ pub fn forward(headers: &mut HeaderMap, peer: &Peer<'_>) -> Told {
     if host.is_none_or(|host| Authority::read(host).is_err()) {
         headers.remove(HOST);
         if let Some(host) = peer.host {
-            set(headers, HOST, &host.to_string());
+            // Nearly always the client has written it so.
+            let own = headers.get(header::HOST).filter(|own| host.is_written(own.as_bytes()));
+            match own.cloned() {
+                Some(own) => drop(headers.insert(HOST, own)),
+                None => set(headers, HOST, &host.to_string()),
+            }
         }
     }
     told
@@ -110,20 +128,18 @@ pub fn forward(headers: &mut HeaderMap, peer: &Peer<'_>) -> Told {
 /// Takes out what some origins read as one of these fields: of strangers the aliases, and of
 /// anybody names with underscores, which gateway interfaces cannot tell from hyphens.
 fn drop_lookalikes(headers: &mut HeaderMap, trusted: bool) {
-    if !trusted {
-        for name in ALIASES {
-            headers.remove(name);
-        }
-    }
-    let disguised = |name: &&HeaderName| {
+    let looks_alike = |name: &&HeaderName| {
         let text = name.as_str();
-        text.contains('_') && {
+        let is_disguised = || {
             let plain = text.replace('_', "-");
             plain.starts_with("x-forwarded") || ALIASES.contains(&&plain[..])
-        }
+        };
+        // Names are in lower case, and few begin like these.
+        matches!(text.as_bytes().first(), Some(b'x' | b't'))
+            && (!trusted && ALIASES.contains(&text) || text.contains('_') && is_disguised())
     };
     // One pass finds out that there is none, as there nearly never is.
-    while let Some(name) = headers.keys().find(disguised).cloned() {
+    while let Some(name) = headers.keys().find(looks_alike).cloned() {
         headers.remove(name);
     }
 }

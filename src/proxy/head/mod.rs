@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{Method, Version};
 
 pub use authority::Authority;
-pub use forwarded::{Peer, Told, forward};
+pub use forwarded::{Peer, Told, forward, written};
 pub use hop::{Hop, leave_request, leave_response};
 pub use path::{canonical, encoded, replace_path, replace_prefix};
 pub use trace::Trace;

@@ -244,7 +244,9 @@ fn told(address: &str, fields: &[(&str, &str)]) -> (String, bool, Vec<String>) {
         vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
     let host = Authority::read("a.example:8080").unwrap();
     let address: IpAddr = address.parse().unwrap();
-    let peer = Peer { address, secure: false, host: Some(&host), trusted: &trusted };
+    let written = written(address);
+    let (host, trusted) = (Some(&host), &trusted[..]);
+    let peer = Peer { address, written: &written, secure: false, host, trusted };
     let mut headers = headers(fields);
     let told = forward(&mut headers, &peer);
     (told.client.to_string(), told.secure, listed(&headers))

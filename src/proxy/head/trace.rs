@@ -67,9 +67,19 @@ impl Trace {
 
     /// Puts it into a head.
     pub fn write(self, headers: &mut HeaderMap) {
-        let flags = u8::from(self.sampled);
-        let text = format!("00-{:032x}-{:016x}-{flags:02x}", self.id, self.parent);
-        if let Ok(value) = HeaderValue::from_str(&text) {
+        let (id, parent) = (self.id.to_be_bytes(), self.parent.to_be_bytes());
+        let flags = [u8::from(self.sampled)];
+        let mut text = [b'-'; LENGTH];
+        let fields = [&[0][..], &id, &parent, &flags];
+        let mut rest = &mut text[..];
+        for field in fields {
+            let digits = field.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+            for (place, digit) in rest.iter_mut().zip(digits) {
+                *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+            }
+            rest = std::mem::take(&mut rest).get_mut(field.len() * 2 + 1..).unwrap_or_default();
+        }
+        if let Ok(value) = HeaderValue::from_bytes(&text) {
             headers.insert(PARENT, value);
         }
     }
