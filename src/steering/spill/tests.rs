@@ -106,15 +106,52 @@ fn cases_of_losses_and_gaps() -> Vec<Case> {
 #[test]
 fn surplus_goes_where_there_is_room() {
     for (case, sites, expected) in cases().into_iter().chain(cases_of_losses_and_gaps()) {
-        let shares = spill(&sites, &RULE).expect(case);
+        let shares = spill(&sites, &RULE, &[]).expect(case);
         let loads = loads(&sites, &shares);
         let near =
             loads.iter().zip(&expected).all(|(load, expected)| (load - expected).abs() < 1e-6);
         assert!(near, "{case}: {loads:?}, expected {expected:?}");
     }
-    assert_eq!(spill(&[active(10.0, 0.0)], &RULE), None, "no capacity is known");
-    assert_eq!(spill(&[gone(10.0, 10.0)], &RULE), None, "nothing is there");
-    assert!(spill(&[active(120.0, 100.0)], &RULE).is_some_and(|shares| shares.is_full));
+    assert_eq!(spill(&[active(10.0, 0.0)], &RULE, &[]), None, "no capacity is known");
+    assert_eq!(spill(&[gone(10.0, 10.0)], &RULE, &[]), None, "nothing is there");
+    assert!(spill(&[active(120.0, 100.0)], &RULE, &[]).is_some_and(|shares| shares.is_full));
+}
+
+#[test]
+fn who_leaves_stays_within_the_narrowest_fence_that_has_room() {
+    // Two of one country, a third on their continent, a fourth elsewhere.
+    let fences = [vec![0, 0, 1, 2], vec![0, 0, 0, 1]];
+    let full = active(100.0, 100.0);
+    for (case, sites, expected) in [
+        (
+            "room in the country",
+            [full, active(30.0, 100.0), active(10.0, 100.0), active(0.0, 100.0)],
+            [80.0, 50.0, 10.0, 0.0],
+        ),
+        (
+            "less there than it takes",
+            [full, active(70.0, 100.0), active(30.0, 100.0), active(0.0, 100.0)],
+            [80.0, 80.0, 40.0, 0.0],
+        ),
+        (
+            "none on the continent",
+            [full, active(80.0, 100.0), active(75.0, 100.0), active(0.0, 200.0)],
+            [80.0, 80.0, 80.0, 15.0],
+        ),
+        (
+            "a region of it is gone",
+            [gone(90.0, 100.0), active(20.0, 100.0), active(60.0, 100.0), active(0.0, 200.0)],
+            [0.0, 80.0, 80.0, 10.0],
+        ),
+    ] {
+        let shares = spill(&sites, &RULE, &fences).expect(case);
+        let loads = loads(&sites, &shares);
+        let near = loads.iter().zip(expected).all(|(load, wanted)| (load - wanted).abs() < 1e-6);
+        assert!(near, "{case}: {loads:?}, expected {expected:?}");
+    }
+    let calm = [gone(0.0, 100.0), active(20.0, 100.0), active(0.0, 100.0), active(0.0, 100.0)];
+    let shares = spill(&calm, &RULE, &fences).unwrap();
+    assert_eq!(shares.of[0], [0.0, 1.0, 0.0, 0.0], "should somebody come");
 }
 
 #[test]
@@ -122,7 +159,7 @@ fn a_trickle_keeps_standbys_warm() {
     let rule = Spill { standby: 0.02, ..RULE };
     let sites =
         [active(50.0, 100.0), site(Stance::Standby, 0.0, 0.0), site(Stance::Standby, 0.0, 10.0)];
-    let shares = spill(&sites, &rule).unwrap();
+    let shares = spill(&sites, &rule, &[]).unwrap();
     assert_eq!(shares.of[0], [0.98, 0.01, 0.01]);
 }
 
@@ -142,8 +179,11 @@ proptest! {
     #[test]
     fn no_region_is_overrun_while_any_has_room(
         sites in prop::collection::vec(any_site(), 1..8),
+        circles in prop::collection::vec(0..3_u16, 8),
+        is_fenced in any::<bool>(),
     ) {
-        let Some(shares) = spill(&sites, &RULE) else { return Ok(()) };
+        let fences = if is_fenced { vec![circles] } else { Vec::new() };
+        let Some(shares) = spill(&sites, &RULE, &fences) else { return Ok(()) };
         let loads = loads(&sites, &shares);
         let demand: f64 = sites.iter().filter_map(|site| site.demand).sum();
         prop_assert!((loads.iter().sum::<f64>() - demand).abs() < 1e-6, "nobody is lost");
