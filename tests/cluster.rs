@@ -9,6 +9,8 @@ mod bus;
 mod command;
 #[path = "cluster/contract.rs"]
 mod contract;
+#[path = "cluster/measured.rs"]
+mod measured;
 #[path = "cluster/node.rs"]
 mod node;
 #[path = "cluster/rights.rs"]

@@ -17,6 +17,8 @@ mod fleet;
 mod link;
 #[path = "namespaces/namespace.rs"]
 mod namespace;
+#[path = "namespaces/nearness.rs"]
+mod nearness;
 #[path = "namespaces/record.rs"]
 mod record;
 #[path = "namespaces/region.rs"]

@@ -9,6 +9,7 @@ mod node;
 mod plans;
 mod probes;
 mod reloader;
+mod resolvers;
 mod running;
 mod serials;
 mod state;

@@ -32,7 +32,8 @@ pub enum Signal {
 }
 
 /// A node's place on an engine. A message reaches every other node that listens to its subject
-/// once, or is lost; of pages and beats the last one is kept for those who come later.
+/// once, or is lost; of pages and beats the last one is kept for those who come later, but for
+/// pages of load.
 #[derive(Debug)]
 pub enum Engine {
     /// Within this process.
@@ -50,11 +51,16 @@ impl Engine {
         }
     }
 
-    /// The next signal; `None`: there will be none.
-    pub async fn signal(&mut self) -> Option<Signal> {
+    /// The next signal; `None`: there will be none. Of round trips the engine may have kept more
+    /// than anybody can take at once, so that those come only while there is `room`.
+    pub async fn signal(&mut self, room: bool) -> Option<Signal> {
         match self {
             Self::Embedded(attached) => attached.signals.recv().await,
-            Self::Nats(bus) => bus.signals.recv().await,
+            Self::Nats(bus) => tokio::select! {
+                biased;
+                signal = bus.signals.recv() => signal,
+                Some(signal) = bus.unhurried.recv(), if room => Some(signal),
+            },
         }
     }
 

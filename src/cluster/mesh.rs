@@ -265,9 +265,19 @@ impl Mesh {
         self.cloned
     }
 
-    /// Round trips that others report, since this was last asked.
-    pub fn take_reports(&mut self) -> Vec<Report> {
-        self.reports.take()
+    /// Round trips that others report, so many pages at most, the oldest first.
+    pub fn take_reports(&mut self, most: usize) -> Vec<Report> {
+        self.reports.take(most)
+    }
+
+    /// Whether any wait to be taken.
+    pub fn has_reports(&self) -> bool {
+        self.reports.len() > 0
+    }
+
+    /// Whether there is room for pages that could as well come later.
+    pub fn has_room(&self) -> bool {
+        self.reports.has_room()
     }
 
     /// The message that carries a page of round trips.

@@ -30,6 +30,8 @@ pub use view::{bucket_name, view_name};
 
 /// Signals that wait for the node; more stay in the client's queues.
 const SIGNALS_MAX: usize = 4_096;
+/// Kept pages of round trips that wait; more stay with the server.
+const UNHURRIED_MAX: usize = 256;
 /// Messages that wait to be sent.
 const OUTGOING_MAX: usize = 4_096;
 /// Messages of one subscription that wait; the refresh of the largest fleet is 11,000 pages.
@@ -51,6 +53,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 pub struct Bus {
     outgoing: mpsc::Sender<Outgoing>,
     pub(super) signals: mpsc::Receiver<Signal>,
+    /// What the bus has kept and nobody waits for.
+    pub(super) unhurried: mpsc::Receiver<Signal>,
     clients: watch::Receiver<Option<Client>>,
 }
 
@@ -65,8 +69,9 @@ impl Bus {
     ) -> (Self, JoinHandle<()>) {
         let (outgoing, to_send) = mpsc::channel(OUTGOING_MAX);
         let (signals, received) = mpsc::channel(SIGNALS_MAX);
+        let (unhurried, kept) = mpsc::channel(UNHURRIED_MAX);
         let (client, clients) = watch::channel(None);
-        let dialler = Dialler { nats, name, filters, metrics, signals, client };
+        let dialler = Dialler { nats, name, filters, metrics, signals, unhurried, client };
         let task = tokio::spawn(async move {
             // Dropping the work ends it, wherever it waits.
             tokio::select! {
@@ -74,7 +79,7 @@ impl Bus {
                 () = dialler.run(to_send) => {}
             }
         });
-        (Self { outgoing, signals: received, clients }, task)
+        (Self { outgoing, signals: received, unhurried: kept, clients }, task)
     }
 
     pub(super) fn publish(&self, message: Outgoing) -> bool {
@@ -104,6 +109,7 @@ struct Dialler {
     filters: Vec<String>,
     metrics: Arc<Metrics>,
     signals: mpsc::Sender<Signal>,
+    unhurried: mpsc::Sender<Signal>,
     client: watch::Sender<Option<Client>>,
 }
 
@@ -191,13 +197,14 @@ impl Dialler {
     /// Follows what happens to the connection.
     async fn follow(&self, client: &Client, events: &mut mpsc::Receiver<Event>) -> Ended {
         self.up(client).await;
-        let mut recall = Box::pin(view::recall(client, &self.nats.prefix, &self.signals));
+        let recall = || view::recall(client, &self.nats.prefix, &self.signals, &self.unhurried);
+        let mut recalled = Box::pin(recall());
         let mut recalling = true;
         // The first connection is told once more by its event.
         let mut first = true;
         loop {
             let event = tokio::select! {
-                () = &mut recall, if recalling => {
+                () = &mut recalled, if recalling => {
                     recalling = false;
                     continue;
                 }
@@ -215,7 +222,7 @@ impl Dialler {
                     }
                     info!(server = client.server_info().server_name, "connected to the bus again");
                     self.up(client).await;
-                    recall = Box::pin(view::recall(client, &self.nats.prefix, &self.signals));
+                    recalled = Box::pin(recall());
                     recalling = true;
                 }
                 Some(Event::Disconnected) => {

@@ -1,6 +1,6 @@
 //! Round trips that other nodes report: which page is newer, and what waits for the map.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::report::Report;
 use super::wire::Dropped;
@@ -8,6 +8,8 @@ use crate::health::Prober;
 
 /// Pages that wait for the map; more are dropped, and come again with the next refresh.
 const WAITING_MAX: usize = 1_024;
+/// While so many wait, none is read that the engine has kept.
+const ROOM: usize = 256;
 /// Writers that are listened to.
 const WRITERS_MAX: usize = 4_096;
 
@@ -15,7 +17,7 @@ const WRITERS_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     writers: BTreeMap<Prober, Writer>,
-    waiting: Vec<Report>,
+    waiting: VecDeque<Report>,
 }
 
 /// The pages of one writer.
@@ -45,13 +47,23 @@ impl Reports {
             return Err(Dropped::Stale);
         }
         *seq = report.seq;
-        self.waiting.push(report);
+        self.waiting.push_back(report);
         Ok(())
     }
 
-    /// What came since this was last asked.
-    pub(super) fn take(&mut self) -> Vec<Report> {
-        std::mem::take(&mut self.waiting)
+    /// What came first, so many at most.
+    pub(super) fn take(&mut self, most: usize) -> Vec<Report> {
+        self.waiting.drain(..most.min(self.waiting.len())).collect()
+    }
+
+    /// Pages that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether those may come that could as well come later.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < ROOM
     }
 }
 
@@ -79,8 +91,11 @@ mod tests {
         ] {
             assert_eq!(reports.take_in(number, page(epoch, seq)), expected, "{what}");
         }
-        assert_eq!((reports.take().len(), reports.take().len()), (4, 0));
+        assert_eq!(reports.take(1)[0].seq, 2, "in order");
+        assert_eq!((reports.take(9).len(), reports.take(9).len()), (3, 0));
+        assert!(reports.has_room());
         let all = (1..=1_100).filter(|seq| reports.take_in(8, page(7, *seq)).is_ok()).count();
-        assert_eq!(all, WAITING_MAX, "bounded");
+        assert_eq!((all, reports.len()), (WAITING_MAX, WAITING_MAX), "bounded");
+        assert!(!reports.has_room());
     }
 }

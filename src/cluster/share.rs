@@ -87,7 +87,9 @@ impl Share {
                         self.send(message);
                     }
                 }
-                signal = self.engine.signal() => {
+                // The next turn sends as many as there is room for.
+                true = has_room(&self.reports), if self.mesh.has_reports() => {}
+                signal = self.engine.signal(self.mesh.has_room()) => {
                     let Some(signal) = signal else { return };
                     let mut events = self.take_in(signal);
                     for _ in 1..BATCH_MAX {
@@ -139,8 +141,8 @@ impl Share {
         for message in step.outgoing {
             self.send(message);
         }
-        for report in self.mesh.take_reports() {
-            // Whoever keeps the map may be busy; the page comes again.
+        // Whoever keeps the map may be busy; the rest waits in the mesh.
+        for report in self.mesh.take_reports(self.reports.capacity()) {
             if self.reports.try_send(report).is_err() {
                 self.metrics.cluster.dropped.with_label_values(&["overrun"]).inc();
             }
@@ -232,6 +234,11 @@ impl Share {
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
+}
+
+/// Waits until there is room for a page; `false`: nobody takes any.
+async fn has_room(reports: &mpsc::Sender<Report>) -> bool {
+    reports.reserve().await.is_ok()
 }
 
 fn word(standing: Standing) -> &'static str {

@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 pub(super) use hedge::{HEDGE_AFTER, HEDGE_AFTER_RANGE, HEDGE_BUDGET};
-pub(super) use latency::{EXPLORE, KEEP, KEEP_RANGE, LEARN};
+pub(super) use latency::*;
 pub(super) use load::*;
 
 /// A default.

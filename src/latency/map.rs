@@ -141,22 +141,22 @@ impl LatencyMap {
         }
     }
 
-    /// Takes in what another node reports of the ways from its region; it replaces what it said
-    /// before.
+    /// Takes in what another node reports of the ways from its region. What it does not speak of
+    /// stands until it is too old: a page holds some of them.
     pub fn hear_ways(&mut self, from: &Reporter, ways: &[Way], now: Tick) {
         let Some(id) = self.reporter(from) else { return };
-        let told =
-            |way: &Way| ((id, way.to.clone()), (Cell::told(way.settled, 0, way.samples), now));
-        let fresh: BTreeMap<_, _> = ways.iter().take(WAYS_MAX).map(told).collect();
-        let settled = |(key, (cell, _)): (&(ReporterId, String), &(Cell, Tick))| {
-            (key.clone(), cell.settled())
-        };
-        let before = self.ways.iter().filter(|((other, _), _)| *other == id).map(settled);
-        if !before.eq(fresh.iter().map(settled)) {
-            self.revision += 1;
+        let mut count = self.ways.keys().filter(|(other, _)| *other == id).count();
+        for way in ways {
+            let key = (id, way.to.clone());
+            let before = self.ways.get(&key).map(|(cell, _)| cell.settled());
+            if before.is_none() && count >= WAYS_MAX {
+                *self.refused.entry(Refusal::Full).or_default() += 1;
+                continue;
+            }
+            count += usize::from(before.is_none());
+            self.revision += u64::from(before != Some(way.settled));
+            self.ways.insert(key, (Cell::told(way.settled, 0, way.samples), now));
         }
-        self.ways.retain(|(other, _), _| *other != id);
-        self.ways.extend(fresh);
     }
 
     /// Counts something that was refused elsewhere.
@@ -411,6 +411,14 @@ mod tests {
         let revision = map.revision();
         map.hear_ways(&from, &[way], NOW);
         assert_eq!((map.revision(), map.all_ways(NOW).count()), (revision, 1));
+        // A fleet of more regions than a page holds.
+        let next =
+            |to: &usize| Way { to: format!("r{to}"), settled: Rtt::from_ms(85.0), samples: 3 };
+        for page in (0..2_000).collect::<Vec<_>>().chunks(48) {
+            map.hear_ways(&from, &page.iter().map(next).collect::<Vec<_>>(), NOW);
+        }
+        assert_eq!(map.all_ways(NOW).count(), WAYS_MAX, "bounded");
+        assert!(map.all_ways(NOW).any(|(_, to, ..)| to == "eu"), "the first stands");
         map.forget(Duration::from_secs(51 * 3_600), NOW);
         assert_eq!(map.len(), 1);
         map.forget(Duration::from_secs(49 * 3_600), NOW + Duration::from_secs(90_000));

@@ -21,6 +21,8 @@ pub struct LatencyMetrics {
     pub distrusted: IntGauge,
     /// How often contests were compiled anew.
     pub compilations: IntCounter,
+    /// Probes of resolvers, by what came of them.
+    pub resolver_probes: IntCounterVec,
 }
 
 impl LatencyMetrics {
@@ -64,6 +66,13 @@ impl LatencyMetrics {
                 "meridian_latency_compilations_total",
                 "How often services were compiled anew by what was measured.",
             )?,
+            resolver_probes: IntCounterVec::new(
+                Opts::new(
+                    "meridian_latency_resolver_probes_total",
+                    "Probes of resolvers in the place of their clients, by result.",
+                ),
+                &["result"],
+            )?,
         })
     }
 
@@ -75,6 +84,7 @@ impl LatencyMetrics {
         registry.register(Box::new(self.memory.clone()))?;
         registry.register(Box::new(self.contradictions.clone()))?;
         registry.register(Box::new(self.distrusted.clone()))?;
-        registry.register(Box::new(self.compilations.clone()))
+        registry.register(Box::new(self.compilations.clone()))?;
+        registry.register(Box::new(self.resolver_probes.clone()))
     }
 }

@@ -49,7 +49,7 @@ pub use drill::{Abort, Drill, Expect, How, Written};
 pub use edits::{Edits, Placeholder, Template, TemplateError};
 pub use fleet::{Fleet, Network, NetworkId, Region, RegionId, Safety};
 pub use guard::Guard;
-pub use latency::{Latency, Leg};
+pub use latency::{Latency, Leg, Resolver, ResolverProbe, Resolvers};
 pub use monitor::{Family, Monitor, MonitorId, Reach, Vantage};
 pub use node::{ClientSubnet, Dns, Geo, Io, Log, LogFormat, Node, Probe, Transports};
 pub use plan::{PlanMark, PlanNumber};

@@ -32,6 +32,19 @@ pub(super) async fn check(check: &DnsCheck, route: &Route, id: u16) -> Outcome {
     }
 }
 
+/// Asks for the name servers of the root over UDP, without recursion, and waits for any reply at
+/// all: every server has one, and none goes to any length for it.
+pub(super) async fn any_reply(route: &Route, id: u16) -> Result<(), Outcome> {
+    let question = Query::query(rr::Name::root(), RecordType::NS);
+    let mut message = Message::query();
+    message.metadata.id = id;
+    message.metadata.recursion_desired = false;
+    message.add_query(question.clone());
+    let query = message.to_vec().map_err(|_| Outcome::Missed("cannot ask".into()))?;
+    let asked = Asked { id, question, query: &query };
+    route.try_each(|to| over_udp(route, to, &asked)).await.map(|_| ())
+}
+
 /// What has been asked, to know the reply by.
 struct Asked<'a> {
     id: u16,

@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod icmp;
 mod resolve;
+mod resolvers;
 mod route;
 #[cfg(test)]
 mod sample;
@@ -25,6 +26,7 @@ pub use checker::Checker;
 pub use feed::{Bulletin, Feeds, Report, State};
 pub use icmp::refusal as icmp_refusal;
 pub use resolve::{Found, LookUp, NameServer, keep_resolved};
+pub use resolvers::{Rounds, sound};
 pub use scheduler::{ProbeResult, Scheduler};
 pub use target::{Target, Targets, hostnames};
 pub use tls::Tls;

@@ -1,5 +1,5 @@
-//! Round trips to clients, as the kernel measures them: at the beginning of a connection and at its
-//! end.
+//! Round trips to clients, as the kernel measures them, and the library of QUIC: at the beginning
+//! of a connection and at its end.
 //!
 //! A client is known by its prefix alone. What is measured goes into a bounded queue that the
 //! judge's task empties every second, for the metrics now and for whoever ranks regions by it.
@@ -83,6 +83,15 @@ enum Measured {
 const UNKNOWN: Duration = Duration::from_millis(333);
 
 impl Measured {
+    /// Where the client is now, if that may change: the library then measures anew (RFC 9000
+    /// section 9.4).
+    fn client(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Quic(connection) => Some(connection.remote_address().ip().to_canonical()),
+        }
+    }
+
     fn round_trip(&self) -> Option<Duration> {
         match self {
             Self::Tcp(fd) => round_trip(*fd),
@@ -123,9 +132,10 @@ impl Meter {
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
             return;
         }
-        let length = if self.client.is_ipv4() { V4_LENGTH } else { V6_LENGTH };
+        let client = self.of.client().unwrap_or(self.client);
+        let length = if client.is_ipv4() { V4_LENGTH } else { V6_LENGTH };
         let Some(time) = self.of.round_trip() else { return };
-        let sample = RoundTrip { client: Prefix::holding(self.client, length), time };
+        let sample = RoundTrip { client: Prefix::holding(client, length), time };
         if !self.shared.witness.round_trips.put(sample) {
             self.shared.metrics.proxy.protection.rtt_dropped.inc();
         }

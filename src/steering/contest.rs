@@ -35,6 +35,8 @@ pub struct Contest {
     failback: Failback,
     alias: bool,
     direct: bool,
+    /// See [`Contest::circles`].
+    circles: Vec<Vec<u16>>,
 }
 
 impl Contest {
@@ -63,9 +65,12 @@ impl Contest {
         };
         let pick = service.policy.iter().find_map(Pick::of).unwrap_or(Pick::Weighted);
         let hosts_only = endpoints().all(|(_, e)| matches!(e.address, Address::Host(_)));
+        let methods: Vec<Method> =
+            service.policy.iter().take_while(|m| !m.picks()).cloned().collect();
         Self {
             pools: service.pools.iter().map(|pool| members(*pool)).collect(),
-            methods: service.policy.iter().take_while(|m| !m.picks()).cloned().collect(),
+            circles: super::fence::circles(&methods, &regions, fleet),
+            methods,
             pick,
             answers: service.answers.unwrap_or(super::PICKS_MAX as u16),
             ttl: service.ttl,
@@ -263,6 +268,12 @@ impl Contest {
             _ => None,
         });
         spill.filter(|_| self.pick != Pick::Rotate)
+    }
+
+    /// Circles of regions that clients leave for lack of room alone, the narrowest first: by
+    /// region, the number of its circle. Those of fences.
+    pub fn circles(&self) -> &[Vec<u16>] {
+        &self.circles
     }
 
     /// The eligible regions in first place for a class, and the TTL of an answer from them.

@@ -13,7 +13,7 @@ impl Contest {
     /// third of their weight those of the next one: were it never asked, nobody would learn that
     /// it is nearer than it seemed. Empty where
     /// clients of a class do not go by round trips, and while any region is not whole: who has just
-    /// lost a region needs no experiments.
+    /// lost a region needs no experiments. A region that load lets clients leave gets none either.
     ///
     /// It is a runner-up by round trip alone: what the methods before `latency` ranked behind is
     /// never explored.
@@ -40,6 +40,12 @@ impl Contest {
         let place =
             |candidate: &Candidate| ranked.iter().position(|tier| tier.contains(&candidate.region));
         let mut candidates = found.candidates;
+        let spread = view.spread.filter(|spread| spread.pool == found.pool);
+        let is_crowded = |region: Local| {
+            let of = spread.and_then(|spread| spread.crowded.get(usize::from(region)));
+            of.copied().unwrap_or(false)
+        };
+        candidates.retain(|candidate| !is_crowded(candidate.region));
         candidates.retain_mut(|candidate| match place(candidate) {
             Some(1) => {
                 candidate.weight *= RUNNER_UP_WEIGHT;

@@ -20,6 +20,9 @@ const ROUNDS: usize = 8;
 /// A region whose load was known within this time is still believed to have about that load: when
 /// reports fail, clients stay where they were sent.
 const MEMORY: Duration = Duration::from_secs(600);
+/// A region at its target is not taken as crowded any more below this share of it, so that noise
+/// changes nothing.
+const UNCROWDED: f64 = 0.9;
 /// A region's demand is left as it was while less than this share of it can be seen.
 const SEEN: f64 = 0.05;
 
@@ -47,6 +50,8 @@ pub struct Spread {
     pub demand: Vec<Option<f64>>,
     /// Where they go.
     pub shares: Shares,
+    /// By region, whether it has so much load that nobody is sent there without need.
+    pub crowded: Vec<bool>,
 }
 
 /// Keeps a contest's [`Spread`].
@@ -56,6 +61,8 @@ pub struct Sluice {
     demand: Vec<Option<f64>>,
     /// When the load of each region was known last.
     heard: Vec<Tick>,
+    /// By region, whether it is at its target; see [`Spread::crowded`].
+    crowded: Vec<bool>,
     /// The shares as resolvers hand them out by now, by own region.
     felt: Vec<Vec<f64>>,
     /// When clients were moved last.
@@ -70,12 +77,13 @@ impl Sluice {
         self.spread.as_ref()
     }
 
-    /// Takes in what is seen of the regions, and says whether clients go elsewhere now. Resolvers
-    /// keep answers for `ttl`.
+    /// Takes in what is seen of the regions, and says whether clients go elsewhere now, or other
+    /// regions are crowded. Resolvers keep answers for `ttl`; `circles` are those of
+    /// [`super::Contest::circles`].
     pub fn step(
         &mut self,
         (pool, seen): (PoolId, Vec<Seen>),
-        rule: &Spill,
+        (rule, circles): (&Spill, &[Vec<u16>]),
         ttl: Duration,
         now: Tick,
     ) -> bool {
@@ -83,11 +91,13 @@ impl Sluice {
             *self = Self { moved: now, looked: now, ..Self::default() };
             self.demand = vec![None; seen.len()];
             self.heard = vec![Tick(0); seen.len()];
+            self.crowded = vec![false; seen.len()];
             self.felt = identity(seen.len());
         }
         let passed = now.since(std::mem::replace(&mut self.looked, now));
         self.feel(passed, ttl);
         self.listen(&seen, now);
+        self.crowd(&seen, rule.target);
         self.estimate(&seen, passed);
         let site = |(seen, demand): (&Seen, &Option<f64>)| Site {
             stance: seen.stance,
@@ -96,12 +106,13 @@ impl Sluice {
             is_fresh: demand.is_some(),
         };
         let sites: Vec<Site> = seen.iter().zip(&self.demand).map(site).collect();
-        let Some(wanted) = spill(&sites, rule) else {
+        let Some(wanted) = spill(&sites, rule, circles) else {
             return self.spread.take().is_some();
         };
-        let Some(shares) = self.next(wanted, &seen, rule, now) else { return false };
+        let Some(shares) = self.next(wanted, &seen, rule, now) else { return self.show_crowded() };
         self.moved = now;
-        self.spread = Some(Spread { pool, seen, demand: self.demand.clone(), shares });
+        let (demand, crowded) = (self.demand.clone(), self.crowded.clone());
+        self.spread = Some(Spread { pool, seen, demand, shares, crowded });
         true
     }
 
@@ -135,6 +146,28 @@ impl Sluice {
         };
         let of = current.shares.of.iter().zip(&wanted.of).map(step).collect();
         Some(Shares { of, is_full: wanted.is_full })
+    }
+
+    /// Notes which regions are at their target, and which have left it again. One whose load nobody
+    /// knows at the moment stays what it was.
+    fn crowd(&mut self, seen: &[Seen], target: f64) {
+        for (crowded, seen) in self.crowded.iter_mut().zip(seen) {
+            if let (Some(load), Some(capacity)) = (seen.load, seen.capacity) {
+                let share = if *crowded { target * UNCROWDED } else { target };
+                *crowded = load >= share * capacity;
+            }
+        }
+    }
+
+    /// Brings what is in force up to date with which regions are crowded; whether it changed.
+    fn show_crowded(&mut self) -> bool {
+        match &mut self.spread {
+            Some(spread) if spread.crowded != self.crowded => {
+                spread.crowded.clone_from(&self.crowded);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Notes whose load is known, and forgets what is too old.

@@ -2,8 +2,9 @@
 //!
 //! Below its target share a region keeps its clients. Above it the surplus goes to the others in
 //! proportion to the capacity that they have left; so do the clients of a region that is gone, all
-//! of them. The fuller the regions are on the whole, the less is gained by moving clients, so the
-//! bound rises from the target share to the whole capacity while the mean nears the target share.
+//! of them: within a fence first, and beyond it what has no room there. The fuller the regions are
+//! on the whole, the less is gained by moving clients, so the bound rises from the target share to
+//! the whole capacity while the mean nears the target share.
 //! When even that does not do, all regions are loaded alike, above their capacity.
 
 use super::FULL;
@@ -60,11 +61,16 @@ struct Basin {
     kept: f64,
     /// What it gets of others.
     taken: f64,
+    /// What of that it gets of a narrower fence than the one that is looked at.
+    settled: f64,
     is_standby: bool,
 }
 
 /// Works out where the clients of each region go; `None`: no region is known well enough.
-pub fn spill(sites: &[Site], rule: &Spill) -> Option<Shares> {
+///
+/// Who leaves goes no farther than he must: `fences` are circles of regions, the narrowest first,
+/// as the number of its circle by region; each circle lies within one of the next.
+pub fn spill(sites: &[Site], rule: &Spill, fences: &[Vec<u16>]) -> Option<Shares> {
     let mut basins: Vec<Basin> = sites.iter().map(Basin::of).collect();
     let sum = |basins: &[Basin], standby: bool, of: fn(&Basin) -> f64| -> f64 {
         basins.iter().filter(|basin| basin.is_standby == standby).map(of).sum()
@@ -80,13 +86,21 @@ pub fn spill(sites: &[Site], rule: &Spill) -> Option<Shares> {
     for basin in &mut basins {
         basin.kept = basin.own.min(bound * basin.capacity);
     }
-    let surplus = leaving + sum(&basins, false, |basin| basin.own - basin.kept);
-    let left = fill(&mut basins, surplus, bound, false);
-    fill(&mut basins, left, bound, true);
-    let to = destinations(&basins, bound);
+    let surplus = |(site, basin): (&Site, &Basin)| site.leaving() + basin.own - basin.kept;
+    let mut leaving = Leaving {
+        surplus: sites.iter().zip(&basins).map(surplus).collect(),
+        to: vec![vec![0.0; sites.len()]; sites.len()],
+    };
+    let everywhere = vec![0; sites.len()];
+    let circles: Vec<&Vec<u16>> = fences.iter().chain([&everywhere]).collect();
+    for circle in &circles {
+        leaving.fill(&mut basins, circle, bound, false);
+    }
+    leaving.fill(&mut basins, &everywhere, bound, true);
     let standbys = basins.iter().filter(|basin| basin.is_standby).count();
     let trickle = if standbys > 0 { rule.standby } else { 0.0 };
     let share = |(at, site): (usize, &Site)| {
+        let to = leaving.destinations(at, &basins, &circles, bound);
         let mut shares = site.shares(at, basins.get(at), &to);
         for (share, basin) in shares.iter_mut().zip(&basins) {
             let warm = if basin.is_standby { trickle / standbys as f64 } else { 0.0 };
@@ -109,12 +123,79 @@ fn bound(demand: f64, capacity: f64, reserve: f64, target: f64) -> f64 {
     (demand / (capacity + reserve)).max(HARD)
 }
 
+/// Who leaves, and where to.
+struct Leaving {
+    /// By region, the demand that has no place yet.
+    surplus: Vec<f64>,
+    /// By region, then by region that it went to.
+    to: Vec<Vec<f64>>,
+}
+
+impl Leaving {
+    /// Gives what leaves the regions of each circle to those of it that have room.
+    fn fill(&mut self, basins: &mut [Basin], circle: &[u16], bound: f64, standby: bool) {
+        let mut numbers = circle.to_vec();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for basin in basins.iter_mut() {
+            basin.settled = basin.taken;
+        }
+        for number in numbers {
+            let is_inside = |at: usize| circle.get(at) == Some(&number);
+            let own = self.surplus.iter().enumerate().filter(|(at, _)| is_inside(*at));
+            let surplus: f64 = own.map(|(_, surplus)| surplus).sum();
+            let inside = basins.iter_mut().enumerate().filter(|(at, _)| is_inside(*at));
+            let open = inside.filter(|(_, basin)| basin.is_standby == standby);
+            let left = fill(&mut open.map(|(_, basin)| basin).collect::<Vec<_>>(), surplus, bound);
+            if left >= surplus {
+                continue;
+            }
+            let of = self.surplus.iter_mut().zip(&mut self.to).enumerate();
+            for (_, (own, to)) in of.filter(|(at, _)| is_inside(*at)) {
+                let part = *own / surplus;
+                for (at, (to, basin)) in to.iter_mut().zip(basins.iter()).enumerate() {
+                    let given = if is_inside(at) { basin.taken - basin.settled } else { 0.0 };
+                    *to += part * given;
+                }
+                *own = part * left;
+            }
+        }
+    }
+
+    /// Where those go who leave a region, as shares; nothing where nobody can take them.
+    fn destinations(
+        &self,
+        at: usize,
+        basins: &[Basin],
+        circles: &[&Vec<u16>],
+        bound: f64,
+    ) -> Vec<f64> {
+        let gone = self.to.get(at).and_then(|to| normal(to.clone()));
+        // Nobody leaves that is known of: where others of the circle go, else by room, should
+        // somebody come.
+        let within = |circle: &&Vec<u16>| {
+            let others = |of: &dyn Fn(&Basin) -> f64| {
+                let all = basins.iter().zip(circle.iter()).enumerate();
+                let of = all.map(|(other, (basin, number))| {
+                    let counts = other != at && circle.get(at) == Some(number);
+                    if counts { of(basin) } else { 0.0 }
+                });
+                normal(of.collect())
+            };
+            let room = |basin: &Basin| if basin.is_standby { 0.0 } else { basin.room(bound) };
+            others(&|basin| basin.taken).or_else(|| others(&room))
+        };
+        let supposed = || circles.iter().find_map(within);
+        gone.or_else(supposed).unwrap_or_else(|| vec![0.0; basins.len()])
+    }
+}
+
 /// Gives `surplus` to regions in proportion to their room, none beyond `bound`; what is left.
-fn fill(basins: &mut [Basin], surplus: f64, bound: f64, standby: bool) -> f64 {
+fn fill(basins: &mut [&mut Basin], surplus: f64, bound: f64) -> f64 {
     let mut left = surplus;
     // Each round but the last fills one region at least.
     for _ in 0..=basins.len() {
-        let open = |basin: &Basin| basin.is_standby == standby && basin.gap(bound) > 0.0;
+        let open = |basin: &Basin| basin.gap(bound) > 0.0;
         let room: f64 = basins.iter().filter(|b| open(b)).map(|b| b.room(bound)).sum();
         if left <= 0.0 || room <= 0.0 {
             break;
@@ -134,18 +215,13 @@ fn fill(basins: &mut [Basin], surplus: f64, bound: f64, standby: bool) -> f64 {
     left
 }
 
-/// Where those go who leave, as shares; nothing where nobody can take them.
-fn destinations(basins: &[Basin], bound: f64) -> Vec<f64> {
-    let taken: Vec<f64> = basins.iter().map(|basin| basin.taken).collect();
-    let total: f64 = taken.iter().sum();
-    if total > 0.0 {
-        return taken.into_iter().map(|taken| taken / total).collect();
+/// Amounts as shares of their sum; `None`: there is nothing.
+fn normal(mut amounts: Vec<f64>) -> Option<Vec<f64>> {
+    let total: f64 = amounts.iter().sum();
+    for amount in &mut amounts {
+        *amount /= total;
     }
-    // Nobody leaves that is known of: by room, should somebody come.
-    let room = |basin: &Basin| if basin.is_standby { 0.0 } else { basin.room(bound) };
-    let rooms: Vec<f64> = basins.iter().map(room).collect();
-    let total: f64 = rooms.iter().sum();
-    rooms.into_iter().map(|room| if total > 0.0 { room / total } else { 0.0 }).collect()
+    (total > 0.0).then_some(amounts)
 }
 
 impl Site {
@@ -207,191 +283,9 @@ impl Basin {
 
     /// What surplus is shared out by.
     fn room(&self, bound: f64) -> f64 {
-        (bound.max(HARD) * self.capacity - self.kept).max(0.0)
+        (bound.max(HARD) * self.capacity - self.kept - self.settled).max(0.0)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const RULE: Spill = Spill { target: 0.8, ramp: 0.1, standby: 0.0 };
-
-    fn site(stance: Stance, demand: f64, capacity: f64) -> Site {
-        let capacity = (capacity > 0.0).then_some(capacity);
-        Site { stance, capacity, demand: Some(demand), is_fresh: true }
-    }
-
-    fn active(demand: f64, capacity: f64) -> Site {
-        site(Stance::Active(FULL), demand, capacity)
-    }
-
-    fn gone(demand: f64, capacity: f64) -> Site {
-        site(Stance::Gone, demand, capacity)
-    }
-
-    /// The load of each region that follows.
-    fn loads(sites: &[Site], shares: &Shares) -> Vec<f64> {
-        let load = |region: usize| {
-            let of = sites.iter().zip(&shares.of);
-            of.map(|(site, shares)| site.demand.unwrap_or(0.0) * shares[region]).sum()
-        };
-        (0..sites.len()).map(load).collect()
-    }
-
-    /// What it is a case of, the regions, and the load of each that follows.
-    type Case = (&'static str, Vec<Site>, Vec<f64>);
-
-    fn cases() -> Vec<Case> {
-        vec![
-            (
-                "all below the target",
-                vec![active(80.0, 100.0), active(10.0, 100.0)],
-                vec![80.0, 10.0],
-            ),
-            (
-                "one above it",
-                vec![active(100.0, 100.0), active(20.0, 100.0), active(60.0, 100.0)],
-                // The others have 80 and 40 left.
-                vec![80.0, 20.0 + 20.0 * 2.0 / 3.0, 60.0 + 20.0 / 3.0],
-            ),
-            (
-                "one that would be above it then gets up to it",
-                vec![active(120.0, 100.0), active(10.0, 100.0), active(79.0, 100.0)],
-                vec![80.0, 49.0, 80.0],
-            ),
-            (
-                "all above the target and none full",
-                vec![active(85.0, 100.0), active(95.0, 100.0)],
-                vec![85.0, 95.0],
-            ),
-            (
-                "one full among those above the target",
-                vec![active(110.0, 100.0), active(85.0, 100.0)],
-                vec![100.0, 95.0],
-            ),
-            ("more than all take", vec![active(50.0, 100.0), active(190.0, 100.0)], vec![120.0; 2]),
-        ]
-    }
-
-    fn cases_of_losses_and_gaps() -> Vec<Case> {
-        let standby = site(Stance::Standby, 0.0, 100.0);
-        let stale = Site { is_fresh: false, ..active(10.0, 100.0) };
-        let half = site(Stance::Active(5), 60.0, 100.0);
-        vec![
-            (
-                "one of four is gone, at 70 %",
-                vec![
-                    gone(70.0, 100.0),
-                    active(70.0, 100.0),
-                    active(70.0, 100.0),
-                    active(70.0, 100.0),
-                ],
-                vec![0.0, 280.0 / 3.0, 280.0 / 3.0, 280.0 / 3.0],
-            ),
-            (
-                "one is gone, the others unlike",
-                vec![
-                    gone(70.0, 100.0),
-                    active(50.0, 100.0),
-                    active(70.0, 100.0),
-                    active(90.0, 100.0),
-                ],
-                vec![0.0, 50.0 + 70.0 * 5.0 / 9.0, 70.0 + 70.0 / 3.0, 90.0 + 70.0 / 9.0],
-            ),
-            (
-                "one is gone, and too much",
-                vec![gone(150.0, 100.0), active(50.0, 100.0)],
-                vec![0.0, 200.0],
-            ),
-            (
-                "standbys are for what no other can take",
-                vec![active(70.0, 100.0), active(160.0, 100.0), standby],
-                vec![100.0, 100.0, 30.0],
-            ),
-            (
-                "whose capacity nobody knows neither gives nor takes",
-                vec![active(900.0, 0.0), active(100.0, 100.0), active(0.0, 100.0)],
-                vec![900.0, 80.0, 20.0],
-            ),
-            (
-                "whose load nobody knows takes nothing",
-                vec![active(100.0, 100.0), stale, active(0.0, 100.0)],
-                vec![80.0, 10.0, 20.0],
-            ),
-            (
-                "one comes back",
-                vec![half, active(20.0, 100.0)],
-                vec![30.0 + 30.0 / 5.0, 20.0 + 30.0 * 4.0 / 5.0],
-            ),
-            ("a sole region is full", vec![active(120.0, 100.0)], vec![120.0]),
-        ]
-    }
-
-    #[test]
-    fn surplus_goes_where_there_is_room() {
-        for (case, sites, expected) in cases().into_iter().chain(cases_of_losses_and_gaps()) {
-            let shares = spill(&sites, &RULE).expect(case);
-            let loads = loads(&sites, &shares);
-            let near =
-                loads.iter().zip(&expected).all(|(load, expected)| (load - expected).abs() < 1e-6);
-            assert!(near, "{case}: {loads:?}, expected {expected:?}");
-        }
-        assert_eq!(spill(&[active(10.0, 0.0)], &RULE), None, "no capacity is known");
-        assert_eq!(spill(&[gone(10.0, 10.0)], &RULE), None, "nothing is there");
-        assert!(spill(&[active(120.0, 100.0)], &RULE).is_some_and(|shares| shares.is_full));
-    }
-
-    #[test]
-    fn a_trickle_keeps_standbys_warm() {
-        let rule = Spill { standby: 0.02, ..RULE };
-        let sites = [
-            active(50.0, 100.0),
-            site(Stance::Standby, 0.0, 0.0),
-            site(Stance::Standby, 0.0, 10.0),
-        ];
-        let shares = spill(&sites, &rule).unwrap();
-        assert_eq!(shares.of[0], [0.98, 0.01, 0.01]);
-    }
-
-    fn any_site() -> impl Strategy<Value = Site> {
-        let stance = prop_oneof![
-            4 => Just(Stance::Active(FULL)),
-            1 => Just(Stance::Gone),
-            1 => Just(Stance::Standby),
-        ];
-        (stance, 0.0..200.0, 1.0..200.0).prop_map(|(stance, demand, capacity)| {
-            let demand = if stance == Stance::Standby { 0.0 } else { demand };
-            site(stance, demand, capacity)
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn no_region_is_overrun_while_any_has_room(
-            sites in prop::collection::vec(any_site(), 1..8),
-        ) {
-            let Some(shares) = spill(&sites, &RULE) else { return Ok(()) };
-            let loads = loads(&sites, &shares);
-            let demand: f64 = sites.iter().filter_map(|site| site.demand).sum();
-            prop_assert!((loads.iter().sum::<f64>() - demand).abs() < 1e-6, "nobody is lost");
-            let there = |site: &Site| matches!(site.stance, Stance::Active(_) | Stance::Standby);
-            let room: f64 = sites.iter().filter(|s| there(s)).filter_map(|s| s.capacity).sum();
-            for (site, load) in sites.iter().zip(&loads) {
-                let capacity = site.capacity.unwrap();
-                if demand <= room {
-                    prop_assert!(*load <= capacity * HARD + 1e-6, "{load} of {capacity}");
-                    prop_assert!(!shares.is_full);
-                } else if there(site) {
-                    prop_assert!((load / capacity - demand / room).abs() < 1e-6, "shed evenly");
-                    prop_assert!(shares.is_full);
-                }
-                if !there(site) {
-                    prop_assert!(*load == 0.0, "a region that is gone gets {load}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,11 +1,14 @@
 //! A spread applied to one class of clients.
 
 use super::eligible::{Eligible, standbys};
-use super::{Candidate, Class, Contest, Family, Grade, Local, Seen, Spread, Stance, View};
-use crate::model::PoolId;
+use super::spill::HARD;
+use super::{Candidate, Class, Contest, Family, Grade, Local, Opinion, Seen, Spread, Stance, View};
+use crate::model::{Fence, Method, PoolId};
 
 /// Sum of the weights of candidates, in which parts are counted.
 const PRECISION: f64 = (1u64 << 40) as f64;
+/// A region with less of its capacity left has no room.
+const ROOM: f64 = 0.02;
 
 /// What a class is answered by load.
 pub(super) struct Spilled {
@@ -45,12 +48,44 @@ pub(super) fn regions(
     let mut regions = found.regions();
     let standby = |(_, seen): &(Local, &Seen)| seen.stance == Stance::Standby;
     regions.extend((0..).zip(&spread.seen).filter(standby).map(|(region, _)| region));
-    let parts = spread.parts(&homes);
+    let parts = parts(contest, class, spread, &homes);
     let part = |region: &Local| parts.get(usize::from(*region)).copied().unwrap_or(0.0);
     regions.retain(|region| class.allows(*region) && part(region) > 0.0);
     regions.sort_unstable();
     regions.dedup();
     (!regions.is_empty()).then_some(regions)
+}
+
+/// The parts of all regions in the answers to a class whose own regions are `homes`.
+///
+/// Who is of a network is not known where loads are shared out; so what of its clients would leave
+/// its fence is kept inside here, while there is room.
+fn parts(contest: &Contest, class: &Class, spread: &Spread, homes: &[Local]) -> Vec<f64> {
+    let mut parts = spread.parts(homes);
+    let mut said = contest.methods.iter().zip(&class.opinions);
+    // Behind a method that tells regions apart a fence only does so among those that tie.
+    let first = said.find(|(_, opinion)| !matches!(opinion, Opinion::None | Opinion::Strict(_)));
+    if let Some((Method::Fence { by: Fence::Network(_), .. }, Opinion::Ranks(ranks))) = first {
+        keep_inside(&mut parts, ranks, spread);
+    }
+    parts
+}
+
+/// Gives the parts of regions outside of a fence to those inside by their room.
+fn keep_inside(parts: &mut [f64], ranks: &[u16], spread: &Spread) {
+    let room = |(at, rank): (usize, &u16)| if *rank == 0 { spread.room(at) } else { 0.0 };
+    let rooms: Vec<f64> = ranks.iter().enumerate().map(room).collect();
+    let total: f64 = rooms.iter().sum();
+    if total <= 0.0 {
+        return;
+    }
+    let mut outside = 0.0;
+    for (part, _) in parts.iter_mut().zip(ranks).filter(|(_, rank)| **rank > 0) {
+        outside += std::mem::take(part);
+    }
+    for (part, room) in parts.iter_mut().zip(rooms) {
+        *part += outside * room / total;
+    }
 }
 
 /// What a class is answered by load; `None`: what the other methods say.
@@ -63,7 +98,7 @@ pub(super) fn spilled(
 ) -> Option<Spilled> {
     let homes = homes(contest, class, found, view);
     let spread = view.spread.filter(|_| !homes.is_empty())?;
-    let parts = spread.parts(&homes);
+    let parts = parts(contest, class, spread, &homes);
     let part = |region: Local| parts.get(usize::from(region)).copied().unwrap_or(0.0);
     let mut candidates = found.candidates.clone();
     if (0..).zip(&spread.seen).any(|(at, seen)| seen.stance == Stance::Standby && part(at) > 0.0) {
@@ -110,6 +145,21 @@ impl Spread {
         let at = usize::from(region);
         let own = self.shares.of.get(at).and_then(|shares| shares.get(at));
         own.is_some_and(|own| *own >= 1.0)
+    }
+
+    /// Requests a second that a region can take beside those that are sent there; 0 where that is
+    /// too little, or not known.
+    fn room(&self, at: usize) -> f64 {
+        let active = |seen: &&Seen| matches!(seen.stance, Stance::Active(_));
+        let Some(capacity) = self.seen.get(at).filter(active).and_then(|seen| seen.capacity) else {
+            return 0.0;
+        };
+        let sent =
+            self.demand.iter().zip(&self.shares.of).map(|(demand, shares)| {
+                demand.unwrap_or(0.0) * shares.get(at).copied().unwrap_or(0.0)
+            });
+        let room = HARD * capacity - sent.sum::<f64>();
+        if room < ROOM * capacity { 0.0 } else { room }
     }
 
     /// The parts of all regions in the answers to those whose own regions are `homes`.

@@ -29,7 +29,7 @@ pub(crate) async fn acquaint(a: &mut Node, b: &mut Node, c: &mut Node) {
 
 async fn drain(node: &mut Node) {
     let pause = Duration::from_millis(200);
-    while timeout(pause, node.engine.signal()).await.is_ok() {}
+    while timeout(pause, node.engine.signal(true)).await.is_ok() {}
 }
 
 async fn hear_each_other(one: &mut Node, other: &mut Node) {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use meridian::clock;
 use meridian::cluster::{
     Bus, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh, NatsControl, Outgoing,
-    Pace, Share, Signal, Subjects,
+    Pace, Report, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
+use meridian::load::Loads;
 use meridian::metrics::Metrics;
 use meridian::model::Nats;
 use tempfile::TempDir;
@@ -56,7 +57,7 @@ impl Ground {
         match self {
             Self::Embedded(hub, _) => {
                 let me = prober(region, name);
-                let engine = Engine::Embedded(hub.attach(Subjects::new("meridian").listened(&me)));
+                let engine = Engine::Embedded(hub.attach(listened(&me)));
                 Node { me, engine, metrics: metrics(), _stop: stopper().1 }
             }
             Self::Nats(server) => Node::on(server.nats(), region, name),
@@ -85,9 +86,15 @@ pub(crate) fn control(nats: Nats, name: &str, state: &Path, stop: &CancellationT
     // The signals of this connection are nobody's.
     tokio::spawn(async move {
         let mut engine = Engine::Nats(bus);
-        while engine.signal().await.is_some() {}
+        while engine.signal(true).await.is_some() {}
     });
     Control::Nats(control)
+}
+
+/// The subjects that a node listens to.
+fn listened(me: &Prober) -> Vec<String> {
+    let load = LoadSharing::new(me.clone(), None, "meridian").listened();
+    Subjects::new("meridian").listened(me).into_iter().chain([load]).collect()
 }
 
 pub(crate) fn prober(region: &str, node: &str) -> Prober {
@@ -115,7 +122,7 @@ impl Node {
     /// A node on a bus.
     pub(crate) fn on(nats: Nats, region: &str, name: &str) -> Self {
         let (me, metrics, (stop, guard)) = (prober(region, name), metrics(), stopper());
-        let filters = Subjects::new("meridian").listened(&me).to_vec();
+        let filters = listened(&me);
         let (bus, _) = Bus::start(Arc::new(nats), name.into(), filters, metrics.clone(), stop);
         Self { me, engine: Engine::Nats(bus), metrics, _stop: guard }
     }
@@ -128,7 +135,7 @@ impl Node {
     ) -> T {
         let found = timeout(PATIENCE, async {
             loop {
-                let signal = self.engine.signal().await.expect("an engine that lives");
+                let signal = self.engine.signal(true).await.expect("an engine that lives");
                 if let Some(found) = wanted(&signal) {
                     return found;
                 }
@@ -160,7 +167,7 @@ impl Node {
         assert!(self.engine.publish(Outgoing { kind, subject, payload }));
     }
 
-    /// Lets the node share votes, and gives what it hears.
+    /// Lets the node share votes and what else it knows, and gives what it hears.
     pub(crate) fn share(self, epoch: Option<u64>) -> Sharing {
         let Self { me, engine, metrics, _stop: guard } = self;
         let identity = Identity { me: me.clone(), epoch, prefix: "meridian".into() };
@@ -168,10 +175,13 @@ impl Node {
         let (says, votes) = watch::channel(Arc::default());
         let (peers, heard) = mpsc::channel(1_024);
         let (stop, stopper) = stopper();
-        let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
+        let (tells, saying) = mpsc::channel(1_024);
+        // So small that what was kept has to wait for its reader.
+        let (reports, reported) = mpsc::channel(4);
+        let loads = Arc::<Loads>::default();
         let share = Share {
-            load: LoadSharing::new(me.clone(), None, "meridian"),
-            loads: Arc::default(),
+            load: LoadSharing::new(me.clone(), epoch, "meridian"),
+            loads: loads.clone(),
             me: me.clone(),
             mesh,
             engine,
@@ -182,7 +192,8 @@ impl Node {
             metrics: metrics.clone(),
         };
         tokio::spawn(share.run(stop));
-        Sharing { me, says, heard, metrics, lives: false, _stop: [guard, stopper] }
+        let (lives, ends) = (false, [guard, stopper]);
+        Sharing { me, says, tells, reported, loads, heard, metrics, lives, _stop: ends }
     }
 }
 
@@ -190,6 +201,10 @@ impl Node {
 pub(crate) struct Sharing {
     pub(crate) me: Prober,
     says: watch::Sender<Arc<LocalVotes>>,
+    /// Pages of round trips to tell, and those that are heard.
+    pub(crate) tells: mpsc::Sender<(u32, Report)>,
+    pub(crate) reported: mpsc::Receiver<Report>,
+    pub(crate) loads: Arc<Loads>,
     heard: mpsc::Receiver<PeerEvent>,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether any prober was told to live.

@@ -38,7 +38,7 @@ async fn each_role_may_do_what_it_must_and_no_more() {
     let reader = prober("eu-central", "fra-2");
     let found = examine(&nats(READER), &reader, true, Create::Nothing).await.unwrap();
     let wrong = found.iter().filter(|found| found.grade == Grade::Wrong);
-    assert_eq!(wrong.map(|found| found.what).collect::<Vec<_>>(), ["rights"; 2], "{found:#?}");
+    assert_eq!(wrong.map(|found| found.what).collect::<Vec<_>>(), ["rights"; 3], "{found:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,8 @@ const FILES: [(&str, &str); 4] = [
          [monitor.heavy]\nkind = \"calculated\"\nweights = { clear = 2, port = 1 }\nthreshold = 2\n\
          [monitor.reports]\nkind = \"feed\"\nfile = \"reports\"\n\
          [pool.web]\nendpoints = [{ region = \"eu\", address = \"192.0.2.1\" }]\n\
-         [safety]\n[latency]\n[plan]\nversion = 1\n\
+         [safety]\n[latency]\n\
+         [latency.resolvers]\nfile = \"resolvers\"\n[plan]\nversion = 1\n\
          [network.office]\nasns = [64500]\nregions = [\"us\"]\n\
          [[route]]\npool = \"web\"\ncache = {}\nsticky = { cookie = \"a\" }\n\
          rate_limit = { rate = \"1/s\" }\nhedge = {}\n\
@@ -83,6 +84,7 @@ fn lay_out<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> TempDir {
     }
     fs::create_dir_all(folder.path().join("zones")).unwrap();
     fs::write(folder.path().join("config/secret"), "c2VjcmV0").unwrap();
+    fs::write(folder.path().join("config/resolvers"), "192.0.2.53\n").unwrap();
     fs::write(folder.path().join("zones/example.com.zone"), "").unwrap();
     folder
 }

@@ -18,6 +18,8 @@ use super::link::{Counts, Link, Profile};
 
 /// Site `n` has the addresses `10.213.n.0/24`.
 pub(crate) const NETWORK: [u8; 2] = [10, 213];
+/// One of clients has `198.18.n.0/24`, which no geo database knows and which is not private.
+pub(crate) const CLIENTS: [u8; 2] = [198, 18];
 /// Longest rest, after which the end is looked for.
 const REST: Duration = Duration::from_millis(50);
 /// Packets taken from one device before another has its turn.
@@ -140,5 +142,5 @@ fn wait(devices: &[(u8, File)], next: Option<Instant>) {
 /// The site that a packet is for; `None`: it is not IPv4, or for nobody here.
 fn destination(packet: &[u8]) -> Option<u8> {
     let address = packet.get(16..20).filter(|_| packet[0] >> 4 == 4)?;
-    (address[..2] == NETWORK).then_some(address[2])
+    (address[..2] == NETWORK || address[..2] == CLIENTS).then_some(address[2])
 }

@@ -66,6 +66,8 @@ pub(crate) struct Fleet {
     folder: TempDir,
 }
 
+/// Held by a scenario that needs the machine for itself.
+pub(crate) static ALONE: Mutex<()> = Mutex::new(());
 /// What the tests of this process share.
 static SHARED: Mutex<Weak<Mutex<Fleet>>> = Mutex::new(Weak::new());
 
@@ -82,6 +84,7 @@ pub(crate) fn on_fleet(scenario: impl FnOnce(&mut Fleet)) {
         })
     };
     if let Ok(mut fleet) = fleet.lock() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         fleet.wait_whole();
         return scenario(&mut fleet);
     }

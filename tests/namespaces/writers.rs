@@ -86,7 +86,7 @@ fn run(
                         assert!(engine.publish(Outgoing { kind, subject, payload }));
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     },
-                    signal = engine.signal() => {
+                    signal = engine.signal(true) => {
                         if let Some(Signal::Message { subject, payload }) = signal {
                             let _ = hears.send((subject, payload.to_vec()));
                         }

@@ -19,6 +19,7 @@ mod http;
 mod http2;
 mod icmp;
 mod nginx;
+mod resolvers;
 mod round;
 #[allow(clippy::disallowed_methods, reason = "its loads and deadlines are of real time")]
 #[path = "../support/mod.rs"]

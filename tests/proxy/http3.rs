@@ -186,6 +186,10 @@ fn told(quic: &Quic, meridian: &Meridian) {
         meridian.metric("meridian_proxy_connections_opened_total", &[&label])
     };
     assert_eq!((opened("http1"), opened("http2"), opened("http3")), (0.0, 0.0, 1.0));
+    // How far its client is was measured, and not believed: nobody is so near.
+    wait_for("round trips of QUIC", || {
+        (meridian.metric("meridian_latency_refused_total", &[]) >= 1.0).then_some(())
+    });
     // Others are told of it.
     let (ca, at) = (quic.front.site.path("ca.pem"), quic.at);
     for version in ["--http1.1", "--http2"] {

@@ -94,8 +94,15 @@ fn explored(steering: &Steering, class: &Class, view: &View<'_>) -> Option<Explo
 fn source(source: Source, client: Option<Client>, fleet: &Fleet) -> String {
     match source {
         Source::Prefix => {
-            let prefix = client.map_or_else(String::new, |client| client.prefix().to_string());
-            format!("connections of {prefix}")
+            let prefix = client.map(Client::prefix);
+            let resolvers = fleet.latency.resolvers.iter().flat_map(|all| &all.list);
+            // A list may be long, and only people ask.
+            let probed = resolvers
+                .flat_map(|resolver| &resolver.clients)
+                .any(|other| prefix.is_some_and(|prefix| prefix.contains(other.address())));
+            let prefix = prefix.map_or_else(String::new, |prefix| prefix.to_string());
+            let probes = if probed { ", or probes of its resolver" } else { "" };
+            format!("connections of {prefix}{probes}")
         }
         Source::Covering(prefix) => format!("connections of {prefix}"),
         Source::Asn(asn) => format!("connections of AS{asn}"),

@@ -15,6 +15,7 @@ use super::cluster::share;
 use super::judge::{Inbox, Judge, Outbox, Reload};
 use super::latency::{Around, MEASUREMENTS_MAX, Mapper};
 use super::probes::Probes;
+use super::resolvers::sound_resolvers;
 use super::serials::Serials;
 use super::state::Saver;
 use crate::admin::{Events, Keeper, tell_webhook, watch_ages};
@@ -90,6 +91,7 @@ impl Tasks {
         let (votes, votes_out) = watch::channel(Arc::default());
         let (measured, measurements) = mpsc::channel(MEASUREMENTS_MAX);
         let (replacing, replacements) = mpsc::channel(1);
+        let sounded = measured.clone();
         let outbox = Outbox {
             targets,
             names,
@@ -112,12 +114,16 @@ impl Tasks {
         let (board, telling, sharing) = share(model, (votes_out, loads), peers_in, metrics, stop);
         let around = Around { measurements, telling, snapshot: snapshot.clone(), replacing };
         let mapper = tokio::spawn(mapper.run(around, stop.child_token()));
+        let resolvers =
+            sound_resolvers(snapshot.clone(), sounded, metrics.clone(), stop.child_token());
+        let resolvers = tokio::spawn(resolvers);
         let keeper = keeper.sharing(board).run(snapshot, overriding, stop.child_token());
         let keeper = tokio::spawn(keeper);
         let own = [
             ("judge of health", judge),
             ("keeper of overrides", keeper),
             ("keeper of round trips", mapper),
+            ("probes of resolvers", resolvers),
         ];
         let mut all = JoinSet::new();
         for (name, task) in own.into_iter().chain(probes.into_tasks()).chain(sharing) {

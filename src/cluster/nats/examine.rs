@@ -18,7 +18,8 @@ use crate::model::Nats;
 
 /// A mirror not heard of for longer than this is behind by an unknown amount.
 const MIRROR_AGE_MAX: Duration = Duration::from_secs(30);
-/// Pages and beats of writers that are gone are kept for this long.
+/// Pages and beats of writers that are gone are kept for this long: those of round trips go out
+/// every quarter of an hour.
 const VIEW_AGE: Duration = Duration::from_secs(20 * 60);
 /// Earlier values kept of each override, for those who ask what happened.
 const HISTORY: i64 = 16;
@@ -134,12 +135,12 @@ async fn rights(
     let other = Prober { region: me.region.clone(), node: format!("{}-not", me.node) };
     // Nodes pass over empty messages.
     let last_page = |writer: &Prober| Channel::Health { writer: writer.clone(), page: 4_095 };
+    let latency = |writer: &Prober| Channel::Latency { writer: writer.clone(), page: 4_095 };
     let beat = |writer: &Prober| Channel::Beat { writer: writer.clone() };
+    let all = |writer: &Prober| [last_page(writer), beat(writer), latency(writer)];
     let mut wanted = vec![(Channel::Need { writer: other.clone() }, true)];
-    for channel in [last_page(me), beat(me)] {
-        wanted.extend(probes.then_some((channel, true)));
-    }
-    wanted.extend([(last_page(&other), false), (beat(&other), false)]);
+    wanted.extend(all(me).into_iter().filter(|_| probes).map(|channel| (channel, true)));
+    wanted.extend(all(&other).map(|channel| (channel, false)));
     for (channel, needed) in wanted {
         let subject = subjects.subject(&channel);
         let sent = client.publish(subject.clone(), bytes::Bytes::new()).await;
@@ -168,9 +169,9 @@ async fn refusal(client: &Client, refusals: &mut mpsc::Receiver<String>) -> Resu
     Ok(refused)
 }
 
-/// The stream that keeps the last page and beat of each writer.
+/// The stream that keeps the last pages and beat of each writer.
 fn view_config(prefix: &str) -> Config {
-    let kinds = ["health", "beat"];
+    let kinds = ["health", "beat", "latency"];
     Config {
         name: view_name(prefix),
         subjects: kinds.map(|kind| format!("{prefix}.v1.{kind}.>")).to_vec(),
@@ -191,8 +192,8 @@ async fn create_missing(context: &Context, prefix: &str, create: Create<'_>) -> 
         Create::Mirror(domain) => Some(domain),
     };
     let mut trouble = Vec::new();
-    if let Err(error) = context.get_or_create_stream(view_config(prefix)).await {
-        trouble.push(examined("view", Grade::Wrong, format!("not made: {}", in_full(&error))));
+    if let Err(error) = make_view(context, prefix).await {
+        trouble.push(examined("view", Grade::Wrong, format!("not made: {error}")));
     }
     let bucket = bucket_name(prefix);
     if context.get_stream(format!("KV_{bucket}")).await.is_ok() {
@@ -224,6 +225,18 @@ async fn create_missing(context: &Context, prefix: &str, create: Create<'_>) -> 
     trouble
 }
 
+/// Makes the stream of pages; one that an earlier version has made learns what it lacks.
+async fn make_view(context: &Context, prefix: &str) -> Result<(), String> {
+    let wanted = view_config(prefix);
+    let found = context.get_or_create_stream(wanted.clone()).await;
+    let mut found = found.map_err(|error| in_full(&error))?.cached_info().config.clone();
+    if wanted.subjects.iter().all(|subject| found.subjects.contains(subject)) {
+        return Ok(());
+    }
+    found.subjects = wanted.subjects;
+    context.update_stream(found).await.map(|_| ()).map_err(|error| in_full(&error))
+}
+
 /// A stream as it is; the error says what is wrong.
 async fn stream(context: &Context, name: &str) -> Result<Info, String> {
     let found = timeout(PATIENCE, context.get_stream(name)).await.map_err(|_| {
@@ -235,7 +248,8 @@ async fn stream(context: &Context, name: &str) -> Result<Info, String> {
     Ok(found.cached_info().clone())
 }
 
-/// Without it a node that starts learns of the others within a minute.
+/// Without it a node that starts learns of the others' votes within a minute, and of their round
+/// trips within a quarter of an hour.
 async fn view(context: &Context, prefix: &str) -> Examined {
     let info = match stream(context, &view_name(prefix)).await {
         Ok(info) => info,
@@ -244,7 +258,8 @@ async fn view(context: &Context, prefix: &str) -> Examined {
     let (found, wanted) = (&info.config, view_config(prefix));
     let missing = wanted.subjects.iter().find(|subject| !found.subjects.contains(subject));
     let detail = if let Some(subject) = missing {
-        format!("`{}` does not keep `{subject}`", found.name)
+        let hint = "`meridian cluster check --create` sees to it";
+        format!("`{}` does not keep `{subject}`; {hint}", found.name)
     } else if found.max_messages_per_subject != 1 {
         format!("`{}` keeps more than the last message of a subject", found.name)
     } else if found.storage != StorageType::Memory {

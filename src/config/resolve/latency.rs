@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::resolvers;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::names::Names;
@@ -55,7 +57,15 @@ pub(super) fn resolve(
             }
         }
     }
-    Latency { matrix, explore, keep, learn }
+    let table = table.resolvers.as_ref();
+    let resolvers = table.and_then(|table| {
+        if !learn {
+            let fault = Fault::new("`resolvers` has no effect while `learn` is false");
+            section.warn(table.span(), fault);
+        }
+        resolvers::resolve(&mut section, table, folder, files)
+    });
+    Latency { matrix, explore, keep, learn, resolvers: resolvers.map(Arc::new) }
 }
 
 /// Reads one round trip a line, `from,to,ms`; `#` starts a comment. One that is given one way holds

@@ -22,6 +22,7 @@ mod network;
 mod node;
 mod proxy;
 mod query_log;
+mod resolvers;
 mod response_rates;
 mod route;
 mod secrets;

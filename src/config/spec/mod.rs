@@ -31,7 +31,7 @@ pub(super) use fleet::{
     UpstreamTable, UpstreamTlsTable, VantageTable,
 };
 pub(super) use keys::{KeyTable, KeysFile};
-pub(super) use latency::LatencyTable;
+pub(super) use latency::{LatencyTable, ResolversTable};
 pub(super) use node::{
     AccessLogTable, AdminTable, AdminTlsTable, BusTlsTable, ClientSubnetTable, ClusterTable,
     CookiesTable, DnsTable, GeoTable, LimitsTable, LogTable, NatsTable, NodeFile, ProbeTable,

@@ -29,6 +29,7 @@ impl Publisher {
                 seen.load = load.map(|load| load.sum.requests);
             }
             let Some(sluice) = self.sluices.get_mut(at) else { continue };
+            let rule = (rule, contest.circles());
             if sluice.step((pool, seen), rule, contest.ttl().max, now) {
                 self.dirty.get_mut(at).into_iter().for_each(|dirty| *dirty = true);
                 self.behind = true;

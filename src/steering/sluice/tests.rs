@@ -73,7 +73,12 @@ impl World {
                 capacity: Some(self.capacity[at]),
                 load: Some(self.load[at]),
             });
-            if self.sluice.step((POOL, seen.collect()), &RULE, TTL, now) {
+            let before = self.sluice.spread().map(|spread| spread.shares.clone());
+            let changed = self.sluice.step((POOL, seen.collect()), (&RULE, &[]), TTL, now);
+            let after = self.sluice.spread().map(|spread| &spread.shares);
+            assert!(changed || after == before.as_ref(), "nobody is told");
+            // That a region is crowded moves nobody.
+            if after != before.as_ref() {
                 self.moves.push(self.second);
             }
         }
@@ -176,7 +181,7 @@ fn without_loads_or_capacities_it_says_nothing() {
     let seen =
         |capacity, load| vec![Seen { stance: Stance::Active(FULL), weight: 1, capacity, load }; 2];
     let mut step = |capacity, load, second: u64| {
-        sluice.step((POOL, seen(capacity, load)), &RULE, TTL, Tick(second * 1_000));
+        sluice.step((POOL, seen(capacity, load)), (&RULE, &[]), TTL, Tick(second * 1_000));
         sluice.spread().is_some()
     };
     assert!(!step(Some(9.0), None, 1), "nobody knows their load");
@@ -184,4 +189,31 @@ fn without_loads_or_capacities_it_says_nothing() {
     assert!(step(Some(9.0), Some(5.0), 3));
     assert!(step(Some(9.0), None, 600), "it may well be as it was");
     assert!(!step(Some(9.0), None, 604), "what is known is too old");
+}
+
+#[test]
+fn a_region_is_crowded_from_its_target_on_and_until_it_is_clearly_below() {
+    let mut sluice = Sluice::default();
+    let mut second = 0;
+    let mut step = |loads: [Option<f64>; 2]| {
+        second += 1;
+        let seen =
+            |load| Seen { stance: Stance::Active(FULL), weight: 1, capacity: Some(100.0), load };
+        let seen = loads.map(seen).to_vec();
+        let changed = sluice.step((POOL, seen), (&RULE, &[]), TTL, Tick(second * 1_000));
+        (changed, sluice.spread().unwrap().crowded.clone())
+    };
+    for (case, loads, expected) in [
+        ("room", [50.0, 50.0], (true, [false, false])),
+        ("the same", [52.0, 50.0], (false, [false, false])),
+        ("both near", [79.0, 79.5], (false, [false, false])),
+        ("one at its target", [80.0, 79.5], (true, [true, false])),
+        ("noise", [78.0, 79.0], (false, [true, false])),
+        ("clearly below", [71.0, 79.0], (true, [false, false])),
+        ("both at it", [81.0, 82.0], (true, [true, true])),
+    ] {
+        let (changed, crowded) = step(loads.map(Some));
+        assert_eq!((changed, crowded.as_slice()), (expected.0, &expected.1[..]), "{case}");
+    }
+    assert_eq!(step([None, Some(60.0)]), (true, vec![true, false]), "nobody says");
 }

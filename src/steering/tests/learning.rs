@@ -316,6 +316,7 @@ fn clients_end_up_at_the_best_region_and_stay_there() {
             "{count} regions: {good:.3} within 10 ms (proximity {proximity:.3}), mean loss \
              {mean:.2} ms, 99 % within {p99:.1} ms, {moves:.2} moves a day"
         );
+        println!("{found}");
         let holds = good >= 0.97 && mean <= 1.0 && p99 <= 25.0 && moves <= 1.0;
         if !holds || good <= proximity {
             missed.push(found);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::model::Spill;
+use crate::model::{Fence, Spill};
 use crate::steering::{Seen, Shares, Stance, Step};
 
 const POOL: &[&str] = &[
@@ -38,6 +38,7 @@ fn spread(shares: [[f64; 4]; 4], gone: &[usize]) -> Spread {
         seen: (0..4).map(seen).collect(),
         demand: vec![None; 4],
         shares: Shares { of: shares.map(|of| of.to_vec()).to_vec(), is_full: false },
+        crowded: vec![false; 4],
     }
 }
 
@@ -193,7 +194,7 @@ fn a_strict_fence_holds_and_rotation_answers_all() {
     shares[1] = [0.0, 0.5, 0.2, 0.3];
     let mut world = World::new(&[POOL]);
     world.spread = Some(spread(shares, &[]));
-    let fence = Method::Fence { by: crate::model::Fence::Continent, strict: true };
+    let fence = Method::Fence { by: Fence::Continent, strict: true };
     let mut service = spills(fence, Method::Weighted);
     service.policy.insert(1, proximity());
     let found = parts(&world, &service, Family::V4, &german());
@@ -201,6 +202,51 @@ fn a_strict_fence_holds_and_rotation_answers_all() {
     assert!((found["198.51.100.1"] - 0.286).abs() < 1e-9, "{found:?}");
     let rotating = spills(proximity(), Method::Rotate);
     assert!(!world.decide(&rotating, Family::V4, &german()).is_spilled);
+}
+
+#[test]
+fn clients_of_a_fenced_network_leave_it_only_when_it_is_full() {
+    let mut shares = STAY;
+    shares[1] = [0.0, 0.5, 0.1, 0.4];
+    let fence = Method::Fence { by: Fence::Network(NetworkId(0)), strict: false };
+    let mut service = spills(fence, Method::Weighted);
+    service.policy.insert(1, proximity());
+    let office = Place { asn: Some(64500), ..german() };
+    for (case, client, us_load, expected) in [
+        ("there is room in us", &office, 20.0, [("eu", 0.5), ("us", 0.5)].as_slice()),
+        ("there is none", &office, 99.0, &[("eu", 0.5), ("uk", 0.1), ("us", 0.4)]),
+        ("of no network", &german(), 20.0, &[("eu", 0.5), ("uk", 0.1), ("us", 0.4)]),
+    ] {
+        let mut world = World::new(&[POOL]);
+        let mut spread = spread(shares, &[]);
+        for (at, (demand, load)) in
+            [(0.0, 0.0), (99.0, 99.5), (0.0, 0.0), (us_load - 39.6, us_load)]
+                .into_iter()
+                .enumerate()
+                .skip(1)
+        {
+            spread.demand[at] = Some(f64::max(demand, 0.0));
+            spread.seen[at] = Seen { load: Some(load), capacity: Some(100.0), ..spread.seen[at] };
+        }
+        // What stays of eu's clients fills it.
+        spread.seen[1].capacity = Some(50.0);
+        world.spread = Some(spread);
+        let found = parts(&world, &service, Family::V4, client);
+        let of = |region: &str| {
+            let addresses: &[&str] = match region {
+                "eu" => &["192.0.2.1", "192.0.2.2"],
+                "uk" => &["198.51.100.1"],
+                _ => &["203.0.113.1"],
+            };
+            let sum: f64 = addresses.iter().filter_map(|address| found.get(*address)).sum();
+            (sum * 1000.0).round() / 1000.0
+        };
+        let wanted =
+            |region| expected.iter().find(|(name, _)| *name == region).map_or(0.0, |e| e.1);
+        for region in ["eu", "uk", "us"] {
+            assert!((of(region) - wanted(region)).abs() < 1e-9, "{case}: {region} in {found:?}");
+        }
+    }
 }
 
 #[test]
@@ -229,4 +275,42 @@ fn the_same_clients_leave_and_for_both_families_alike() {
     assert!((left(&more) / 4_000.0 - 0.3).abs() < 0.03, "{}", left(&more));
     assert!(some.iter().zip(&more).all(|(some, more)| *some == 1 || *more == 2), "nobody returns");
     assert_eq!(more, regions(0.7, Family::V6));
+}
+
+#[test]
+fn nobody_explores_a_region_that_is_crowded() {
+    let mut world = World::new(&[POOL]);
+    let mut service = spills(Method::Latency { tolerance: 0.0 }, Method::Weighted);
+    service.policy.insert(1, proximity());
+    let contest = Contest::new(&service, &world.fleet, true);
+    // By region of the fleet: ap, br, eu, uk, us.
+    let estimates = [200.0, 200.0, 10.0, 30.0, 90.0].map(|ms| {
+        let source = crate::latency::Source::Prefix;
+        crate::latency::Estimate { ms, source, samples: 9, hours: 0 }
+    });
+    let class = contest.class(&contest.opinions(&german(), None, &estimates, &world.fleet));
+    for (case, crowded, expected) in [
+        ("all have room", [0usize; 0].as_slice(), [2, 3].as_slice()),
+        ("the runner-up is crowded", &[2], &[3]),
+        ("the one behind it is", &[3], &[2]),
+        ("both are", &[2, 3], &[]),
+        ("their own is", &[1], &[2, 3]),
+    ] {
+        let mut spread = spread(STAY, &[]);
+        for at in crowded {
+            spread.crowded[*at] = true;
+        }
+        world.spread = Some(spread);
+        let explored = contest.runner_up(&class, Family::V4, &world.view());
+        let regions: Vec<u16> = explored.iter().map(|candidate| candidate.region).collect();
+        assert_eq!(regions, expected, "{case}");
+    }
+    let mut spread = spread(STAY, &[]);
+    (spread.pool, spread.crowded) = (PoolId(7), vec![true; 4]);
+    world.spread = Some(spread);
+    let explored = contest.runner_up(&class, Family::V4, &world.view());
+    assert_eq!(explored.len(), 2, "load of another pool says nothing");
+    world.set("198.51.100.1", Level::Down);
+    world.set("2001:db8::2", Level::Down);
+    assert_eq!(contest.runner_up(&class, Family::V4, &world.view()), [], "one is down");
 }
