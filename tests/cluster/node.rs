@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh, NatsControl, Outgoing,
-    Pace, Share, Signal, Subjects,
+    Bus, ChallengeSharing, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh,
+    NatsControl, Outgoing, Pace, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
 use meridian::metrics::Metrics;
@@ -171,6 +171,8 @@ impl Node {
         let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
         let share = Share {
             load: LoadSharing::new(me.clone(), None, "meridian"),
+            challenge: ChallengeSharing::new(me.clone(), "meridian"),
+            issuance: Arc::default(),
             loads: Arc::default(),
             me: me.clone(),
             mesh,
