@@ -1,7 +1,8 @@
 //! Files that a crash never leaves half-written.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
@@ -25,6 +26,16 @@ pub fn is_released() -> bool {
 ///
 /// Blocks on the disk; call it where that delays no answer.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_with(path, content, false)
+}
+
+/// [`replace`] for what the owner of the process alone may read.
+pub fn replace_secret(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_with(path, content, true)
+}
+
+/// [`replace`], or [`replace_secret`].
+fn replace_with(path: &Path, content: &[u8], secret: bool) -> io::Result<()> {
     let released = RELEASED.read().unwrap_or_else(PoisonError::into_inner);
     if *released {
         return Err(io::Error::other("another process has taken over"));
@@ -33,7 +44,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(parent)?;
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
-    let written = write_whole(Path::new(&aside), content).and_then(|()| fs::rename(&aside, path));
+    if secret {
+        // What a crash has left there has the rights of whoever made it.
+        let _ = fs::remove_file(&aside);
+    }
+    let written =
+        write_whole(Path::new(&aside), content, secret).and_then(|()| fs::rename(&aside, path));
     if written.is_err() {
         // A half-written file would keep a full disk full; that it stays is no further harm.
         let _ = fs::remove_file(&aside);
@@ -58,8 +74,11 @@ pub fn read(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+fn write_whole(path: &Path, content: &[u8], secret: bool) -> io::Result<()> {
+    // The rest is for the process's umask to take away.
+    let mode = if secret { 0o600 } else { 0o666 };
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -24,6 +24,7 @@ pub mod config;
 pub mod geo;
 pub mod zone;
 
+pub mod acme;
 pub mod health;
 pub mod latency;
 pub mod load;

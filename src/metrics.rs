@@ -2,6 +2,7 @@
 //!
 //! Names are `meridian_NOUN_UNIT[_total]` in base units; every label has a bounded set of values.
 
+mod acme;
 mod events;
 mod http3;
 mod latency;
@@ -12,6 +13,7 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+pub use acme::AcmeMetrics;
 pub use events::EventMetrics;
 pub use http3::Http3Metrics;
 pub use latency::LatencyMetrics;
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub latency: LatencyMetrics,
     /// What the proxy counts.
     pub proxy: ProxyMetrics,
+    /// What orders of certificates come to.
+    pub acme: AcmeMetrics,
 }
 
 impl Metrics {
@@ -113,6 +117,7 @@ impl Metrics {
             events: EventMetrics::new()?,
             latency: LatencyMetrics::new()?,
             proxy: ProxyMetrics::new()?,
+            acme: AcmeMetrics::new()?,
         };
         for result in ["ok", "partial", "refused"] {
             metrics.reloads.with_label_values(&[result]);
@@ -138,7 +143,8 @@ impl Metrics {
         self.cluster.register(&self.registry)?;
         self.events.register(&self.registry)?;
         self.latency.register(&self.registry)?;
-        self.proxy.register(&self.registry)
+        self.proxy.register(&self.registry)?;
+        self.acme.register(&self.registry)
     }
 
     /// The current values.
@@ -217,7 +223,7 @@ impl ClusterMetrics {
         for standing in ["live", "late", "dead", "impaired"] {
             self.probers.with_label_values(&[standing]);
         }
-        for kind in ["health", "beat", "need", "latency", "load"] {
+        for kind in ["health", "beat", "need", "latency", "load", "challenge"] {
             for direction in ["sent", "received"] {
                 self.messages.with_label_values(&[kind, direction]);
             }

@@ -5,6 +5,8 @@
 #![allow(clippy::disallowed_methods)] // As above.
 #![allow(clippy::float_cmp)] // Counters are exact.
 
+#[path = "proxy/acme.rs"]
+mod acme;
 #[path = "proxy/again.rs"]
 mod again;
 #[path = "proxy/behaviour.rs"]

@@ -63,8 +63,8 @@ pub use reports::Reported;
 use reports::Said;
 pub use scrape::scrape;
 pub use status::{
-    EndpointStatus, LoadStatus, OverrideStatus, PlanStatus, PoolStatus, Residual, Share, Status,
-    ZoneStatus,
+    CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PlanStatus, PoolStatus,
+    Residual, Share, Status, ZoneStatus,
 };
 pub use webhook::tell as tell_webhook;
 

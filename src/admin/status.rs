@@ -7,6 +7,7 @@ use super::Admin;
 use super::api::listed;
 use super::load;
 use super::readiness::{readiness, state_word};
+use crate::acme::Stage;
 use crate::clock::{self, Tick};
 use crate::health::Level;
 use crate::health::overrides::{Entry, Override};
@@ -43,6 +44,43 @@ pub struct Status {
     pub zones: Vec<ZoneStatus>,
     /// The overrides, the oldest first.
     pub overrides: Vec<OverrideStatus>,
+    /// The certificates that the proxy orders by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate that the proxy orders by itself. Times are seconds since 1970-01-01 UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CertificateStatus {
+    /// The names that are wanted.
+    pub names: Vec<String>,
+    /// http-01 or dns-01.
+    pub challenge: String,
+    /// When the certificate ends that is there; `None`: there is none of these names.
+    pub ends: Option<i64>,
+    /// When it is ordered next, which has passed while it is being ordered.
+    pub next: u64,
+    /// Orders in a row that failed.
+    pub failures: u32,
+    /// issued, unreached, refused or limited: how the last order ended; `None`: there was none.
+    pub last: Option<String>,
+    /// Why the last order failed; `None`: it did not, or before the process began.
+    pub error: Option<String>,
+}
+
+impl From<Stage> for CertificateStatus {
+    fn from(stage: Stage) -> Self {
+        let Stage { names, challenge, ends, next, failures, last, error } = stage;
+        Self {
+            names,
+            challenge: challenge.to_owned(),
+            ends,
+            next,
+            failures,
+            last: last.map(|outcome| outcome.as_str().to_owned()),
+            error: Some(error).filter(|error| !error.is_empty()),
+        }
+    }
 }
 
 /// The number of a plan.
@@ -174,7 +212,10 @@ impl Status {
             endpoints: Vec::new(),
             zones: Vec::new(),
             overrides: listed(&admin.desk.overrides()),
+            certificates: Vec::new(),
         };
+        let stages = snapshot.issuance.progress.stages();
+        status.certificates = stages.into_iter().map(CertificateStatus::from).collect();
         let zone = |(apex, entry): (&crate::name::Name, _)| ZoneStatus {
             zone: apex.to_string(),
             state: state_word(&snapshot, apex, entry).to_owned(),

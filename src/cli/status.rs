@@ -9,7 +9,9 @@ use reqwest::Method;
 use super::output::{Paint, count, time};
 use super::remote::{Node, Remote};
 use super::{Exit, Format, Output, force};
-use crate::admin::{EndpointStatus, LoadStatus, Residual, Share, Status};
+use crate::admin::{CertificateStatus, EndpointStatus, LoadStatus, Residual, Share, Status};
+use crate::clock;
+use crate::tls::day;
 
 /// How often `--watch` looks again.
 const EVERY: Duration = Duration::from_secs(2);
@@ -87,10 +89,39 @@ fn screen(status: &Status, paint: Paint) -> Vec<String> {
         lines.extend(title("overrides"));
         lines.extend(status.overrides.iter().map(|one| format!("  {}", force::line(one))));
     }
+    if !status.certificates.is_empty() {
+        lines.extend(title("certificates"));
+        lines.extend(status.certificates.iter().map(|one| certificate(one, paint)));
+    }
     lines.extend(title(&format!("{} served", count(status.zones.len(), "zone"))));
     let troubled = status.zones.iter().filter(|zone| zone.state != "ok");
     lines.extend(troubled.map(|zone| format!("  {} {}", zone.zone, paint.bad(&zone.state))));
     lines
+}
+
+/// A certificate that the proxy orders, on one line.
+fn certificate(one: &CertificateStatus, paint: Paint) -> String {
+    let CertificateStatus { names, challenge, ends, next, failures, error, .. } = one;
+    let more = names.len().saturating_sub(1);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let name = names.first().map_or("", String::as_str);
+    let there = match ends {
+        Some(ends) => paint.good(&format!("until {}", day(*ends))),
+        None => paint.odd("none yet"),
+    };
+    let next = if *next <= clock::unix_seconds() {
+        "ordered now".to_owned()
+    } else {
+        format!("ordered next after {}", clock::utc(*next))
+    };
+    let trouble = match (failures, error) {
+        (0, _) => String::new(),
+        (_, None) => paint.bad(&format!("; {} failed", count(*failures as usize, "order"))),
+        (_, Some(error)) => {
+            paint.bad(&format!("; {} failed: {error}", count(*failures as usize, "order")))
+        }
+    };
+    format!("  {name}{more} ({challenge}) {there}, {next}{trouble}")
 }
 
 fn share(share: &Share, paint: Paint) -> String {

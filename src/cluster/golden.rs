@@ -7,10 +7,12 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 
 use super::wire::FORMATS;
-use super::{Beat, LoadPage, Need, Page, Report};
+use super::{Beat, ChallengePage, LoadPage, Need, Page, Report};
+use crate::acme::Challenge;
 use crate::health::{CauseKind, Prober, Subject, Verdict, Vote};
 use crate::latency::{Client, Measured, Rtt, Way};
 use crate::load::Sample;
+use crate::name::Name;
 
 fn samples() -> (Page, Beat, Need, LoadPage) {
     let writer = Prober { region: "eu-central".into(), node: "fra-1".into() };
@@ -61,16 +63,38 @@ fn report() -> Report {
     }
 }
 
-#[test]
-fn pages_of_round_trips_are_as_they_always_were() {
-    let written = HEXLOWER.encode(&report().encode());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cluster/latency_1.txt");
+/// A page of challenges, which later nodes of the first format say.
+fn challenges() -> ChallengePage {
+    let owner = Name::parse("_acme-challenge.www.example.com", &Name::root()).unwrap();
+    let text = "gfj9Xq2Pc_pTrHdzEmgEt9kVHhbCBS4mMXTAYhEyUEk".to_owned();
+    let (token, content) = ("DGyRejmCefe7v4NfDGDKfA".to_owned(), "DGyR.9jg46WB3".to_owned());
+    ChallengePage {
+        writer: Prober { region: "eu-central".into(), node: "fra-1".into() },
+        challenges: vec![Challenge::Dns { owner, text }, Challenge::Http { token, content }],
+    }
+}
+
+/// Compares a message with the one in a file.
+fn is_as_ever(file: &str, message: &[u8]) -> Vec<u8> {
+    let written = HEXLOWER.encode(message);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cluster").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, format!("{written}\n")).unwrap();
     }
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.trim(), written, "the form has changed: give it a new number");
-    let octets = HEXLOWER.decode(text.trim().as_bytes()).unwrap();
+    HEXLOWER.decode(text.trim().as_bytes()).unwrap()
+}
+
+#[test]
+fn pages_of_challenges_are_as_they_always_were() {
+    let octets = is_as_ever("challenge_1.txt", &challenges().encode());
+    assert_eq!(ChallengePage::decode(&octets), Ok(challenges()));
+}
+
+#[test]
+fn pages_of_round_trips_are_as_they_always_were() {
+    let octets = is_as_ever("latency_1.txt", &report().encode());
     assert_eq!(Report::decode(&octets), Ok(report()));
 }
 

@@ -355,8 +355,8 @@ impl Mesh {
                 }
                 if *writer == self.me { Ok(()) } else { self.reports.take_in(*page, report) }
             }
-            // Those of load are taken in elsewhere.
-            Channel::Load { .. } => Err(Dropped::Foreign),
+            // Those of load and challenges are taken in elsewhere.
+            Channel::Load { .. } | Channel::Challenge { .. } => Err(Dropped::Foreign),
             Channel::Beat { writer } => {
                 let beat = Beat::decode(message)?;
                 if beat.writer != *writer {

@@ -2,6 +2,7 @@
 //! that carry it.
 
 mod beat;
+mod challenge;
 mod control;
 mod embedded;
 mod engine;
@@ -26,6 +27,7 @@ mod wire;
 mod writer;
 
 pub use beat::Beat;
+pub use challenge::{ChallengePage, ChallengeSharing};
 pub use control::{Control, ControlError, Entries, Entry};
 pub use embedded::{Attached, Hub};
 pub use engine::{Engine, Signal};

@@ -8,11 +8,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::challenge::{ChallengeSharing, HELD};
 use super::engine::{Engine, Signal};
 use super::load::{LoadPage, LoadSharing};
 use super::mesh::{Mesh, Outgoing};
 use super::report::Report;
 use super::wire::Dropped;
+use crate::acme::{Challenge, Issuance};
 use crate::clock::{self, Tick};
 use crate::health::{LocalVotes, PeerEvent, Prober, Standing};
 use crate::load::Loads;
@@ -42,6 +44,10 @@ pub struct Share {
     pub load: LoadSharing,
     /// Where loads are.
     pub loads: Arc<Loads>,
+    /// What it says and hears of challenges.
+    pub challenge: ChallengeSharing,
+    /// Where challenges are.
+    pub issuance: Arc<Issuance>,
     /// What carries it.
     pub engine: Engine,
     /// What this node says.
@@ -71,6 +77,7 @@ impl Share {
                 gauged = now;
                 self.gauge(now);
                 self.say_load(now);
+                self.say_challenges(now);
             }
             let rest = self.mesh.next_due(now).since(now).min(REST_MAX);
             tokio::select! {
@@ -121,6 +128,10 @@ impl Share {
             Signal::Message { subject, payload } => {
                 if let Some(taken) = self.load.take_in(&subject, &payload, now) {
                     self.hear_load(taken, now);
+                    return Vec::new();
+                }
+                if let Some(taken) = self.challenge.take_in(&subject, &payload) {
+                    self.hear_challenges(taken, now);
                     return Vec::new();
                 }
                 return self.mesh.receive(&subject, &payload, now);
@@ -188,6 +199,31 @@ impl Share {
         self.metrics.cluster.dropped.with_label_values(&["overflow"]).inc_by(overflow);
     }
 
+    /// Tells others what authorities ask this node for, and forgets what they have asked others.
+    fn say_challenges(&self, now: Tick) {
+        let challenges = &self.issuance.challenges;
+        challenges.expire(now);
+        let own = challenges.own();
+        for message in self.challenge.said(&own) {
+            if self.mesh.is_linked() {
+                self.send(message);
+            }
+        }
+    }
+
+    /// Takes in what authorities ask another node for.
+    fn hear_challenges(&self, taken: Result<(String, Vec<Challenge>), Dropped>, now: Tick) {
+        let cluster = &self.metrics.cluster;
+        let heard = taken.and_then(|(peer, challenges)| {
+            cluster.messages.with_label_values(&["challenge", "received"]).inc();
+            let held = self.issuance.challenges.hear(&peer, challenges, now + HELD);
+            held.then_some(()).ok_or(Dropped::Full)
+        });
+        if let Err(why) = heard {
+            cluster.dropped.with_label_values(&[why.as_str()]).inc();
+        }
+    }
+
     /// Takes in what another node says of its load.
     fn hear_load(&self, taken: Result<LoadPage, Dropped>, now: Tick) {
         let full = match taken {
@@ -252,27 +288,44 @@ mod tests {
     use crate::load::Sample;
 
     /// A node on a bus, and where its loads are.
-    fn node(hub: &Hub, region: &str, proxies: bool) -> (Share, Arc<Loads>) {
+    fn node(hub: &Hub, region: &str, proxies: bool) -> (Share, Arc<Loads>, Arc<Issuance>) {
         let me = Prober { region: region.into(), node: "a".into() };
         let identity = Identity { me: me.clone(), epoch: None, prefix: "gslb".into() };
         let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
         let load = LoadSharing::new(me.clone(), proxies.then_some(5), "gslb");
-        let filters = mesh.listened().into_iter().chain([load.listened()]);
+        let challenge = ChallengeSharing::new(me.clone(), "gslb");
+        let listened = [load.listened(), challenge.listened()];
+        let filters = mesh.listened().into_iter().chain(listened);
         let engine = Engine::Embedded(hub.attach(filters));
         let loads = Arc::<Loads>::default();
         let (votes, peers) = (watch::channel(Arc::default()).1, mpsc::channel(9).0);
         let metrics = Arc::new(Metrics::new().unwrap());
         let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
-        let told = loads.clone();
-        let share =
-            Share { me, mesh, load, loads: told, engine, votes, peers, saying, reports, metrics };
-        (share, loads)
+        let (told, issuance) = (loads.clone(), Arc::<Issuance>::default());
+        let share = Share {
+            me,
+            mesh,
+            load,
+            loads: told,
+            challenge,
+            issuance: issuance.clone(),
+            engine,
+            votes,
+            peers,
+            saying,
+            reports,
+            metrics,
+        };
+        (share, loads, issuance)
     }
 
     #[tokio::test]
-    async fn the_load_of_a_node_with_a_proxy_is_heard_by_the_others() {
+    async fn the_load_and_the_challenges_of_a_node_are_heard_by_the_others() {
         let hub = Hub::default();
-        let ((one, told), (other, heard)) = (node(&hub, "eu", true), node(&hub, "us", false));
+        let (one, told, asked) = node(&hub, "eu", true);
+        let (other, heard, answered) = node(&hub, "us", false);
+        let file = Challenge::Http { token: "t".into(), content: "t.key".into() };
+        asked.challenges.set_own(vec![file]);
         let sample = Sample { requests: 812.5, ..Sample::default() };
         for region in ["eu", "us"] {
             told.report("web", region, "a", sample, clock::now()).unwrap();
@@ -281,7 +334,9 @@ mod tests {
         let stop = CancellationToken::new();
         let tasks = [one, other].map(|share| tokio::spawn(share.run(stop.clone())));
         let wait = async {
-            while heard.of("web", "eu", clock::now()).is_none() {
+            while heard.of("web", "eu", clock::now()).is_none()
+                || answered.challenges.answers().is_none()
+            {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -289,6 +344,8 @@ mod tests {
         let found = heard.of("web", "eu", clock::now()).unwrap();
         assert_eq!((found.sum, found.reporters), (sample, 1));
         assert_eq!(heard.of("web", "us", clock::now()), None, "nobody speaks for others' regions");
+        let answers = answered.challenges.answers().unwrap();
+        assert_eq!(answers.file("t"), Some("t.key"));
         let received = ["load", "received"];
         assert!(metrics.cluster.messages.with_label_values(&received).get() >= 1);
         stop.cancel();

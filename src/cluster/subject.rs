@@ -38,6 +38,13 @@ pub enum Channel {
         /// Whose.
         writer: Prober,
     },
+    /// What authorities ask for.
+    Challenge {
+        /// Of whom.
+        writer: Prober,
+        /// Its number, from 0.
+        page: u32,
+    },
 }
 
 impl Channel {
@@ -49,6 +56,7 @@ impl Channel {
             Self::Beat { .. } => "beat",
             Self::Need { .. } => "need",
             Self::Load { .. } => "load",
+            Self::Challenge { .. } => "challenge",
         }
     }
 }
@@ -71,7 +79,8 @@ impl Subjects {
         let (stem, kind) = (&self.stem, channel.kind());
         match channel {
             Channel::Health { writer: Prober { region, node }, page }
-            | Channel::Latency { writer: Prober { region, node }, page } => {
+            | Channel::Latency { writer: Prober { region, node }, page }
+            | Channel::Challenge { writer: Prober { region, node }, page } => {
                 format!("{stem}{kind}.{region}.{node}.{page}")
             }
             Channel::Beat { writer: Prober { region, node } }
@@ -91,7 +100,7 @@ impl Subjects {
         }
         let writer = Prober { region: region.to_owned(), node: node.to_owned() };
         let channel = match kind {
-            "health" | "latency" => {
+            "health" | "latency" | "challenge" => {
                 let text = parts.next()?;
                 let page = text.parse::<u32>().ok().filter(|page| *page < PAGES_MAX)?;
                 // One spelling for each number, or one page would have several subjects.
@@ -100,6 +109,7 @@ impl Subjects {
                 }
                 match kind {
                     "health" => Channel::Health { writer, page },
+                    "challenge" => Channel::Challenge { writer, page },
                     _ => Channel::Latency { writer, page },
                 }
             }
@@ -114,6 +124,11 @@ impl Subjects {
     /// What a node that goes by load listens to.
     pub(super) fn loads(&self) -> String {
         format!("{}load.>", self.stem)
+    }
+
+    /// What a node that answers authorities listens to.
+    pub(super) fn challenges(&self) -> String {
+        format!("{}challenge.>", self.stem)
     }
 
     /// What a node listens to: all pages and signs of life, and what it is asked for itself.
@@ -140,6 +155,10 @@ mod tests {
             (Channel::Beat { writer: writer.clone() }, "gslb.v1.beat.eu-1.fra_2"),
             (Channel::Need { writer: writer.clone() }, "gslb.v1.need.eu-1.fra_2"),
             (Channel::Load { writer: writer.clone() }, "gslb.v1.load.eu-1.fra_2"),
+            (
+                Channel::Challenge { writer: writer.clone(), page: 0 },
+                "gslb.v1.challenge.eu-1.fra_2.0",
+            ),
         ] {
             assert_eq!(subjects.subject(&channel), subject);
             assert_eq!(subjects.channel(subject), Some(channel));

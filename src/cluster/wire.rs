@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Latency = 4,
     /// A page of load.
     Load = 5,
+    /// A page of challenges.
+    Challenge = 6,
 }
 
 /// Why a message is dropped: a bounded label for metrics.

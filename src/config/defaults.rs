@@ -1,5 +1,6 @@
 //! The default of every key that has one, and the range of every number.
 
+pub(super) mod acme;
 pub(super) mod drill;
 mod hedge;
 mod latency;

@@ -28,7 +28,7 @@ use crate::model::{ClientCertificate, Cluster, Drill, Model, Node, PoolId, Token
 use files::{Files, Place};
 use resolve::{
     FleetDraft, FleetNames, Keys, Known, NodeDraft, resolve_drill, resolve_fleet, resolve_keys,
-    resolve_node, resolve_tokens, resolve_zones,
+    resolve_node, resolve_tokens, resolve_zones, unanswered,
 };
 use serde::de::DeserializeOwned;
 use sheet::Sheet;
@@ -125,6 +125,7 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         let relayed = node.node.as_ref().map(Node::relayed).unwrap_or_default();
         unused_pools(&fleet_spec, &mut fleet_sheet, &fleet, &zones, &relayed);
     }
+    unanswered(&node.by_zone, &mut node_sheet, &zones);
     unjudged(&node, shares, &mut node_sheet, &fleet);
     if let Some(at) = &node.proxy_at
         && fleet_spec.route.is_none()

@@ -217,7 +217,8 @@ fn write(case: &Case<'_>, verdict: Verdict<'_>, random: Random<'_>, out: &mut [u
         Verdict::Chaos(text) => chaos::answer(parsed, text, &mut writer, &mut outcome),
         Verdict::Resolve(served) => {
             let clients = Clients { resolver: &peer.address, subnet };
-            Resolver::new(served, parsed, clients, random, &mut writer, &mut outcome).run();
+            let sources = (served, &snapshot.issuance.challenges);
+            Resolver::new(sources, parsed, clients, random, &mut writer, &mut outcome).run();
             if served.stale {
                 outcome.add_stale();
             }
@@ -248,7 +249,8 @@ fn soa(
 ) {
     let question = Parsed { qtype: rtype::SOA, ..case.parsed.clone() };
     let clients = Clients { resolver: &case.peer.address, subnet: None };
-    Resolver::new(served, &question, clients, random, writer, outcome).run();
+    let sources = (served, &case.snapshot.issuance.challenges);
+    Resolver::new(sources, &question, clients, random, writer, outcome).run();
 }
 
 /// Makes of an answer above the rate what the limiter says, in place: `query` and `parsed` are

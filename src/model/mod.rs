@@ -5,6 +5,7 @@
 //! numbers everything anew.
 
 mod access_log;
+mod acme;
 mod admin;
 mod balance;
 mod cache;
@@ -35,6 +36,7 @@ mod way;
 mod webhook;
 
 pub use access_log::AccessLog;
+pub use acme::{Acme, ChallengeKind, Ordered};
 pub use admin::{Admin, AdminListen, AdminTls, Role, Token, token_digest};
 pub use balance::Balance;
 pub use cache::CacheRules;

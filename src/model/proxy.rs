@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AccessLog, ClientAuthorities, TcpRelay, UdpRelay};
+use super::{AccessLog, Acme, ClientAuthorities, TcpRelay, UdpRelay};
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
 
@@ -24,6 +24,8 @@ pub struct Proxy {
     pub udp: Vec<Arc<UdpRelay>>,
     /// What clients over TLS are shown.
     pub certificates: Arc<Certificates>,
+    /// Which certificates it orders by itself; `None`: none.
+    pub acme: Option<Arc<Acme>>,
     /// Whose certificates clients are asked for; `None`: they are not.
     pub client_ca: Option<ClientAuthorities>,
     /// Threads, each with its own sockets and connections; 0: one per core.

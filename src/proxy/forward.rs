@@ -14,6 +14,7 @@ use super::balance::Key;
 use super::body::{Content, ReplyBody};
 use super::cache::{invalidates, key};
 use super::cached::{Cached, Look, is_concerned};
+use super::challenge;
 use super::exchange::{Client, Exchange};
 use super::failure::{self, Failure};
 use super::guard::Verdict;
@@ -140,6 +141,9 @@ async fn forward(
     request: Request<Source>,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
+    if let Some(reply) = challenge::reply(worker, &request) {
+        return Ok(reply);
+    }
     let view = worker.view();
     let received = receive(worker, client, &view, request, exchange)?;
     let Received { route, authority, mut parts, body, told, priority } = received;

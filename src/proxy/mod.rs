@@ -9,6 +9,7 @@ mod body;
 pub mod budget;
 pub mod cache;
 mod cached;
+mod challenge;
 mod channel;
 mod compress;
 mod connection;

@@ -133,6 +133,7 @@ mod tests {
             tcp: Vec::new(),
             udp: Vec::new(),
             certificates: Arc::default(),
+            acme: None,
             client_ca: None,
             workers: 1,
             proxy_protocol: Vec::new(),

@@ -172,6 +172,7 @@ mod tests {
             tcp: Vec::new(),
             udp: Vec::new(),
             certificates: Arc::default(),
+            acme: None,
             client_ca: None,
             workers,
             proxy_protocol: Vec::new(),

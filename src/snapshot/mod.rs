@@ -36,6 +36,7 @@ pub use succession::{Accepted, Candidate as PlanCandidate, Fingerprint, Size, fo
 pub use version::{SavedSerials, Version, Versions};
 pub use zones::{ServedZone, ZoneEntry, ZoneSet};
 
+use crate::acme::Issuance;
 use crate::health::overrides::OverrideSet;
 use crate::health::{Council, EndpointHealth, HostAddresses};
 use crate::load::Loads;
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub primaries: Vec<Option<PrimaryLink>>,
     /// How to answer.
     pub options: AnswerOptions,
+    /// Certificates by ACME and what authorities ask for, which goes on to change.
+    pub issuance: Arc<Issuance>,
     /// The number under which each region's answers are counted (see [`Labels`]), by region.
     pub region_labels: Vec<u32>,
     /// What the answers were made from; `None` in a snapshot that was put together by hand.

@@ -18,6 +18,7 @@ use super::{
     AnswerOptions, FetchedZone, Labels, Memory, Prepared, Replacement, SavedSerials, ServedZone,
     ServiceAnswers, Snapshot, State, Versions, ZoneEntry, ZoneSet,
 };
+use crate::acme::Issuance;
 use crate::clock::Tick;
 use crate::health::overrides::{OverrideSet, resolve};
 use crate::health::{
@@ -94,6 +95,8 @@ pub struct Publisher {
     share_due: Option<Tick>,
     /// What is known of the load of pools.
     loads: Arc<Loads>,
+    /// Certificates by ACME.
+    issuance: Arc<Issuance>,
     /// Per contest: where clients go by load.
     sluices: Vec<Sluice>,
     /// When loads are looked at again; `None`: no contest goes by them.
@@ -133,6 +136,7 @@ impl Publisher {
             comebacks: vec![Vec::new(); contests],
             share_due: None,
             loads: Arc::default(),
+            issuance: Arc::default(),
             sluices: vec![Sluice::default(); contests],
             spill_due: Some(Tick(0)),
             prepared: Vec::new(),
@@ -170,6 +174,11 @@ impl Publisher {
     /// Where loads of pools are reported.
     pub fn loads(&self) -> &Arc<Loads> {
         &self.loads
+    }
+
+    /// What is shared about certificates by ACME.
+    pub fn issuance(&self) -> &Arc<Issuance> {
+        &self.issuance
     }
 
     /// Number of the snapshot published last.
@@ -428,6 +437,7 @@ impl Publisher {
             zones: ZoneSet::new(entries),
             primaries: self.primaries(),
             options: AnswerOptions::of(&self.loaded),
+            issuance: self.issuance.clone(),
             region_labels: regions.collect(),
             state: Some(Arc::new(State {
                 loaded: self.loaded.clone(),

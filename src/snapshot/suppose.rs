@@ -41,6 +41,7 @@ impl Snapshot {
             zones,
             primaries: self.primaries.clone(),
             options: self.options.clone(),
+            issuance: self.issuance.clone(),
             region_labels: self.region_labels.clone(),
             state: Some(state),
         })

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh, NatsControl, Outgoing,
-    Pace, Report, Share, Signal, Subjects,
+    Bus, ChallengeSharing, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh,
+    NatsControl, Outgoing, Pace, Report, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
 use meridian::load::Loads;
@@ -182,6 +182,8 @@ impl Node {
         let share = Share {
             load: LoadSharing::new(me.clone(), epoch, "meridian"),
             loads: loads.clone(),
+            challenge: ChallengeSharing::new(me.clone(), "meridian"),
+            issuance: Arc::default(),
             me: me.clone(),
             mesh,
             engine,

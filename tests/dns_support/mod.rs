@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hickory_proto::op::Message;
+use meridian::acme::{Challenge, Issuance};
 use meridian::dns::{Facts, Peer, Reply, Transport, answer};
 use meridian::model::{AllDown, ClientSubnet, CookiePolicy, Https};
 use meridian::name::{self, Name};
@@ -102,6 +103,7 @@ pub struct Builder {
     zones: Vec<(Name, Option<Records>, Services)>,
     options: AnswerOptions,
     stale: Vec<Name>,
+    challenges: Vec<Challenge>,
 }
 
 /// Services by owner.
@@ -165,8 +167,9 @@ impl Builder {
     }
 
     /// Sets `udp_payload=N`, `subnet=on`, `subnet=off` or `subnet=PREFIX` (trusted), `nsid=NAME`,
-    /// `chaos=on`, `secret=HEX` (one more), `cookies=on`, `cookies=off` or `cookies=required`, and
-    /// the rate limits `positive=N`, `negative=N`, `error=N`, `slip=N`, `dry_run=on`.
+    /// `chaos=on`, `challenge=OWNER:TEXT` (one more), `secret=HEX` (one more), `cookies=on`,
+    /// `cookies=off` or `cookies=required`, and the rate limits `positive=N`, `negative=N`,
+    /// `error=N`, `slip=N`, `dry_run=on`.
     pub fn option(&mut self, text: &str) {
         let rates = &mut self.options.response_rates;
         match text.split_once('=').unwrap() {
@@ -182,6 +185,11 @@ impl Builder {
             ("slip", slip) => rates.slip = slip.parse().unwrap(),
             ("dry_run", "on") => rates.dry_run = true,
             ("nsid", name) => name.clone_into(&mut self.options.nsid),
+            ("challenge", challenge) => {
+                let (owner, text) = challenge.split_once(':').unwrap();
+                let (owner, text) = (absolute(owner), text.to_owned());
+                self.challenges.push(Challenge::Dns { owner, text });
+            }
             ("chaos", "on") => self.options.chaos = true,
             ("secret", hex) => self.options.cookies.secrets.push(hex.parse().unwrap()),
             ("cookies", "on") => self.options.cookies.policy = CookiePolicy::On,
@@ -208,11 +216,14 @@ impl Builder {
             (apex, ZoneEntry::Serving(served))
         });
         let zones = ZoneSet::new(entries);
+        let issuance = Arc::<Issuance>::default();
+        issuance.challenges.set_own(self.challenges);
         Snapshot {
             generation: 1,
             zones,
             primaries: Vec::new(),
             options: self.options,
+            issuance,
             region_labels: vec![1, 2],
             state: None,
         }

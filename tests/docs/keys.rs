@@ -41,6 +41,7 @@ fn structs() -> BTreeMap<String, Vec<(String, String)>> {
     let mut structs = BTreeMap::new();
     for file in [
         "node",
+        "acme",
         "webhook",
         "relay",
         "keys",

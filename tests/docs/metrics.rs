@@ -87,7 +87,9 @@ fn site() -> (Site, TcpListener, SocketAddr) {
     let role = format!(
         "[proxy]\nhttp = [\"{proxy}\"]\nworkers = 1\n\
          tcp = [{{ listen = \"{relay}\", pool = \"web\" }}]\n\
-         udp = [{{ listen = \"{relay}\", pool = \"web\" }}]\n"
+         udp = [{{ listen = \"{relay}\", pool = \"web\" }}]\n\
+         [proxy.acme]\ndirectory = \"https://{relay}/\"\nagree_terms = true\n\
+         certificates = [{{ names = [\"www.example.com\"] }}]\n"
     );
     site.write("config/node.toml", &format!("{node}{role}"));
     site.write("config/fleet.toml", &fleet);
@@ -154,6 +156,7 @@ fn every_metric_that_the_code_names_is_documented() {
     let mut named = BTreeSet::new();
     let files = [
         "src/metrics.rs",
+        "src/metrics/acme.rs",
         "src/metrics/events.rs",
         "src/metrics/latency.rs",
         "src/metrics/http3.rs",

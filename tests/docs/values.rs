@@ -24,6 +24,7 @@ const FILES: [(&str, &str); 4] = [
          { hosts = [\"a.example\"], pool = \"web\" }] }]\n\
          udp = [{ listen = \"192.0.2.1:5000\", pool = \"web\" }]\n\
          [proxy.limits]\n[proxy.access_log]\nfile = \"a\"\n\
+         [proxy.acme]\nagree_terms = true\ncertificates = [{ names = [\"www.example.com\"] }]\n\
          [cluster]\n[cluster.nats]\nservers = [\"tls://a\"]\n\
          [admin]\ntokens = \"tokens.toml\"\n[log]\n\
          [webhook.a]\nurl = \"https://a.example/\"\nsecret_file = \"secret\"\n",

@@ -34,7 +34,9 @@ impl Letter {
         let kind = match &channel {
             Channel::Need { writer } => Sort::Need { prober: number(writer) },
             Channel::Latency { .. } => unreachable!("nobody here measures round trips"),
-            Channel::Load { .. } => unreachable!("nobody here has a proxy"),
+            Channel::Load { .. } | Channel::Challenge { .. } => {
+                unreachable!("nobody here has a proxy")
+            }
             Channel::Health { writer, page: at } => {
                 let mut page = Page::decode(&payload).unwrap();
                 if as_one {

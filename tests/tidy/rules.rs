@@ -27,7 +27,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["place", "spool"],
     &["model"],
     &["config", "zone", "geo"],
-    &["health", "latency", "load"],
+    &["acme", "health", "latency", "load"],
     &["steering"],
     &["snapshot"],
     &["cluster", "dns", "drill", "probe", "proxy"],

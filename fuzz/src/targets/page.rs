@@ -2,7 +2,7 @@
 
 use meridian::clock::Tick;
 use meridian::cluster::{
-    Beat, Identity, LENGTH_MAX, LoadPage, Mesh, Need, Pace, Page, Report, VOTES_MAX,
+    Beat, ChallengePage, Identity, LENGTH_MAX, LoadPage, Mesh, Need, Pace, Page, Report, VOTES_MAX,
 };
 use meridian::health::Prober;
 
@@ -25,6 +25,9 @@ pub fn run(input: &[u8]) {
     }
     if let Ok(page) = LoadPage::decode(message) {
         assert_eq!(LoadPage::decode(&page.encode()), Ok(page));
+    }
+    if let Ok(page) = ChallengePage::decode(message) {
+        assert_eq!(ChallengePage::decode(&page.encode()), Ok(page));
     }
     let me = Prober { region: "eu".into(), node: "me".into() };
     let identity = Identity { me, epoch: Some(5), prefix: "gslb".into() };

@@ -6,10 +6,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::Issuance;
 use crate::admin::Board;
 use crate::clock;
 use crate::cluster::{
-    Identity, LoadSharing, Mesh, Opened, Pace, Report, ReportWriter, Share, next_epoch, open,
+    ChallengeSharing, Identity, LoadSharing, Mesh, Opened, Pace, Report, ReportWriter, Share,
+    next_epoch, open,
 };
 use crate::health::{LocalVotes, PeerEvent, Prober};
 use crate::load::Loads;
@@ -39,7 +41,8 @@ type Named = Vec<(&'static str, JoinHandle<()>)>;
 /// are shared, where they are, the other ends of the round trips, and the tasks.
 pub(super) fn share(
     model: &Model,
-    (votes, loads): (watch::Receiver<Arc<LocalVotes>>, Arc<Loads>),
+    votes: watch::Receiver<Arc<LocalVotes>>,
+    (loads, issuance): (Arc<Loads>, Arc<Issuance>),
     peers: mpsc::Sender<PeerEvent>,
     metrics: &Arc<Metrics>,
     stop: &CancellationToken,
@@ -60,16 +63,30 @@ pub(super) fn share(
     };
     let proxies = node.proxy.is_some().then_some(started);
     let load = LoadSharing::new(me.clone(), proxies, &prefix);
+    let challenge = ChallengeSharing::new(me.clone(), &prefix);
     let identity = Identity { me: me.clone(), epoch, prefix };
     let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
     let mut filters = mesh.listened().to_vec();
-    filters.push(load.listened());
+    filters.extend([load.listened(), challenge.listened()]);
     let Opened { engine, control, mut tasks } =
         open(&node.cluster, &node.name, filters, &node.state, metrics, stop);
     let (telling, saying) = mpsc::channel(REPORTS_MAX);
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
     let metrics = metrics.clone();
-    let share = Share { me, mesh, load, loads, engine, votes, peers, saying, reports, metrics };
+    let share = Share {
+        me,
+        mesh,
+        load,
+        loads,
+        challenge,
+        issuance,
+        engine,
+        votes,
+        peers,
+        saying,
+        reports,
+        metrics,
+    };
     let telling = Telling { writer, saying: telling, reported };
     tasks.push(("sharing of verdicts", tokio::spawn(share.run(stop.child_token()))));
     // Alone there is nobody to share overrides with, and they have a file of their own.

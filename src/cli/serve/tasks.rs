@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
@@ -18,10 +19,11 @@ use super::probes::Probes;
 use super::resolvers::sound_resolvers;
 use super::serials::Serials;
 use super::state::Saver;
+use crate::acme;
 use crate::admin::{Events, Keeper, tell_webhook, watch_ages};
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
-use crate::model::{Model, Webhook};
+use crate::model::{Cluster, Model, Node, Webhook};
 use crate::probe::Feeds;
 use crate::proxy::Witness;
 use crate::snapshot::{FetchedZone, Publisher, Snapshot};
@@ -52,6 +54,9 @@ pub(super) struct Kept {
 /// Peers' events waiting for the judge; more wait with the sharing of verdicts.
 const PEER_EVENTS_MAX: usize = 1024;
 
+/// What peers get to hear of a challenge before its authority looks: they are told every second.
+const SPREAD: Duration = Duration::from_secs(3);
+
 /// A task's name and how it ended.
 type Ended = (&'static str, Result<(), JoinError>);
 
@@ -78,7 +83,8 @@ impl Tasks {
         stop: &CancellationToken,
     ) -> Result<Self, String> {
         let Kept { saver, serials, overrides: keeper, feeds, witness, events, mapper } = kept;
-        let (snapshot, loads) = (publisher.shared(), publisher.loads().clone());
+        let snapshot = publisher.shared();
+        let shared = (publisher.loads().clone(), publisher.issuance().clone());
         let (overriding, overrides) = mpsc::channel(1);
         let (results_in, results) = mpsc::channel(RESULTS_MAX);
         let (targets, targets_out) = watch::channel(Arc::default());
@@ -111,7 +117,7 @@ impl Tasks {
         let inbox =
             Inbox { results, proxied, peers, hosts, fetched, reloads, overrides, replacements };
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
-        let (board, telling, sharing) = share(model, (votes_out, loads), peers_in, metrics, stop);
+        let (board, telling, sharing) = share(model, votes_out, shared, peers_in, metrics, stop);
         let around = Around { measurements, telling, snapshot: snapshot.clone(), replacing };
         let mapper = tokio::spawn(mapper.run(around, stop.child_token()));
         let resolvers =
@@ -165,6 +171,36 @@ impl Tasks {
             let task = tokio::spawn(task);
             self.all.spawn(async move { ("teller of a webhook", task.await) });
         }
+    }
+
+    /// Begins to order certificates where the files say so, once challenges will be answered.
+    pub(super) fn order_certificates(
+        &mut self,
+        node: &Node,
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+    ) {
+        if node.proxy.is_none() {
+            return;
+        }
+        let issuance = snapshot.load().issuance.clone();
+        let read = snapshot.clone();
+        let wanted = move || {
+            let snapshot = read.load();
+            let node = &snapshot.state.as_ref()?.loaded.model.node;
+            node.proxy.as_ref()?.acme.clone()
+        };
+        let alone = node.cluster == Cluster::Embedded;
+        let around = acme::Surroundings {
+            wanted: Box::new(wanted),
+            state: node.state.clone(),
+            issuance,
+            metrics: metrics.clone(),
+            spread: if alone { Duration::ZERO } else { SPREAD },
+        };
+        let task = tokio::spawn(acme::keep(around, stop.child_token()));
+        self.all.spawn(async move { ("keeper of certificates", task.await) });
     }
 
     /// Begins to tell secondaries of changes, once they will be answered.

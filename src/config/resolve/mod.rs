@@ -1,6 +1,7 @@
 //! From specs to the model: references, ranges and what keys mean together, file by file.
 
 mod access_log;
+mod acme;
 mod admin;
 mod capacity;
 mod cluster;
@@ -36,6 +37,7 @@ use super::sheet::Section;
 use super::spec::Field;
 use super::value::Fault;
 
+pub(super) use acme::unanswered;
 pub(super) use drill::resolve as resolve_drill;
 pub(super) use fleet::{FleetDraft, FleetNames, resolve as resolve_fleet};
 pub(super) use keys::{Keys, resolve as resolve_keys};

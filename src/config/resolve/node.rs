@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::acme::ByZone;
 use super::fleet::FleetNames;
 use super::keys::Keys;
 use super::transports::transports;
@@ -40,6 +41,8 @@ pub(in crate::config) struct NodeDraft {
     pub dns_at: std::ops::Range<usize>,
     /// Where `[proxy]` stands, likewise; `None`: no proxy of HTTP.
     pub proxy_at: Option<std::ops::Range<usize>>,
+    /// Names whose certificates the zones are to vouch for.
+    pub by_zone: ByZone,
 }
 
 /// Resolves the file; `folder` is where it is.
@@ -72,10 +75,13 @@ pub(in crate::config) fn resolve(
         .admin
         .as_ref()
         .map(|table| super::admin::resolve(&mut top, table, dns.as_ref(), tokens, folder, files));
+    let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
+    let state = folder.join(state);
     let proxy = spec.proxy.as_ref().map(|table| {
-        let others = (dns.as_ref(), admin.as_ref());
-        super::proxy::resolve(&mut top, table, others, &names.pools, folder, files)
+        let (others, places) = ((dns.as_ref(), admin.as_ref()), (folder, &state));
+        super::proxy::resolve(&mut top, table, others, &names.pools, places, files)
     });
+    let (proxy, by_zone) = proxy.unzip();
     let log = log(&mut top, spec.log.as_ref());
     let webhooks = super::webhook::resolve(&mut top, &spec.webhook, folder, files);
     let idle = dns.is_none() && probe.is_none() && admin.is_none() && proxy.is_none();
@@ -88,8 +94,6 @@ pub(in crate::config) fn resolve(
     let proxy_at = spec.proxy.as_ref().filter(|_| http).map(Spanned::span);
     let role = dns.is_some();
     let shared = probe.clone();
-    let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
-    let state = folder.join(state);
     let node = identity.map(|(name, region, _)| Node {
         name,
         region,
@@ -105,7 +109,8 @@ pub(in crate::config) fn resolve(
         log,
         webhooks,
     });
-    NodeDraft { node, zones, state, dns: role, probe: shared, dns_at, proxy_at }
+    let by_zone = by_zone.unwrap_or_default();
+    NodeDraft { node, zones, state, dns: role, probe: shared, dns_at, proxy_at, by_zone }
 }
 
 fn header<T>(table: Option<&Spanned<T>>) -> std::ops::Range<usize> {

@@ -1,12 +1,14 @@
 //! `[proxy]`: where the proxy listens, whom it believes, what it allows.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::acme::ByZone;
 use super::transports::validity;
-use super::{access_log, route};
+use super::{access_log, acme, route};
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place, sha256};
 use crate::config::names::Names;
@@ -15,8 +17,8 @@ use crate::config::spec::{List, ProxyLimitsTable, ProxyTable, Table};
 use crate::config::value::{Fault, duration_in, listener, prefix, size_in, whole_in};
 use crate::diagnostic::reason;
 use crate::model::{
-    Admin, AdminListen, Certificates, ClientAuthorities, Dns, PoolId, Proxy, ProxyLimits, TcpRelay,
-    UdpRelay,
+    Acme, Admin, AdminListen, Certificates, ClientAuthorities, Dns, PoolId, Proxy, ProxyLimits,
+    TcpRelay, UdpRelay,
 };
 use crate::prefix::Prefix;
 use crate::tls::{Certificate, CertificateError, authorities, roots};
@@ -27,9 +29,9 @@ pub(super) fn resolve(
     table: &Spanned<Table<ProxyTable>>,
     (dns, admin): (Option<&Dns>, Option<&Admin>),
     pools: &Names<PoolId>,
-    folder: &Place,
+    (folder, state): (&Place, &Place),
     files: &mut Files,
-) -> Proxy {
+) -> (Proxy, ByZone) {
     let mut section = top.inside("proxy", table.span());
     let table = &table.get_ref().0;
     let fault = Fault::new("`http` is empty").hint("leave it out to listen on every address");
@@ -56,7 +58,9 @@ pub(super) fn resolve(
     });
     let taken = (http.iter().chain(&https).copied().collect(), datagrams);
     let (tcp, udp) = relays(&mut section, table, (dns, admin), taken, pools);
-    let certificates = certificates(&mut section, table, folder, files);
+    let places = (folder, state);
+    let (acme, by_zone) = acme::of(&mut section, table.acme.as_ref(), &http, places, files);
+    let certificates = certificates(&mut section, table, acme.as_deref(), folder, files);
     let client_ca = client_ca(&mut section, table, folder, files);
     let read = whole_in("workers", &d::WORKERS_RANGE);
     let workers =
@@ -72,13 +76,14 @@ pub(super) fn resolve(
     let limits = table.limits.as_ref().map_or(&empty, |table| &table.get_ref().0);
     let limits = self::limits(&mut section.inside("limits", header), limits);
     let access_log = access_log::resolve(&mut section, table.access_log.as_ref(), folder);
-    Proxy {
+    let proxy = Proxy {
         http,
         https,
         http3,
         tcp,
         udp,
         certificates,
+        acme,
         client_ca,
         workers,
         proxy_protocol,
@@ -86,7 +91,8 @@ pub(super) fn resolve(
         drain,
         limits,
         access_log,
-    }
+    };
+    (proxy, by_zone)
 }
 
 /// Prefixes of peers; without them `nobody` is believed.
@@ -123,14 +129,21 @@ fn relays(
     (tcp, route::udp(section, &table.udp, &mut datagram, pools))
 }
 
-/// The pairs NAME.pem and NAME.key of a folder, which `https` and `http3` need.
+/// The pairs NAME.pem and NAME.key of a folder, and what was ordered; `https` and `http3` need one
+/// of them.
 fn certificates(
     section: &mut Section<'_>,
     table: &ProxyTable,
+    acme: Option<&Acme>,
     folder: &Place,
     files: &mut Files,
 ) -> Arc<Certificates> {
+    let ordered = acme.map_or(&[][..], |acme| &acme.certificates);
+    let ordered = ordered.iter().filter_map(|ordered| ordered.held.clone());
     let Some(field) = &table.certificates else {
+        if acme.is_some() {
+            return Arc::new(Certificates::new(ordered.collect()));
+        }
         let needs = [("https", table.https.is_some()), ("http3", table.http3.is_some())];
         if let Some((key, _)) = needs.into_iter().find(|(_, written)| *written) {
             let fault = Fault::new(format!("`certificates` is missing, which `{key}` needs"));
@@ -164,6 +177,7 @@ fn certificates(
         let fault = Fault::new(format!("`{}` holds no certificate", place.shown));
         section.error(field.span(), fault.hint("it needs `NAME.pem` with `NAME.key` beside it"));
     }
+    found.extend(ordered);
     Arc::new(Certificates::new(found))
 }
 
@@ -188,16 +202,23 @@ fn client_ca(
     })
 }
 
-/// A certificate and the key beside it.
+/// A certificate and its key: beside it, or else in the same file.
 fn pair(folder: &Place, stem: &str, files: &mut Files) -> Result<Certificate, Fault> {
-    let key = folder.join(&format!("{stem}.key"));
+    let mut key = folder.join(&format!("{stem}.key"));
     let chain = folder.join(&format!("{stem}.pem"));
-    let mut read = |place: &Place| {
-        files.octets(place).map_err(|error| {
-            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-        })
+    let mut read = |place: &Place| files.octets(place);
+    let unread = |place: &Place, error: &io::Error| {
+        Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(error)))
     };
-    let octets = (read(&chain)?, read(&key)?);
+    let octets = read(&chain).map_err(|error| unread(&chain, &error))?;
+    let octets = match read(&key) {
+        Ok(own) => (octets, own),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && holds_key(&octets) => {
+            key = chain.clone();
+            (octets.clone(), octets)
+        }
+        Err(error) => return Err(unread(&key, &error)),
+    };
     Certificate::from_pem(&octets.0, &octets.1).map_err(|error| match &error {
         CertificateError::Chain(why) => Fault::new(format!("`{}` {why}", chain.shown)),
         CertificateError::Key(why) => Fault::new(format!("`{}` {why}", key.shown)),
@@ -206,6 +227,12 @@ fn pair(folder: &Place, stem: &str, files: &mut Files) -> Result<Certificate, Fa
             key.shown, chain.shown
         )),
     })
+}
+
+/// Whether a PEM file holds a key, too.
+fn holds_key(octets: &[u8]) -> bool {
+    let mark = b"PRIVATE KEY-----";
+    octets.windows(mark.len()).any(|window| window == mark)
 }
 
 /// An address that no other listener over TCP has.

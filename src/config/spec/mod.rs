@@ -4,6 +4,7 @@
 //! Nearly every key is optional here, because the reader must go on after a mistake; the resolver
 //! says what is missing. Everything keeps its place in the file.
 
+mod acme;
 mod drill;
 mod fleet;
 mod keys;
@@ -24,6 +25,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
+pub(super) use acme::{AcmeTable, OrderedTable};
 pub(super) use drill::{AbortTable, DrillFile, DrillTable, ExpectTable};
 pub(super) use fleet::{
     CacheTable, CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable,

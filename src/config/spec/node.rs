@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{
-    DurationText, EnvTable, Field, List, Named, RateText, Table, TcpTable, TextOr, UdpTable,
-    WebhookTable,
+    AcmeTable, DurationText, EnvTable, Field, List, Named, RateText, Table, TcpTable, TextOr,
+    UdpTable, WebhookTable,
 };
 
 /// The whole file.
@@ -301,6 +301,8 @@ pub(in crate::config) struct ProxyTable {
     pub udp: List<Table<UdpTable>>,
     /// Folder of certificates and keys.
     pub certificates: Field<String>,
+    /// `[proxy.acme]`
+    pub acme: Field<Table<AcmeTable>>,
     /// Threads.
     pub workers: Field<i64>,
     /// PEM file of the authorities of clients.

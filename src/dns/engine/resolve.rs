@@ -1,11 +1,13 @@
 //! Resolves a question in a zone, and writes the sections of the reply.
 
 mod additional;
+mod challenge;
 
 use std::net::{IpAddr, SocketAddr};
 
 use self::additional::Pointing;
 use super::rcode;
+use crate::acme::Challenges;
 use crate::dns::draws::{Random, Shared};
 use crate::dns::edns::{ClientSubnet, ede};
 use crate::dns::wire::{Parsed, QUESTION_AT};
@@ -94,13 +96,15 @@ pub(super) struct Resolver<'a, 'w, 'o> {
     random: Random<'a>,
     writer: &'w mut Writer<'o>,
     outcome: &'w mut Outcome,
+    /// What certificate authorities ask for.
+    challenges: &'a Challenges,
     /// Records of the answer section that point to names.
     pointing: Option<Pointing>,
 }
 
 impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
     pub(super) fn new(
-        served: &'a ServedZone,
+        (served, challenges): (&'a ServedZone, &'a Challenges),
         parsed: &'a Parsed,
         clients: Clients<'a>,
         random: Random<'a>,
@@ -108,8 +112,8 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
         outcome: &'w mut Outcome,
     ) -> Self {
         outcome.authoritative = true;
-        let zone = &served.zone;
-        Self { zone, served, parsed, clients, random, writer, outcome, pointing: None }
+        let (zone, pointing) = (&served.zone, None);
+        Self { zone, served, parsed, clients, random, writer, outcome, challenges, pointing }
     }
 
     /// Writes answer, authority and additional section.
@@ -155,7 +159,11 @@ impl<'a, 'w, 'o> Resolver<'a, 'w, 'o> {
     /// Answers for one name, which is written at offset `at`; gives the offset of the name to go
     /// on with when it is an alias.
     fn step(&mut self, name: &QueryName, hash: u64, at: usize) -> Result<Option<usize>, Full> {
-        match self.zone.look_up(name, hash) {
+        let found = self.zone.look_up(name, hash);
+        if self.challenged(name, found, at)? {
+            return Ok(None);
+        }
+        match found {
             Found::Name(node) => self.data(node, at),
             // RFC 4035 section 3.1.4.1: at the cut itself the parent answers for DS.
             Found::Cut(node, 0) if self.parsed.qtype == rtype::DS => self.data(node, at),
