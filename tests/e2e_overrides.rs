@@ -19,6 +19,8 @@ mod matrix;
 mod schema;
 #[path = "overrides/stream.rs"]
 mod stream;
+#[path = "overrides/safety.rs"]
+mod safety;
 mod support;
 #[path = "overrides/webhook.rs"]
 mod webhook;
