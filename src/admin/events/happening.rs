@@ -82,7 +82,7 @@ pub enum Happening {
     },
     /// A certificate of this node ends soon, or has ended.
     Certificate {
-        /// What shows it: dns or admin.
+        /// What shows it: dns, admin or proxy.
         place: String,
         /// The names in it.
         names: Vec<String>,
