@@ -3,6 +3,8 @@
 
 mod beat;
 mod control;
+mod counts;
+mod drift;
 mod embedded;
 mod engine;
 mod epoch;
@@ -27,12 +29,14 @@ mod writer;
 
 pub use beat::Beat;
 pub use control::{Control, ControlError, Entries, Entry};
+pub use counts::Counts;
+pub use drift::{Drift, Drifted};
 pub use embedded::{Attached, Hub};
 pub use engine::{Engine, Signal};
 pub use epoch::next_epoch;
 pub use ledger::Ledger;
 pub use load::{LoadPage, LoadSharing};
-pub use mesh::{Counts, Identity, Mesh, Mode, Outgoing, Pace, Step};
+pub use mesh::{Identity, Mesh, Mode, Outgoing, Pace, Step};
 pub use nats::{Bus, Create, Examined, Grade, NatsControl, bucket_name, examine, view_name};
 pub use need::Need;
 pub use open::{Opened, open};

@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Latency = 4,
     /// A page of load.
     Load = 5,
+    /// What configuration is served, which signs of life say; no message is of this kind.
+    Config = 6,
 }
 
 /// Why a message is dropped: a bounded label for metrics.

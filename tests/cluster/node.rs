@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh, NatsControl, Outgoing,
-    Pace, Share, Signal, Subjects,
+    Bus, Control, Create, Drift, Engine, Hub, Identity, Ledger, LoadSharing, Mesh, NatsControl,
+    Outgoing, Pace, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
 use meridian::metrics::Metrics;
@@ -179,6 +179,9 @@ impl Node {
             peers,
             saying,
             reports,
+            drift: Drift::new(me.clone(), "meridian"),
+            drifted: watch::channel(Vec::new()).0,
+            snapshot: Arc::default(),
             metrics: metrics.clone(),
         };
         tokio::spawn(share.run(stop));

@@ -90,6 +90,7 @@ impl Tasks {
         let (votes, votes_out) = watch::channel(Arc::default());
         let (measured, measurements) = mpsc::channel(MEASUREMENTS_MAX);
         let (replacing, replacements) = mpsc::channel(1);
+        let told = events.clone();
         let outbox = Outbox {
             targets,
             names,
@@ -109,7 +110,8 @@ impl Tasks {
         let inbox =
             Inbox { results, proxied, peers, hosts, fetched, reloads, overrides, replacements };
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
-        let (board, telling, sharing) = share(model, (votes_out, loads), peers_in, metrics, stop);
+        let (about, seen) = ((votes_out, loads), snapshot.clone());
+        let (board, telling, sharing) = share(model, about, peers_in, seen, (&told, metrics), stop);
         let around = Around { measurements, telling, snapshot: snapshot.clone(), replacing };
         let mapper = tokio::spawn(mapper.run(around, stop.child_token()));
         let keeper = keeper.sharing(board).run(snapshot, overriding, stop.child_token());
