@@ -15,6 +15,8 @@ mod explain;
 mod force;
 #[path = "overrides/matrix.rs"]
 mod matrix;
+#[path = "overrides/golden.rs"]
+mod golden;
 #[path = "overrides/schema.rs"]
 mod schema;
 #[path = "overrides/stream.rs"]
