@@ -7,6 +7,8 @@
 
 #[path = "overrides/access.rs"]
 mod access;
+#[path = "overrides/canary.rs"]
+mod canary;
 #[path = "overrides/drill.rs"]
 mod drill;
 #[path = "overrides/explain.rs"]
