@@ -15,16 +15,16 @@ mod drill;
 mod explain;
 #[path = "overrides/force.rs"]
 mod force;
-#[path = "overrides/matrix.rs"]
-mod matrix;
 #[path = "overrides/golden.rs"]
 mod golden;
+#[path = "overrides/matrix.rs"]
+mod matrix;
+#[path = "overrides/safety.rs"]
+mod safety;
 #[path = "overrides/schema.rs"]
 mod schema;
 #[path = "overrides/stream.rs"]
 mod stream;
-#[path = "overrides/safety.rs"]
-mod safety;
 mod support;
 #[path = "overrides/webhook.rs"]
 mod webhook;
