@@ -170,6 +170,8 @@ pub struct ClusterMetrics {
     pub events: IntCounterVec,
     /// Whether another node goes by the name of this one.
     pub cloned: IntGauge,
+    /// Peers that serve another configuration.
+    pub drifted: IntGauge,
 }
 
 impl ClusterMetrics {
@@ -213,6 +215,10 @@ impl ClusterMetrics {
                 "meridian_cluster_cloned",
                 "1 when another node goes by the name of this one.",
             )?,
+            drifted: IntGauge::new(
+                "meridian_cluster_drifted_peers",
+                "Peers that have served another configuration than this node for half a minute.",
+            )?,
         };
         cluster.show_zeros();
         Ok(cluster)
@@ -254,7 +260,8 @@ impl ClusterMetrics {
         registry.register(Box::new(self.sent_bytes.clone()))?;
         registry.register(Box::new(self.dropped.clone()))?;
         registry.register(Box::new(self.events.clone()))?;
-        registry.register(Box::new(self.cloned.clone()))
+        registry.register(Box::new(self.cloned.clone()))?;
+        registry.register(Box::new(self.drifted.clone()))
     }
 }
 

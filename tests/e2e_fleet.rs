@@ -296,3 +296,21 @@ fn an_override_reaches_every_node_and_outlasts_the_bus() {
         wait(node, "it is told of the end", || answer(node) == BOTH);
     }
 }
+
+#[test]
+fn a_peer_that_serves_other_files_is_noticed_until_it_follows() {
+    let fleet = Fleet::start(None);
+    let drifted = |region: &str| fleet.node(region).metric("meridian_cluster_drifted_peers", &[]);
+    let all = |expected: [f64; 3]| REGIONS.map(drifted) == expected;
+    assert!(all([0.0; 3]), "files reach nodes one after the other");
+    fleet.site.write("eu/zones/fleet.test.zone", &zone("fleet.test.", 2, "new IN TXT \"x\""));
+    wait(fleet.node("eu"), "it differs from both, and both from it", || all([1.0, 2.0, 1.0]));
+    let told = fleet.node("ap").metric("meridian_events_total", &["kind=\"drift\""]);
+    let log = fleet.node("ap").process.log();
+    assert!(told == 1.0 && log.contains("a peer serves another configuration"), "{log}");
+    for region in ["ap", "us"] {
+        let path = format!("{region}/zones/fleet.test.zone");
+        fleet.site.write(&path, &zone("fleet.test.", 2, "new IN TXT \"x\""));
+    }
+    wait(fleet.node("eu"), "all are alike again", || all([0.0; 3]));
+}

@@ -7,14 +7,20 @@
 
 #[path = "overrides/access.rs"]
 mod access;
+#[path = "overrides/canary.rs"]
+mod canary;
 #[path = "overrides/drill.rs"]
 mod drill;
 #[path = "overrides/explain.rs"]
 mod explain;
 #[path = "overrides/force.rs"]
 mod force;
+#[path = "overrides/golden.rs"]
+mod golden;
 #[path = "overrides/matrix.rs"]
 mod matrix;
+#[path = "overrides/safety.rs"]
+mod safety;
 #[path = "overrides/schema.rs"]
 mod schema;
 #[path = "overrides/stream.rs"]

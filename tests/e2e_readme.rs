@@ -101,12 +101,18 @@ fn a_newcomer_gets_from_init_to_answers() {
     assert!(status.success(), "{}", process.log());
 }
 
+/// Ports of backends and proxies that are free on the first address of each.
+fn ports() -> [u16; 2] {
+    [11, 10].map(|octet| free_address(IpAddr::V4(Ipv4Addr::new(127, 0, 0, octet))).port())
+}
+
 /// A running demo on ports of its own.
 struct Demo {
     process: Process,
     dns: SocketAddr,
     admin: SocketAddr,
     backends: u16,
+    proxies: u16,
     _folder: TempDir,
 }
 
@@ -115,14 +121,14 @@ impl Demo {
         let folder = TempDir::new().unwrap();
         let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (dns, admin) = free_pair(own);
-        let backends = free_address(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))).port();
+        let [backends, proxies] = ports();
         let mut demo = command();
         demo.arg("demo").env("TMPDIR", folder.path());
         demo.args(["--dns", &dns.to_string(), "--admin", &admin.to_string()]);
-        demo.args(["--backends", &backends.to_string()]);
+        demo.args(["--backends", &backends.to_string(), "--proxies", &proxies.to_string()]);
         let process = Process::start("demo", &mut demo, folder.path());
         wait_for("the demo", || http_get(admin, "/readyz").filter(|(status, _)| *status == 200));
-        Self { process, dns, admin, backends, _folder: folder }
+        Self { process, dns, admin, backends, proxies, _folder: folder }
     }
 
     /// Region of the answer to a client in Germany, by the tens of the address's last octet.
@@ -153,11 +159,17 @@ fn the_demo_moves_clients_when_a_region_dies_and_back() {
     let shown = demo.process.log();
     assert!(shown.lines().filter(|line| line.starts_with("  ")).count() >= 4, "{shown}");
     assert_eq!(demo.region(), Some(EU));
+    // Each region has a proxy, which goes to its own backends.
+    for (octet, region) in [(10, "eu"), (20, "us"), (30, "ap")] {
+        let proxy = SocketAddr::from(([127, 0, 0, octet], demo.proxies));
+        let served = wait_for("a proxy", || http_get(proxy, "/").filter(|(code, _)| *code == 200));
+        assert!(served.1.ends_with(&format!(" in {region}\n")), "{served:?}");
+    }
     demo.curl("fail");
     let elsewhere = wait_for("another region", || demo.region().filter(|region| *region != EU));
     assert!([2, 3].contains(&elsewhere));
     let (_, metrics) = http_get(demo.admin, "/metrics").unwrap();
-    assert!(metrics.contains("meridian_endpoint_flips_total{pool=\"web\",to=\"down\"} 2"));
+    assert!(metrics.contains("meridian_endpoint_flips_total{pool=\"app\",to=\"down\"} 2"));
     demo.curl("recover");
     wait_for("eu again", || demo.region().filter(|region| *region == EU));
     let explain = shown.lines().find(|line| line.contains(" explain ")).unwrap();
@@ -167,4 +179,52 @@ fn the_demo_moves_clients_when_a_region_dies_and_back() {
     assert!(output.status.success() && text.contains("proximity eu > us > ap"), "{text}");
     demo.process.signal("INT");
     assert!(demo.process.wait(Duration::from_secs(10)).expect("Ctrl-C ends it").success());
+}
+
+/// Children of a process, by the kernel's table.
+fn nodes_of(demo: u32) -> usize {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let text = fs::read_to_string(entry.ok()?.path().join("status")).ok()?;
+        let parent =
+            text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        Some(parent)
+    });
+    all.filter(|parent: &u32| *parent == demo).count()
+}
+
+#[test]
+fn the_nodes_of_the_regions_end_with_the_demo_however_it_ends() {
+    let mut demo = Demo::start();
+    assert_eq!(nodes_of(demo.process.id()), 2);
+    let proxy = SocketAddr::from(([127, 0, 0, 20], demo.proxies));
+    wait_for("the proxy of us", || http_get(proxy, "/"));
+    demo.process.kill();
+    wait_for("its end", || http_get(proxy, "/").is_none().then_some(()));
+}
+
+#[test]
+fn the_tour_plays_its_scene_and_leaves_a_report() {
+    let folder = TempDir::new().unwrap();
+    let (dns, admin) = free_pair(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let [backends, proxies] = ports();
+    let report = folder.path().join("report.html");
+    let mut tour = command();
+    tour.args(["demo", "--tour", "--format", "json"]).env("TMPDIR", folder.path());
+    tour.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").arg("--report").arg(&report);
+    tour.args(["--dns", &dns.to_string(), "--admin", &admin.to_string()]);
+    tour.args(["--backends", &backends.to_string(), "--proxies", &proxies.to_string()]);
+    let output = tour.output().unwrap();
+    let (out, err): (String, String) =
+        [output.stdout, output.stderr].map(|o| String::from_utf8(o).unwrap()).into();
+    assert!(output.status.success(), "{out}\n{err}");
+    let scene: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let number = |key: &str| scene[key].as_f64().unwrap_or_else(|| panic!("{key}: {scene:#}"));
+    // Two probes a second apart, a TTL of two seconds, and a slow machine.
+    assert!(number("moved_seconds") < 30.0 && number("back_seconds") < 30.0, "{scene:#}");
+    assert!(number("requests") > 300.0, "{scene:#}");
+    assert_eq!(scene["drill_passed"], true, "{scene:#}");
+    let page = fs::read_to_string(&report).unwrap();
+    assert!(page.contains("<svg") && page.contains("lose eu"), "{page}");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(left, [report], "its folder goes with it");
 }

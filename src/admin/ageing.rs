@@ -46,9 +46,11 @@ fn old(state: &State, unix_now: u64) -> Vec<Happening> {
     let node = &state.loaded.model.node;
     let dns = node.dns.as_ref().and_then(|dns| dns.transports.certificate.as_ref());
     let admin = node.admin.as_ref().and_then(|admin| admin.tls.as_ref());
-    let shown = [("dns", dns), ("admin", admin.map(|tls| &tls.certificate))];
-    let ending = shown.into_iter().filter_map(|(place, certificate)| {
-        let certificate = certificate?;
+    let proxied = node.proxy.iter().flat_map(|proxy| proxy.certificates.all());
+    let shown = dns.into_iter().map(|certificate| ("dns", certificate));
+    let shown = shown.chain(admin.map(|tls| ("admin", &tls.certificate)));
+    let shown = shown.chain(proxied.map(|certificate| ("proxy", certificate)));
+    let ending = shown.filter_map(|(place, certificate)| {
         let days_left = days_left(certificate, unix_now);
         (days_left < DAYS_LEFT).then(|| Happening::Certificate {
             place: place.to_owned(),
@@ -85,13 +87,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["ns1.example.com".to_owned()]).unwrap();
         let write = |path: &str, text: &str| fs::write(folder.path().join(path), text).unwrap();
-        write("chain.pem", &made.cert.pem());
-        write("key.pem", &made.signing_key.serialize_pem());
+        fs::create_dir(folder.path().join("tls")).unwrap();
+        for (chain, key) in [("chain.pem", "key.pem"), ("tls/a.pem", "tls/a.key")] {
+            write(chain, &made.cert.pem());
+            write(key, &made.signing_key.serialize_pem());
+        }
         write("fleet.toml", "version = 1\n[region.eu]\nlocation = \"DE\"\n");
         write(
             "node.toml",
             "version = 1\n[node]\nname = \"a\"\nregion = \"eu\"\n[geo]\nmax_age = \"45d\"\n\
-             [admin]\ntls.chain = \"chain.pem\"\ntls.key = \"key.pem\"\n",
+             [admin]\ntls.chain = \"chain.pem\"\ntls.key = \"key.pem\"\n\
+             [proxy]\nhttp = [\"127.0.0.1:80\"]\ncertificates = \"tls/\"\n",
         );
         let loaded = load(folder.path(), None).unwrap_or_else(|wrong| panic!("{wrong}"));
         let built = loaded.databases.all()[0].built();
@@ -105,9 +111,11 @@ mod tests {
         let day = DAY.unsigned_abs();
         assert_eq!(kinds(built + 44 * day), [""; 0]);
         assert_eq!(kinds(built + 46 * day), ["geo"]);
-        assert_eq!(kinds(ends - 13 * day), ["certificate", "geo"]);
+        assert_eq!(kinds(ends - 13 * day), ["certificate", "certificate", "geo"]);
         let told = old(state, ends + 36 * 3_600);
         let Happening::Certificate { days_left, names, .. } = &told[0] else { panic!("{told:?}") };
         assert_eq!((*days_left, names[0].as_str()), (-2, "ns1.example.com"));
+        let Happening::Certificate { place, .. } = &told[1] else { panic!("{told:?}") };
+        assert_eq!(place, "proxy");
     }
 }

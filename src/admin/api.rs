@@ -42,7 +42,7 @@ pub struct Wish {
     /// fleet or node.
     #[serde(default)]
     pub scope: Scope,
-    /// Whether a minimum of regions may be broken.
+    /// Whether the rules of `[safety]` may be broken.
     #[serde(default)]
     pub anyway: bool,
     /// The drill that it is a part of.
@@ -70,7 +70,7 @@ pub struct Written {
     pub endpoints: usize,
     /// Whether it survives a restart of this node.
     pub saved: bool,
-    /// Services that have too few regions now, as they were ordered to.
+    /// Services that have less now than `[safety]` asks for, as it was ordered.
     pub below_minimum: Vec<String>,
 }
 
@@ -158,12 +158,15 @@ fn written(done: &Done) -> Written {
         Some(entry) => OverrideStatus::of(entry, clock::now()),
         None => OverrideStatus { what: changed.clone(), left_seconds: None },
     };
+    let mut below_minimum: Vec<String> =
+        done.losses.iter().map(|loss| loss.service.clone()).collect();
+    below_minimum.dedup();
     Written {
         revision: done.set.revision(),
         overrides: done.changed.iter().map(entry).collect(),
         endpoints: done.endpoints,
         saved: done.saved,
-        below_minimum: done.losses.iter().map(|loss| loss.service.clone()).collect(),
+        below_minimum,
     }
 }
 
@@ -273,21 +276,17 @@ fn refusal(refused: Refused) -> Problem {
 const LOSSES_MAX: usize = 5;
 
 fn unsafe_act(losses: &[Loss]) -> Problem {
-    let told = |loss: &Loss| {
-        let Loss { service, left, regions } = loss;
-        let regions = regions.join(", ");
-        format!("`{service}` would lose {regions} and be left with {left} regions")
-    };
-    let mut words: Vec<String> = losses.iter().take(LOSSES_MAX).map(told).collect();
+    let mut words: Vec<String> = losses.iter().take(LOSSES_MAX).map(Loss::to_string).collect();
     if let Some(more @ 1..) = losses.len().checked_sub(LOSSES_MAX) {
-        words.push(format!("and {more} services more"));
+        words.push(format!("and {more} more of the kind"));
     }
-    let all = losses.iter().map(|Loss { service, left, regions }| {
-        json!({ "service": service, "left": left, "regions": regions })
+    let all = losses.iter().map(|Loss { service, left, regions, rule }| {
+        json!({ "service": service, "left": left, "regions": regions, "rule": rule.key() })
     });
     let all = Value::Array(all.collect());
+    let rules = overrides::rules(losses);
     Problem::new(StatusCode::CONFLICT, words.join("; "))
-        .hint("`min_regions` of [safety] forbids it; choose less, or order it with `anyway`")
+        .hint(format!("{rules} of [safety] forbids it; choose less, or order it with `anyway`"))
         .with("losses", all)
 }
 

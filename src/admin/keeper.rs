@@ -70,7 +70,7 @@ pub(super) struct Done {
     pub(super) changed: Vec<Override>,
     /// The endpoints that they are about.
     pub(super) endpoints: usize,
-    /// Services below their minimum, set anyway.
+    /// What it takes from services against the rules, set anyway.
     pub(super) losses: Vec<Loss>,
     /// All overrides after it.
     pub(super) set: Arc<OverrideSet>,
@@ -85,7 +85,7 @@ pub(super) enum Refused {
     Basis(u64),
     /// The order is wrong in itself.
     Mistake(Mistake),
-    /// These services would fall below their minimum.
+    /// It would take this from services, against the rules.
     Unsafe(Vec<Loss>),
     /// This drill is under way, and there is one at a time.
     Overlap(String),
@@ -405,8 +405,9 @@ impl Act {
     /// Tells the log what was done.
     fn tell(&self, done: &Done) {
         let who = &self.who.name;
-        for Loss { service, left, .. } in &done.losses {
-            warn!(service, left, who, "an override breaks a minimum of regions, as ordered");
+        for loss in &done.losses {
+            let rule = loss.rule.key();
+            warn!(rule, who, "an override breaks a rule of [safety], as ordered: {loss}");
         }
         match &self.after {
             Some(made) => {

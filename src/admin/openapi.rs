@@ -147,14 +147,15 @@ fn problem() -> Value {
             "hint": { "type": "string", "description": "What to do about it." },
             "losses": {
                 "type": "array",
-                "description": "Services that would have too few regions.",
+                "description": "What services would lose against the rules of `[safety]`.",
                 "items": {
                     "type": "object",
-                    "required": ["service", "left", "regions"],
+                    "required": ["service", "left", "regions", "rule"],
                     "properties": {
                         "service": { "type": "string" },
                         "left": { "type": "integer" },
                         "regions": { "type": "array", "items": { "type": "string" } },
+                        "rule": { "enum": ["min_regions", "min_capacity", "last_record"] },
                     },
                 },
             },

@@ -68,7 +68,7 @@ struct Set {
     /// Who decides it
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
     author: Option<String>,
-    /// Also where a service falls below its minimum of regions
+    /// Also where a service keeps less than [safety] asks for
     #[arg(long)]
     anyway: bool,
     /// On this node alone, at most 24 h; it goes before those of the fleet
@@ -145,7 +145,7 @@ fn report(written: &Written, word: &str, format: Format, output: &mut Output) {
     }
     if !written.below_minimum.is_empty() {
         let services = written.below_minimum.join(", ");
-        output.trouble(format!("warning: below the minimum of regions now: {services}"));
+        output.trouble(format!("warning: less than [safety] asks for is left of {services}"));
     }
     if !written.saved {
         output.trouble("warning: the node cannot save this; a restart of the node forgets it");

@@ -49,7 +49,7 @@ enum Command {
     Serve(serve::Options),
     /// Show all mistakes and warnings of a configuration
     #[command(after_help = "Examples:\n  meridian check --config config\n  \
-                            meridian check --config config --effective --format json")]
+                            meridian check --config config --diff staged/config")]
     Check(check::Options),
     /// Show why a client gets the answer it gets
     #[command(after_help = "Examples:\n  \

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgAction, Args};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,9 +45,18 @@ pub(super) struct Options {
     /// The log, for people or for programs; without it the log is as node.toml says
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// End with the process of this number, which has started this one
+    #[arg(long, value_name = "PID", hide = true)]
+    with_parent: Option<i32>,
 }
 
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
+    if let Some(parent) = options.with_parent
+        && !ends_with(parent)
+    {
+        output.trouble("error: the process that has started this one is gone");
+        return Exit::Failed;
+    }
     match Builder::new_multi_thread().enable_all().thread_name("meridian").build() {
         Ok(runtime) => {
             run_on(&runtime, &options.config, options.check_first, options.format, output)
@@ -54,6 +66,11 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Has the kernel end this process when its parent is gone; `false`: it is.
+fn ends_with(parent: i32) -> bool {
+    set_pdeathsig(Signal::SIGTERM).is_ok() && getppid().as_raw() == parent
 }
 
 /// Serves the configuration of a folder on a runtime.

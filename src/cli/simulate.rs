@@ -18,12 +18,12 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use self::drive::{Clients, add_loads, drive};
-use self::latency::Latencies;
-use self::population::apportion;
-use self::progress::Progress;
+pub(super) use self::latency::Latencies;
+pub(super) use self::population::{Group, apportion, read as read_population};
+pub(super) use self::progress::Progress;
 use self::report::{Report, ServiceReport, Time, pools};
 use self::rows::Rows;
-use self::world::{Loads, World};
+pub(super) use self::world::{Given, Loads, World};
 use super::explain::supposed_health;
 use super::{Config, Exit, Output};
 use crate::admin::regions;
@@ -140,7 +140,7 @@ fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
     let failed = regions(&options.fail, &fleet);
     let failed =
         failed.map_err(|(what, hint)| Trouble::Words(format!("error: {what} ({hint})")))?;
-    let groups = population::read(options.population.as_deref(), &loaded.ground)?;
+    let groups = read_population(options.population.as_deref(), &loaded.ground)?;
     let latencies = Latencies::read(options.latency.as_deref(), &fleet)?;
     let far: Vec<Vec<f32>> = groups.iter().map(|group| latencies.of(group, &fleet)).collect();
     let counts = apportion(&groups, options.clients);
@@ -218,6 +218,27 @@ fn both(
     }
     progress.finish();
     (services, sides)
+}
+
+/// The load that a fleet usually has when these clients ask for all of its services; none where no
+/// capacity is known.
+pub(super) fn usual_load(
+    world: &World,
+    fleet: &Fleet,
+    groups: &[Group],
+    counts: &[u64],
+    seed: u64,
+) -> Loads {
+    let mut loads = Loads::new();
+    let services = world.services();
+    let part = 1.0 / services.len().max(1) as f64;
+    let asked: Asked = services.into_iter().map(|answers| (answers, part)).collect();
+    let Some(requests) = usual(&asked, fleet) else { return loads };
+    let clients = Clients { groups, counts, latencies: &[], seed };
+    for (answers, part) in &asked {
+        add_loads(world, answers, &clients, requests * part / clients_of(counts), &mut loads);
+    }
+    loads
 }
 
 fn clients_of(counts: &[u64]) -> f64 {

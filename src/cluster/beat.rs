@@ -24,6 +24,9 @@ pub struct Beat {
     pub pages: u32,
     /// Their digest.
     pub digest: u64,
+    /// The first 48 bits of the digest of the configuration that the writer serves; `None`: it does
+    /// not say.
+    pub config: Option<u64>,
 }
 
 /// What stands before the contents.
@@ -55,7 +58,13 @@ impl Beat {
         let formats = (*FORMATS.start(), *FORMATS.end());
         let head = Head { epoch, number, region, node, impaired, formats };
         let (pages, digest) = (self.pages, self.digest.to_be_bytes());
-        let contents = vec![Content { kind: Kind::Health as u8, pages, digest }];
+        let mut contents = vec![Content { kind: Kind::Health as u8, pages, digest }];
+        // Readers of before pass it over.
+        contents.extend(self.config.map(|config| Content {
+            kind: Kind::Config as u8,
+            pages: 0,
+            digest: config.to_be_bytes(),
+        }));
         wire::seal(Kind::Beat, &(head, contents))
     }
 
@@ -71,20 +80,24 @@ impl Beat {
             return Err(Dropped::Malformed);
         }
         let epoch = wire::epoch(head.epoch)?;
-        let (mut pages, mut digest) = (0, EMPTY);
+        let (mut pages, mut digest, mut config) = (0, EMPTY, None);
         for _ in 0..wire::take_length(&mut body, CONTENTS_MAX)? {
             let content: Content = wire::take(&mut body)?;
             if content.pages > PAGES_MAX {
                 return Err(Dropped::Malformed);
             }
             // Kinds to come are passed over.
+            let found = u64::from_be_bytes(content.digest);
             if content.kind == Kind::Health as u8 {
-                (pages, digest) = (content.pages, u64::from_be_bytes(content.digest));
+                (pages, digest) = (content.pages, found);
+            } else if content.kind == Kind::Config as u8 {
+                config = Some(found);
             }
         }
         let [region, node] = names.map(str::to_owned);
         let (number, impaired) = (head.number, head.impaired);
-        Ok(Self { writer: Prober { region, node }, epoch, number, impaired, pages, digest })
+        let writer = Prober { region, node };
+        Ok(Self { writer, epoch, number, impaired, pages, digest, config })
     }
 }
 
@@ -112,12 +125,14 @@ mod tests {
     fn beat() -> Beat {
         let writer = Prober { region: "eu".into(), node: "fra-1".into() };
         let digest = digest([1, 2, 3]);
-        Beat { writer, epoch: 5, number: 9, impaired: true, pages: 3, digest }
+        Beat { writer, epoch: 5, number: 9, impaired: true, pages: 3, digest, config: Some(7) }
     }
 
     #[test]
     fn a_beat_comes_out_as_it_went_in() {
         assert_eq!(Beat::decode(&beat().encode()), Ok(beat()));
+        let silent = Beat { config: None, ..beat() };
+        assert_eq!(Beat::decode(&silent.encode()), Ok(silent));
         let mut later = beat().encode();
         later.push(1);
         assert_eq!(Beat::decode(&later), Ok(beat()), "fields to come are ignored");

@@ -34,6 +34,7 @@ fn samples() -> (Page, Beat, Need, LoadPage) {
         impaired: true,
         pages: 2,
         digest: 0xfeed,
+        config: None,
     };
     let busy =
         Sample { requests: 812.125, errors: 0.5, in_flight: 31, queue: 4, capacity: Some(2_000.0) };

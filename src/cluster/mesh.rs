@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::beat::Beat;
+use super::counts::Counts;
 use super::need::Need;
 use super::page::Page;
 use super::peer::Peer;
@@ -89,17 +90,6 @@ pub enum Mode {
     Isolated,
 }
 
-/// What was counted since the counts were last taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Messages that were understood, by kind.
-    pub received: BTreeMap<&'static str, u64>,
-    /// Messages that were dropped.
-    pub dropped: BTreeMap<Dropped, u64>,
-    /// Votes of this node for which it had no page.
-    pub overflow: u64,
-}
-
 /// Whether the engine can be reached.
 struct Link {
     up: bool,
@@ -118,6 +108,8 @@ pub struct Mesh {
     impaired: bool,
     /// Number of the last beat.
     number: u64,
+    /// What beats say of the configuration that is served.
+    config: Option<u64>,
     next_beat: Tick,
     peers: BTreeMap<Prober, Peer>,
     link: Link,
@@ -139,6 +131,7 @@ impl Mesh {
             writer: epoch.map(|epoch| Writer::new(epoch, pace.refresh)),
             impaired: false,
             number: 0,
+            config: None,
             next_beat: now,
             peers: BTreeMap::new(),
             link: Link { up: false, changed: now, told: None },
@@ -164,6 +157,11 @@ impl Mesh {
             }
             self.impaired = local.impaired;
         }
+    }
+
+    /// Takes in what is served now: the first 48 bits of its digest.
+    pub fn serve(&mut self, config: Option<u64>) {
+        self.config = config;
     }
 
     /// Takes in that the engine can be reached, or cannot.
@@ -419,8 +417,9 @@ impl Mesh {
         self.next_beat = now + BEAT;
         self.number += 1;
         let (pages, digest) = writer.contents();
-        let (epoch, number, impaired) = (self.epoch, self.number, self.impaired);
-        let beat = Beat { writer: self.me.clone(), epoch, number, impaired, pages, digest };
+        let (epoch, number, impaired, config) =
+            (self.epoch, self.number, self.impaired, self.config);
+        let beat = Beat { writer: self.me.clone(), epoch, number, impaired, pages, digest, config };
         let channel = Channel::Beat { writer: self.me.clone() };
         out.push(outgoing(&self.subjects, &channel, beat.encode()));
     }

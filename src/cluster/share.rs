@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::challenge::{ChallengeSharing, HELD};
+use super::drift::{Drift, Drifted};
 use super::engine::{Engine, Signal};
 use super::load::{LoadPage, LoadSharing};
 use super::mesh::{Mesh, Outgoing};
@@ -19,6 +21,7 @@ use crate::clock::{self, Tick};
 use crate::health::{LocalVotes, PeerEvent, Prober, Standing};
 use crate::load::Loads;
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
 
 /// Signals taken in before what is due goes out.
 const BATCH_MAX: usize = 256;
@@ -58,6 +61,12 @@ pub struct Share {
     pub saying: mpsc::Receiver<(u32, Report)>,
     /// Where the keeper of round trips hears those of others.
     pub reports: mpsc::Sender<Report>,
+    /// What others serve.
+    pub drift: Drift,
+    /// Where those are told of who serve something else.
+    pub drifted: watch::Sender<Vec<Drifted>>,
+    /// What this node serves.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -68,6 +77,7 @@ impl Share {
         let mut gauged = clock::now();
         let mut votes_end = false;
         self.take_votes();
+        self.compare(gauged);
         loop {
             let now = clock::now();
             if !self.work(now, &stop).await {
@@ -75,6 +85,7 @@ impl Share {
             }
             if now.since(gauged) >= GAUGES_EVERY {
                 gauged = now;
+                self.compare(now);
                 self.gauge(now);
                 self.say_load(now);
                 self.say_challenges(now);
@@ -134,6 +145,7 @@ impl Share {
                     self.hear_challenges(taken, now);
                     return Vec::new();
                 }
+                self.drift.hear(&subject, &payload, now);
                 return self.mesh.receive(&subject, &payload, now);
             }
             Signal::Recalled { subject, payload } => {
@@ -187,6 +199,22 @@ impl Share {
         } else {
             self.metrics.cluster.dropped.with_label_values(&["unsent"]).inc();
         }
+    }
+
+    /// Compares what is served with what others serve.
+    fn compare(&mut self, now: Tick) {
+        let state = self.snapshot.load().state.clone();
+        let own = state.map(|state| state.loaded.fingerprint.short());
+        self.mesh.serve(own);
+        self.drift.serve(own, now);
+        let drifted = self.drift.drifted(now);
+        let count = i64::try_from(drifted.len()).unwrap_or(i64::MAX);
+        self.metrics.cluster.drifted.set(count);
+        self.drifted.send_if_modified(|known| {
+            let news = *known != drifted;
+            *known = drifted;
+            news
+        });
     }
 
     /// Tells others of the load that the proxy of this node sees, when that is due.
@@ -302,6 +330,8 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
         let (told, issuance) = (loads.clone(), Arc::<Issuance>::default());
+        let (drift, drifted) = (Drift::new(me.clone(), "gslb"), watch::channel(Vec::new()).0);
+        let snapshot = Arc::default();
         let share = Share {
             me,
             mesh,
@@ -314,6 +344,9 @@ mod tests {
             peers,
             saying,
             reports,
+            drift,
+            drifted,
+            snapshot,
             metrics,
         };
         (share, loads, issuance)

@@ -5,6 +5,7 @@ pub(super) mod drill;
 mod hedge;
 mod latency;
 mod load;
+mod safety;
 pub(super) mod webhook;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,7 @@ use crate::model::{
 pub(super) use hedge::{HEDGE_AFTER, HEDGE_AFTER_RANGE, HEDGE_BUDGET};
 pub(super) use latency::*;
 pub(super) use load::*;
+pub(super) use safety::*;
 
 /// A default.
 pub(super) struct Preset<T> {
@@ -281,12 +283,6 @@ pub(super) const HOLD_DOWN: Preset<Duration> = seconds(10, "\"10s\"");
 pub(super) const HOLD_DOWN_RANGE: RangeInclusive<Duration> = span(0, DAY);
 /// `pool.min_up`
 pub(super) const MIN_UP: Preset<f64> = preset(0.5, "0.5");
-/// `safety.max_removed`: checks that flap take half a pool at most.
-pub(super) const MAX_REMOVED: Preset<f64> = preset(0.5, "0.5");
-/// `safety.min_regions`
-pub(super) const MIN_REGIONS: Preset<u16> = preset(1, "1");
-/// Range of `safety.min_regions`: what no service can have would refuse every act.
-pub(super) const MIN_REGIONS_RANGE: RangeInclusive<u16> = 0..=1_000;
 /// Range of `vantage.at_least`
 pub(super) const VANTAGE_RANGE: RangeInclusive<u16> = 1..=1_000;
 /// `weight` of an endpoint

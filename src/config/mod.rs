@@ -135,6 +135,7 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
         node_sheet.warn(at.clone(), fault.hint("add a `[[route]]` to fleet.toml"));
     }
     unvouched(&node, &mut node_sheet, &fleet);
+    hurried(&node, &mut node_sheet, &fleet);
     let mut diagnostics = Diagnostics::default();
     let mut effective = Vec::new();
     for sheet in [node_sheet, fleet_sheet].into_iter().chain(keys_sheet).chain(tokens_sheet) {
@@ -271,6 +272,21 @@ fn unvouched(node: &NodeDraft, sheet: &mut Sheet, fleet: &FleetDraft) {
     {
         let fault = Fault::new("routes ask for certificates of clients that nobody vouches for");
         sheet.warn(at.clone(), fault.hint("add `client_ca` to [proxy]"));
+    }
+}
+
+/// Warns of a proxy that ends sooner than its requests may.
+fn hurried(node: &NodeDraft, sheet: &mut Sheet, fleet: &FleetDraft) {
+    let forwarding = fleet.routes.iter().filter(|route| route.pool().is_some());
+    let slowest = forwarding.max_by_key(|route| route.timeouts.request);
+    if let (Some(at), Some(Node { proxy: Some(proxy), .. })) = (&node.proxy_at, &node.node)
+        && let Some(route) = slowest.filter(|route| proxy.drain < route.timeouts.request)
+    {
+        let [drain, request] = [proxy.drain, route.timeouts.request].map(value::written);
+        let name = &route.name;
+        let what = format!("drain {drain} is shorter than request {request} of route `{name}`");
+        let hint = "requests that are under way when the node stops may be cut off";
+        sheet.warn(at.clone(), Fault::new(what).hint(hint));
     }
 }
 

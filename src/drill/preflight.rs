@@ -294,11 +294,8 @@ impl Inquiry<'_> {
             .iter()
             .take(TOLD_MAX)
             .map(|loss| {
-                let (service, regions) = (&loss.service, loss.regions.join(", "));
-                let left = loss.left;
-                let what =
-                    format!("`{service}` would lose {regions} and be left with {left} regions");
-                Finding::new("fail", what, "`min_regions` of [safety] forbids it; fail less")
+                let hint = format!("`{}` of [safety] forbids it; fail less", loss.rule.key());
+                Finding::new("fail", loss.to_string(), hint)
             })
             .collect();
         for service in self.services {

@@ -26,6 +26,11 @@ impl Damper {
         self.repeats = if is_repeat { self.repeats.saturating_add(1) } else { 0 };
     }
 
+    /// It went down with what it needs, and comes back with it: that flaps, or does not, by itself.
+    pub(super) fn fell_along(&mut self) {
+        self.repeats = 0;
+    }
+
     /// It came up again at `now`.
     pub(super) fn rose(&mut self, now: Tick) {
         self.came_up = Some(now);

@@ -286,12 +286,13 @@ impl HealthTable {
         let wanted = self.needs.burden(at, wanted);
         let falls = wanted.level == Level::Down && row.state.level != Level::Down;
         // What it needs was itself held up as long as `max_removed` says.
-        let surely = row.is_unanimous() || self.needs.is_lacking(at);
+        let is_lacking = self.needs.is_lacking(at);
+        let surely = row.is_unanimous() || is_lacking;
         let due = row.due;
         let interval = self.pools.get(usize::from(row.pool.0)).map(|pool| pool.budget.interval);
         let may_fall = falls && (surely || self.affords(at, now));
         let row = self.rows.get_mut(at)?;
-        let new = row.go(wanted, may_fall, interval.unwrap_or_default(), now);
+        let new = row.go(wanted, (may_fall, is_lacking), interval.unwrap_or_default(), now);
         if row.due != due {
             if let Some(due) = due {
                 self.dues.remove(&(due, at));

@@ -76,11 +76,25 @@ pub struct Safety {
     pub max_removed: f64,
     /// Regions that an operator's act must leave a service.
     pub min_regions: u16,
+    /// Share of its capacity that an operator's act must leave a service, from 0 to 1.
+    pub min_capacity: f64,
+    /// Whether an operator's act may take the last record of a type from a service.
+    pub last_record: LastRecord,
+}
+
+/// What becomes of an act that takes the last A, AAAA or CNAME record from a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRecord {
+    /// It is refused: clients of that type would be sent to what was taken out.
+    Refuse,
+    /// It is done.
+    Allow,
 }
 
 impl Default for Safety {
     fn default() -> Self {
-        Self { max_removed: 0.5, min_regions: 1 }
+        let last_record = LastRecord::Refuse;
+        Self { max_removed: 0.5, min_regions: 1, min_capacity: 0.0, last_record }
     }
 }
 

@@ -49,7 +49,7 @@ pub use cluster::{BusTls, Cluster, Credentials, Nats};
 pub use cookie::{CookiePolicy, CookieSecret, Cookies, NotASecret};
 pub use drill::{Abort, Drill, Expect, How, Written};
 pub use edits::{Edits, Placeholder, Template, TemplateError};
-pub use fleet::{Fleet, Network, NetworkId, Region, RegionId, Safety};
+pub use fleet::{Fleet, LastRecord, Network, NetworkId, Region, RegionId, Safety};
 pub use guard::Guard;
 pub use latency::{Latency, Leg, Resolver, ResolverProbe, Resolvers};
 pub use monitor::{Family, Monitor, MonitorId, Reach, Vantage};

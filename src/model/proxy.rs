@@ -81,8 +81,9 @@ pub struct ProxyLimits {
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
     by_name: HashMap<String, Certificate>,
-    /// For clients that ask for no name, or for one that nothing is there for.
-    first: Option<Certificate>,
+    /// In the order of their files; the first is for clients that ask for no name, or for one that
+    /// nothing is there for.
+    all: Vec<Certificate>,
 }
 
 impl Certificates {
@@ -94,7 +95,12 @@ impl Certificates {
                 by_name.entry(name.clone()).or_insert_with(|| certificate.clone());
             }
         }
-        Self { by_name, first: certificates.into_iter().next() }
+        Self { by_name, all: certificates }
+    }
+
+    /// All of them, in the order of their files.
+    pub fn all(&self) -> &[Certificate] {
+        &self.all
     }
 
     /// The one for a name: its own, else that of all names beside it, else the first.
@@ -103,6 +109,6 @@ impl Certificates {
             let beside = || Some(format!("*{}", name.get(name.find('.')?..)?));
             self.by_name.get(&name).or_else(|| self.by_name.get(&beside()?))
         });
-        own.or(self.first.as_ref())
+        own.or(self.all.first())
     }
 }

@@ -20,7 +20,7 @@ pub struct Webhook {
 }
 
 /// The kinds of happenings.
-pub const EVENT_KINDS: [&str; 12] = [
+pub const EVENT_KINDS: [&str; 13] = [
     "flip",
     "region",
     "mode",
@@ -33,4 +33,5 @@ pub const EVENT_KINDS: [&str; 12] = [
     "drill.reported",
     "certificate",
     "geo",
+    "drift",
 ];

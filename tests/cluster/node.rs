@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, ChallengeSharing, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing, Mesh,
+    Bus, ChallengeSharing, Control, Create, Drift, Engine, Hub, Identity, Ledger, LoadSharing, Mesh,
     NatsControl, Outgoing, Pace, Report, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
@@ -191,6 +191,9 @@ impl Node {
             peers,
             saying,
             reports,
+            drift: Drift::new(me.clone(), "meridian"),
+            drifted: watch::channel(Vec::new()).0,
+            snapshot: Arc::default(),
             metrics: metrics.clone(),
         };
         tokio::spawn(share.run(stop));

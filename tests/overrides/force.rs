@@ -77,8 +77,8 @@ fn what_would_leave_a_service_without_a_region_is_refused_with_the_reason() {
     assert!(err.contains(told) && err.contains("min_regions"), "{err}");
     assert_eq!(answer(&meridian), ip("192.0.2.1"), "nothing has changed");
     let (_, err) = force("region:eu", &["--anyway"], 0);
-    assert!(err.contains("below the minimum of regions now: www.force.test."), "{err}");
-    assert!(meridian.process.log().contains("breaks a minimum of regions, as ordered"));
+    assert!(err.contains("less than [safety] asks for is left of www.force.test."), "{err}");
+    assert!(meridian.process.log().contains("breaks a rule of [safety], as ordered"));
     // An operator's mistakes are wrong usage.
     for (target, hint) in [
         ("region:ue", "did you mean `eu`?"),

@@ -25,7 +25,7 @@ fn example(method: &str, path: &str) -> (String, &'static str) {
 }
 
 /// Gives a site a token of each role.
-fn tokens(site: &Site) -> (String, String) {
+pub(crate) fn tokens(site: &Site) -> (String, String) {
     let made = |name: &str, role: &str| {
         let (json, _) = run(&["admin", "token", name, "--role", role, "--format", "json"], 0);
         let made: Value = serde_json::from_str(&json).unwrap();
@@ -110,7 +110,7 @@ fn every_route_asks_for_the_role_that_the_document_says() {
 }
 
 /// All that the node keeps on disk.
-fn state(site: &Site) -> Vec<String> {
+pub(crate) fn state(site: &Site) -> Vec<String> {
     let files = fs::read_dir(site.path("state")).unwrap().map(|entry| entry.unwrap().path());
     files
         .filter_map(|path| Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned()))

@@ -82,12 +82,24 @@ pub enum Happening {
     },
     /// A certificate of this node ends soon, or has ended.
     Certificate {
-        /// What shows it: dns or admin.
+        /// What shows it: dns, admin or proxy.
         place: String,
         /// The names in it.
         names: Vec<String>,
         /// Whole days that are left; negative: since it has ended.
         days_left: i64,
+    },
+    /// A peer serves another configuration than this node, or no longer does.
+    Drift {
+        /// Region of the peer.
+        region: String,
+        /// Name of the peer.
+        peer: String,
+        /// Whether it differs now.
+        drifted: bool,
+        /// The first twelve digits of the digest of what it serves, as `status` shows it; null: it
+        /// is as this node's, or the peer is silent.
+        digest: Option<String>,
     },
     /// A geo database is older than `geo.max_age`.
     GeoAge {
@@ -124,6 +136,7 @@ impl Happening {
             Self::DrillReported { .. } => "drill.reported",
             Self::Certificate { .. } => "certificate",
             Self::GeoAge { .. } => "geo",
+            Self::Drift { .. } => "drift",
         }
     }
 
@@ -134,6 +147,7 @@ impl Happening {
                 Some(format!("flip {pool} {region} {endpoint}"))
             }
             Self::Region { region, .. } => Some(format!("region {region}")),
+            Self::Drift { region, peer, .. } => Some(format!("drift {region} {peer}")),
             Self::Mode { .. } | Self::Reload { .. } => Some(self.kind().to_owned()),
             _ => None,
         }

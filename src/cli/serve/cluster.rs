@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::acme::Issuance;
-use crate::admin::Board;
+use crate::admin::{Board, Events, watch_drift};
 use crate::clock;
 use crate::cluster::{
-    ChallengeSharing, Identity, LoadSharing, Mesh, Opened, Pace, Report, ReportWriter, Share,
-    next_epoch, open,
+    ChallengeSharing, Drift, Identity, LoadSharing, Mesh, Opened, Pace, Report, ReportWriter,
+    Share, next_epoch, open,
 };
 use crate::health::{LocalVotes, PeerEvent, Prober};
 use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Model};
+use crate::snapshot::Snapshot;
 
 /// Subjects begin with this where no bus has a prefix of its own.
 const PREFIX: &str = "meridian";
@@ -44,7 +46,8 @@ pub(super) fn share(
     votes: watch::Receiver<Arc<LocalVotes>>,
     (loads, issuance): (Arc<Loads>, Arc<Issuance>),
     peers: mpsc::Sender<PeerEvent>,
-    metrics: &Arc<Metrics>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    (events, metrics): (&Arc<Events>, &Arc<Metrics>),
     stop: &CancellationToken,
 ) -> (Option<Board>, Telling, Named) {
     let node = &model.node;
@@ -64,7 +67,7 @@ pub(super) fn share(
     let proxies = node.proxy.is_some().then_some(started);
     let load = LoadSharing::new(me.clone(), proxies, &prefix);
     let challenge = ChallengeSharing::new(me.clone(), &prefix);
-    let identity = Identity { me: me.clone(), epoch, prefix };
+    let identity = Identity { me: me.clone(), epoch, prefix: prefix.clone() };
     let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
     let mut filters = mesh.listened().to_vec();
     filters.extend([load.listened(), challenge.listened()]);
@@ -72,6 +75,10 @@ pub(super) fn share(
         open(&node.cluster, &node.name, filters, &node.state, metrics, stop);
     let (telling, saying) = mpsc::channel(REPORTS_MAX);
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
+    let (drifted, drifting) = watch::channel(Vec::new());
+    let drift = Drift::new(me.clone(), &prefix);
+    let watch = watch_drift(drifting, events.clone(), stop.child_token());
+    tasks.push(("watch over drift", tokio::spawn(watch)));
     let metrics = metrics.clone();
     let share = Share {
         me,
@@ -85,6 +92,9 @@ pub(super) fn share(
         peers,
         saying,
         reports,
+        drift,
+        drifted,
+        snapshot,
         metrics,
     };
     let telling = Telling { writer, saying: telling, reported };

@@ -104,7 +104,8 @@ pub(super) async fn serve(
         warn!(error, "nobody is there to take over from");
     }
     let started = &model.node;
-    let reloader = Reloader { dir, started, reloads, plans, metrics: &metrics, events: &events };
+    let (metrics, events) = (&*metrics, &*events);
+    let reloader = Reloader { dir, started, reloads, plans, snapshot, metrics, events };
     running.run(reloader, current, watch, signals).await;
     Ok(())
 }

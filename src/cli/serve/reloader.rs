@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -12,9 +13,14 @@ use crate::admin::{Events, Happening};
 use crate::clock;
 use crate::config;
 use crate::diagnostic::{Diagnostics, Severity};
+use crate::health::Level;
+use crate::health::overrides::{losses_of_reload, resolve};
 use crate::metrics::Metrics;
-use crate::model::Node;
-use crate::snapshot::{Loaded, load};
+use crate::model::{EndpointId, Node};
+use crate::snapshot::{Loaded, Snapshot, load};
+
+/// Losses of a reload that are told; of more only the number is.
+const LOSSES_MAX: usize = 5;
 
 /// Reads the files anew.
 pub(super) struct Reloader<'a> {
@@ -26,6 +32,8 @@ pub(super) struct Reloader<'a> {
     pub(super) reloads: mpsc::Sender<Reload>,
     /// The numbers of plans.
     pub(super) plans: Plans,
+    /// What is served, and how healthy it is.
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     /// What the process counts.
     pub(super) metrics: &'a Metrics,
     /// Where it is told.
@@ -74,7 +82,7 @@ impl Reloader<'_> {
             }
         };
         log_findings(&loaded.diagnostics);
-        if !self.plans.admits(&served_now, &loaded) {
+        if !self.plans.admits(&served_now, &loaded) || !self.keeps_enough(&loaded) {
             error!("reload refused; what was served before serves on");
             return Err([loaded.files.clone(), loaded.folders.clone()].concat());
         }
@@ -88,6 +96,27 @@ impl Reloader<'_> {
         self.plans.accept(&loaded).await;
         info!(zones = loaded.zones.len(), took = ?begun.elapsed(), "reloaded");
         Ok(loaded)
+    }
+
+    /// Whether every service keeps what `[safety]` of `next` asks for, by the health of the moment;
+    /// what it would lose is logged.
+    fn keeps_enough(&self, next: &Loaded) -> bool {
+        let snapshot = self.snapshot.load();
+        let Some(state) = &snapshot.state else { return true };
+        let level = |id: EndpointId| {
+            state.health.get(id.0 as usize).map_or(Level::Unknown, |health| health.level)
+        };
+        let forced = resolve(state.overrides.overrides(), &next.model.fleet);
+        let losses = losses_of_reload(&state.loaded.model, level, &next.model, &forced);
+        for loss in losses.iter().take(LOSSES_MAX) {
+            let rule = loss.rule.key();
+            let hint = "put back what is missing, or change the rule in the same reload";
+            error!(rule, hint, "`{rule}` of [safety] forbids the reload: {loss}");
+        }
+        if let Some(more @ 1..) = losses.len().checked_sub(LOSSES_MAX) {
+            error!("and {more} more of the kind");
+        }
+        losses.is_empty()
     }
 }
 

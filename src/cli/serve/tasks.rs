@@ -98,6 +98,7 @@ impl Tasks {
         let (measured, measurements) = mpsc::channel(MEASUREMENTS_MAX);
         let (replacing, replacements) = mpsc::channel(1);
         let sounded = measured.clone();
+        let told = events.clone();
         let outbox = Outbox {
             targets,
             names,
@@ -117,7 +118,9 @@ impl Tasks {
         let inbox =
             Inbox { results, proxied, peers, hosts, fetched, reloads, overrides, replacements };
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
-        let (board, telling, sharing) = share(model, votes_out, shared, peers_in, metrics, stop);
+        let seen = snapshot.clone();
+        let (board, telling, sharing) =
+            share(model, votes_out, shared, peers_in, seen, (&told, metrics), stop);
         let around = Around { measurements, telling, snapshot: snapshot.clone(), replacing };
         let mapper = tokio::spawn(mapper.run(around, stop.child_token()));
         let resolvers =

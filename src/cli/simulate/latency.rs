@@ -20,7 +20,7 @@ const MS_MAX: f64 = 10_000.0;
 
 /// Round trips between places.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Latencies {
+pub(in crate::cli) struct Latencies {
     /// From a country or region to a region.
     known: HashMap<(String, String), f64>,
     /// Where any of them begins.
@@ -61,7 +61,7 @@ impl Latencies {
     }
 
     /// The round trips of a group's clients to all regions.
-    pub(super) fn of(&self, group: &Group, fleet: &Fleet) -> Vec<f32> {
+    pub(in crate::cli) fn of(&self, group: &Group, fleet: &Fleet) -> Vec<f32> {
         let near = group.point.and_then(|point| {
             let km = |region: &crate::model::Region| point.distance_km(region.point);
             let measured = fleet.regions.iter().filter(|r| self.vantages.contains(&r.name));

@@ -15,20 +15,20 @@ const SAMPLE: &str = include_str!("../../../tests/data/client_sample.csv");
 
 /// Clients of one prefix.
 #[derive(Clone, Debug)]
-pub(super) struct Group {
+pub(in crate::cli) struct Group {
     /// Their prefix.
     pub(super) prefix: Prefix,
     /// Where they are, as far as it is known.
-    pub(super) country: Option<Country>,
+    pub(in crate::cli) country: Option<Country>,
     /// Likewise.
     pub(super) point: Option<Point>,
     /// How many there are, in any unit.
-    pub(super) weight: f64,
+    pub(in crate::cli) weight: f64,
 }
 
 impl Group {
     /// The address of one of its clients.
-    pub(super) fn address(&self, number: u64) -> IpAddr {
+    pub(in crate::cli) fn address(&self, number: u64) -> IpAddr {
         let host = |bits: u32, length: u8| {
             let free = bits - u32::from(length).min(bits);
             if free == 0 { 0 } else { u128::from(mix(number, 7)) & (u128::MAX >> (128 - free)) }
@@ -42,7 +42,10 @@ impl Group {
 }
 
 /// Reads a population; what a row does not say of a place, the databases do.
-pub(super) fn read(path: Option<&Path>, ground: &Ground) -> Result<Vec<Group>, Diagnostics> {
+pub(in crate::cli) fn read(
+    path: Option<&Path>,
+    ground: &Ground,
+) -> Result<Vec<Group>, Diagnostics> {
     let mut rows = match path {
         Some(path) => Rows::open(path)?,
         None => Rows::new("client_sample.csv", SAMPLE),
@@ -80,7 +83,7 @@ pub(super) fn read(path: Option<&Path>, ground: &Ground) -> Result<Vec<Group>, D
 
 /// How many of `clients` each group has, in proportion to weights; the rounding goes on from group
 /// to group, so that the sum is right.
-pub(super) fn apportion(groups: &[Group], clients: u64) -> Vec<u64> {
+pub(in crate::cli) fn apportion(groups: &[Group], clients: u64) -> Vec<u64> {
     let total: f64 = groups.iter().map(|group| group.weight).sum();
     let (mut sum, mut given) = (0.0, 0);
     let share = |group: &Group| {

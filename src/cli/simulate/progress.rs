@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 const WIDTH: usize = 40;
 
 /// How far long work has come.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     total: u64,
     done: u64,
     /// Parts of [`WIDTH`] that are drawn; `None`: nobody looks.
@@ -15,13 +15,13 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Work of so many pieces.
-    pub(super) fn new(total: u64) -> Self {
+    pub(in crate::cli) fn new(total: u64) -> Self {
         let drawn = io::stderr().is_terminal().then_some(usize::MAX);
         Self { total: total.max(1), done: 0, drawn }
     }
 
     /// So many more are done.
-    pub(super) fn add(&mut self, pieces: u64) {
+    pub(in crate::cli) fn add(&mut self, pieces: u64) {
         self.done += pieces;
         let Some(drawn) = self.drawn else { return };
         let parts = (self.done.min(self.total) * WIDTH as u64 / self.total) as usize;
@@ -33,7 +33,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn finish(self) {
+    pub(in crate::cli) fn finish(self) {
         if self.drawn.is_some() {
             let _ = write!(io::stderr(), "\r{:width$}\r", "", width = WIDTH + 8);
         }

@@ -1,9 +1,12 @@
 //! The fleet before and after: the very answers that a node would give, under supposed loads.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
+
+use siphasher::sip::SipHasher24;
 
 use crate::clock::Tick;
 use crate::health::{HealthTable, HostAddresses, Resolved};
@@ -13,10 +16,10 @@ use crate::name::Name;
 use crate::snapshot::{Event, Family, Loaded, Publisher, ServiceAnswers, SteeredKind, ZoneEntry};
 
 /// Load of pools in regions, in requests a second.
-pub(super) type Loads = BTreeMap<(PoolId, RegionId), f64>;
+pub(in crate::cli) type Loads = BTreeMap<(PoolId, RegionId), f64>;
 
 /// One state of the fleet.
-pub(super) struct World {
+pub(in crate::cli) struct World {
     publisher: Publisher,
     /// Endpoints by what is answered for them.
     endpoints: HashMap<IpAddr, (PoolId, RegionId)>,
@@ -25,16 +28,18 @@ pub(super) struct World {
 
 /// What a client is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Given {
+pub(in crate::cli) struct Given {
     /// Where it goes; `None`: nowhere.
-    pub(super) to: Option<(PoolId, RegionId)>,
+    pub(in crate::cli) to: Option<(PoolId, RegionId)>,
     /// For how long its resolver keeps the answer, in seconds.
     pub(super) ttl: u32,
+    /// Stands for the data of the first record; 0: there is none.
+    pub(in crate::cli) first: u64,
 }
 
 impl World {
     /// The fleet in this health, before anything is known of its load.
-    pub(super) fn new(loaded: Loaded, health: HealthTable, now: Tick) -> Self {
+    pub(in crate::cli) fn new(loaded: Loaded, health: HealthTable, now: Tick) -> Self {
         let fleet = loaded.model.fleet.clone();
         let hosts = supposed_hosts(&fleet.endpoints);
         let mut publisher = Publisher::new(loaded, health);
@@ -60,7 +65,7 @@ impl World {
     }
 
     /// Supposes that this was the load of all while everything was up.
-    pub(super) fn load(&mut self, loads: &Loads, now: Tick) {
+    pub(in crate::cli) fn load(&mut self, loads: &Loads, now: Tick) {
         let fleet = &self.publisher.loaded().model.fleet;
         for ((pool, region), requests) in loads {
             let (pool, region) = (&fleet.pool(*pool).name, &fleet.region(*region).name);
@@ -73,7 +78,7 @@ impl World {
     }
 
     /// The services, without direct names.
-    pub(super) fn services(&self) -> Vec<Arc<ServiceAnswers>> {
+    pub(in crate::cli) fn services(&self) -> Vec<Arc<ServiceAnswers>> {
         let snapshot = self.publisher.shared().load_full();
         let serving = snapshot.zones.iter().filter_map(|(_, entry)| match entry {
             ZoneEntry::Serving(served) => Some(served.services.clone()),
@@ -83,7 +88,12 @@ impl World {
     }
 
     /// What a client is answered; one with IPv6 alone gets along with the other family, too.
-    pub(super) fn ask(&self, answers: &ServiceAnswers, client: IpAddr, random: u64) -> Given {
+    pub(in crate::cli) fn ask(
+        &self,
+        answers: &ServiceAnswers,
+        client: IpAddr,
+        random: u64,
+    ) -> Given {
         let at = answers.locate(client);
         let mut out = [0; 28 * 64];
         let families =
@@ -92,11 +102,14 @@ impl World {
             match answers.answer(family, at, client, random, 0xc00c, &mut out).kind {
                 SteeredKind::Records { count: 1.., .. } => {
                     let ttl = out.get(6..10).and_then(|octets| octets.first_chunk().copied());
-                    let to = address(family, &out).and_then(|ip| self.endpoints.get(&ip)).copied();
-                    return Given { to, ttl: ttl.map_or(0, u32::from_be_bytes) };
+                    let ip = address(family, &out);
+                    let to = ip.and_then(|ip| self.endpoints.get(&ip)).copied();
+                    let first = ip.map_or(0, mark);
+                    return Given { to, ttl: ttl.map_or(0, u32::from_be_bytes), first };
                 }
                 SteeredKind::Cname { target, ttl } => {
-                    return Given { to: self.aliases.get(target).copied(), ttl };
+                    let to = self.aliases.get(target).copied();
+                    return Given { to, ttl, first: mark(target) };
                 }
                 _ => {}
             }
@@ -111,6 +124,13 @@ impl World {
         let monitors = monitors.map(|id| fleet.monitor(id));
         monitors.map(|monitor| (monitor.interval * monitor.fall, monitor.name.clone())).max()
     }
+}
+
+/// A number that stands for a value, the same in each run.
+fn mark(value: impl Hash) -> u64 {
+    let mut hasher = SipHasher24::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The address in the first record, behind its twelve octets of head.

@@ -14,10 +14,10 @@ use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{
     CoordinatesTable, FleetFile, PlanTable, PoolTable, RegionTable, SafetyTable, Table, TextOr,
 };
-use crate::config::value::{Fault, share, whole_in};
+use crate::config::value::{Fault, share, whole_in, word};
 use crate::model::{
-    Check, Endpoint, Fleet, Latency, Monitor, MonitorId, Network, NetworkId, PlanMark, PlanNumber,
-    Pool, PoolId, Probe, Region, RegionId, Route, Safety,
+    Check, Endpoint, Fleet, LastRecord, Latency, Monitor, MonitorId, Network, NetworkId, PlanMark,
+    PlanNumber, Pool, PoolId, Probe, Region, RegionId, Route, Safety,
 };
 use crate::place::gazetteer::{self, Spot};
 use crate::place::{Country, Point};
@@ -167,7 +167,12 @@ fn safety(top: &mut Section<'_>, spec: &FleetFile) -> Safety {
         section.value("max_removed", &table.max_removed, d::MAX_REMOVED, share("max_removed"));
     let read = whole_in("min_regions", &d::MIN_REGIONS_RANGE);
     let min_regions = section.value("min_regions", &table.min_regions, d::MIN_REGIONS, read);
-    Safety { max_removed, min_regions }
+    let read = share("min_capacity");
+    let min_capacity = section.value("min_capacity", &table.min_capacity, d::MIN_CAPACITY, read);
+    let words = [("refuse", LastRecord::Refuse), ("allow", LastRecord::Allow)];
+    let read = word("last_record", &words);
+    let last_record = section.value("last_record", &table.last_record, d::LAST_RECORD, read);
+    Safety { max_removed, min_regions, min_capacity, last_record }
 }
 
 /// `[plan]`

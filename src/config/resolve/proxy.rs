@@ -46,8 +46,11 @@ pub(super) fn resolve(
     }
     let fault = Fault::new("`https` is empty").hint("leave it out to serve none");
     section.not_empty(&table.https, fault);
-    let https = section
-        .list("https", &table.https, |text| free(listener(text, 443)?, text, dns, admin).map(Some));
+    let https = section.list("https", &table.https, |text| {
+        let address = free(listener(text, 443)?, text, dns, admin)?;
+        // Both would be bound, and the kernel would give each half of the connections.
+        beside(address, text, &http).map(Some)
+    });
     let fault = Fault::new("`http3` is empty").hint("leave it out to serve none");
     section.not_empty(&table.http3, fault);
     let mut datagrams: Vec<SocketAddr> = dns.into_iter().flat_map(over_udp).collect();

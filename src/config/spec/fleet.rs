@@ -55,6 +55,10 @@ pub(in crate::config) struct PlanTable {
 pub(in crate::config) struct SafetyTable {
     /// Regions that an operator's act must leave.
     pub min_regions: Field<i64>,
+    /// Share of its capacity that an operator's act must leave a service.
+    pub min_capacity: Field<f64>,
+    /// Whether an operator's act may take the last record of a type.
+    pub last_record: Field<String>,
     /// Share of a pool that health may remove in one interval.
     pub max_removed: Field<f64>,
 }

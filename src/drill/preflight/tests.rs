@@ -20,7 +20,7 @@ const FLEET: &str = "version = 1\n\
     { region = \"us\", address = \"192.0.2.12\" },\n]\n";
 
 /// A fleet that is well, with two services.
-fn publisher() -> Publisher {
+fn publisher(fleet: &str) -> Publisher {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
         let path = folder.path().join(path);
@@ -28,7 +28,7 @@ fn publisher() -> Publisher {
         fs::write(path, text).unwrap();
     };
     write("config/node.toml", "version = 1\n[node]\nname = \"a\"\nregion = \"us\"\n[dns]\n");
-    write("config/fleet.toml", FLEET);
+    write("config/fleet.toml", fleet);
     write(
         "zones/x.test.zone",
         "$TTL 60\n@ IN SOA ns1 root 1 1h 1h 1w 60\n@ NS ns1\nns1 A 192.0.2.9\n",
@@ -67,7 +67,17 @@ fn draft(target: &str, drill: Option<&str>) -> Draft {
 
 /// What is found while these overrides are in force.
 fn judged(intent: &Intent, overrides: &[Draft], burdens: Option<&[Burden]>) -> Preflight {
-    let mut publisher = publisher();
+    judged_in(FLEET, intent, overrides, burdens)
+}
+
+/// The same in this fleet.
+fn judged_in(
+    fleet: &str,
+    intent: &Intent,
+    overrides: &[Draft],
+    burdens: Option<&[Burden]>,
+) -> Preflight {
+    let mut publisher = publisher(fleet);
     let mut set = OverrideSet::default();
     for (at, draft) in overrides.iter().enumerate() {
         set.set(draft.clone(), format!("id{at}"), Tick::START, 0).unwrap();
@@ -156,6 +166,32 @@ fn what_must_not_run_is_refused_with_the_reason_and_the_place() {
         let told =
             found.refusals.iter().any(|f| f.key == key && f.what == what && !f.hint.is_empty());
         assert!(told, "{case}: {:#?}", found.refusals);
+    }
+}
+
+#[test]
+fn the_rules_of_safety_hold_for_drills() {
+    let eu = intent(&["region:eu"], &["www.x.test"]);
+    let six = FLEET.replace("192.0.2.2\"", "2001:db8::2\"");
+    for (case, fleet, what) in [
+        (
+            "capacity",
+            format!("{FLEET}[safety]\nmin_capacity = 0.6\n"),
+            "`www.x.test.` would be left with 50 % of its capacity",
+        ),
+        (
+            "regions",
+            format!("{FLEET}[safety]\nmin_regions = 3\n"),
+            "`www.x.test.` would lose eu and be left with 2 regions",
+        ),
+        ("a family", six.clone(), "`www.x.test.` would lose its last AAAA record"),
+        ("all of them", format!("{six}[safety]\nlast_record = \"allow\"\n"), ""),
+    ] {
+        let found = judged_in(&fleet, &eu, &[], None);
+        let told = found.refusals.iter().find(|finding| finding.what == what);
+        assert_eq!(told.is_some(), !what.is_empty(), "{case}: {:#?}", found.refusals);
+        assert!(told.is_none_or(|f| f.key == "fail" && f.hint.contains("[safety]")), "{case}");
+        assert_eq!(found.refusals.is_empty(), what.is_empty(), "{case}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Operator overrides: who has decided what about which endpoints, and until when.
 
+mod ledger;
 mod resolve;
 mod safety;
 mod saved;
@@ -13,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use resolve::resolve;
-pub use safety::{Loss, losses};
+pub use safety::{Loss, Rule, losses, losses_of_reload, rules};
 pub use saved::SavedOverrides;
 pub use set::{Draft, Entry, FLEET_MAX, LOCAL_MAX, Mistake, OverrideSet};
 pub use store::OverrideStore;
@@ -45,7 +46,7 @@ pub struct Override {
     /// Where it holds.
     #[serde(default)]
     pub scope: Scope,
-    /// Whether it was set although a service fell below its minimum of regions.
+    /// Whether it was set although it broke a rule of `[safety]`.
     #[serde(default)]
     pub anyway: bool,
     /// The drill that it is a part of.

@@ -30,7 +30,7 @@ pub struct Draft {
     pub lasts: Option<Duration>,
     /// Where it is to hold.
     pub scope: Scope,
-    /// Whether a minimum of regions may be broken.
+    /// Whether the rules of `[safety]` may be broken.
     pub anyway: bool,
     /// The drill that it is a part of.
     pub drill: Option<String>,

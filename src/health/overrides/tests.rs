@@ -6,10 +6,10 @@ use super::*;
 use crate::clock::Tick;
 use crate::config;
 use crate::health::Level;
-use crate::model::{EndpointId, Model, PoolId};
+use crate::model::{Address, EndpointId, LastRecord, Model, PoolId, RegionId};
 
 const FLEET: &str = "version = 1\n\
-    [safety]\nmin_regions = MIN\n\
+    [safety]\nmin_regions = MIN\nlast_record = \"allow\"\n\
     [region.eu-1]\nlocation = \"DE\"\n[region.eu-2]\nlocation = \"FR\"\n\
     [region.us]\nlocation = \"US\"\n\
     [pool.web]\nendpoints = [\n\
@@ -193,6 +193,129 @@ fn a_service_keeps_its_minimum_of_regions() {
         let expected: Vec<_> = expected.iter().map(|(s, n, r)| (*s, *n, r.to_vec())).collect();
         assert_eq!(found, expected, "{case}");
     }
+}
+
+/// What losses are told of, in words.
+fn told(losses: &[Loss]) -> Vec<String> {
+    losses.iter().map(|loss| format!("{}: {loss}", loss.rule.key())).collect()
+}
+
+#[test]
+fn a_service_keeps_its_capacity_and_its_last_records() {
+    use Action::{Down, Drain};
+    let mut model = model(0);
+    model.fleet.safety.last_record = LastRecord::Refuse;
+    let thin = |id: EndpointId| if [2, 4].contains(&id.0) { Level::Down } else { Level::Up };
+    let all_up = |_: EndpointId| Level::Up;
+    // api: eu-1 and a hostname in us; web: 150 of a weight of 350 in eu-1, the rest in eu-2 and us.
+    model.fleet.endpoints[3].weight = 50;
+    let web = |capacity: &[(u16, u32)]| -> Vec<(RegionId, u32)> {
+        capacity.iter().map(|(region, capacity)| (RegionId(*region), *capacity)).collect()
+    };
+    let cases: [(&str, f64, &[(u16, u32)], Health<'_>, Draft, &[&str]); 8] = [
+        ("what is left is enough", 0.6, &[], &all_up, draft(Down, "pool:web@eu-2"), &[]),
+        (
+            "by weight too little is left",
+            0.6,
+            &[],
+            &all_up,
+            draft(Drain, "pool:web@eu-1"),
+            &["min_capacity: `www.x.test.` would be left with 57 % of its capacity"],
+        ),
+        (
+            "by requests it is enough",
+            0.6,
+            &[(0, 100), (1, 100), (2, 100)],
+            &all_up,
+            draft(Drain, "pool:web@eu-1"),
+            &[],
+        ),
+        (
+            "a part of a region is a part of its capacity",
+            0.6,
+            &[(0, 300), (1, 10), (2, 10)],
+            &all_up,
+            draft(Down, "endpoint:192.0.2.1"),
+            &[
+                "min_capacity: `api.x.test.` would be left with 50 % of its capacity",
+                "min_capacity: `www.x.test.` would be left with 37 % of its capacity",
+            ],
+        ),
+        ("what was lost before is no act", 0.6, &[], &thin, draft(Down, "pool:web@eu-2"), &[]),
+        (
+            "the last of a family",
+            0.0,
+            &[],
+            &all_up,
+            draft(Down, "pool:web@us"),
+            &["last_record: `www.x.test.` would lose its last AAAA record"],
+        ),
+        ("a hostname may have both", 0.0, &[], &all_up, draft(Down, "pool:api@eu-1"), &[]),
+        (
+            "everything, where no region need be left",
+            0.0,
+            &[],
+            &all_up,
+            draft(Down, "pool:api"),
+            &[
+                "last_record: `api.x.test.` would lose its last A record",
+                "last_record: `api.x.test.` would lose its last CNAME record",
+            ],
+        ),
+    ];
+    for (case, least, capacity, health, draft, expected) in cases {
+        model.fleet.safety.min_capacity = least;
+        model.fleet.pools[1].capacity = web(capacity);
+        let forced = resolve(set_of([draft]).overrides(), &model.fleet);
+        assert_eq!(told(&losses(&model, health, &forced)), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_reload_takes_no_more_than_an_override_may() {
+    let served = model(2);
+    let level = |id: EndpointId| if id.0 == 0 { Level::Down } else { Level::Up };
+    let judged = |next: &Model, drafts: &[Draft]| {
+        let forced = resolve(set_of(drafts.to_vec()).overrides(), &next.fleet);
+        told(&losses_of_reload(&served, level, next, &forced))
+    };
+    assert_eq!(judged(&served, &[]), [""; 0], "nothing changes");
+    // The same weights and capacities in another unit are no loss.
+    let mut next = model(2);
+    next.fleet.safety.min_capacity = 0.9;
+    next.fleet.endpoints.iter_mut().for_each(|endpoint| endpoint.weight = 1);
+    assert_eq!(judged(&next, &[]), [""; 0]);
+    // An endpoint that moves to another address is new, and counts.
+    next.fleet.endpoints[4].weight = 100;
+    next.fleet.endpoints[4].address = Address::Ip("192.0.2.99".parse().unwrap());
+    assert_eq!(judged(&next, &[]), [""; 0]);
+    // Overrides hold for new endpoints, too.
+    let lost = judged(&next, &[draft(Action::Down, "region:eu-*")]);
+    assert_eq!(
+        lost,
+        [
+            "min_regions: `www.x.test.` would lose eu-1, eu-2 and be left with 1 regions",
+            "min_capacity: `www.x.test.` would be left with 25 % of its capacity",
+        ],
+        "the other service had one region before"
+    );
+    // A service with pools that are gone, or that is new or gone itself.
+    let mut next = model(2);
+    let services = &mut next.zones[0].services;
+    services.retain(|service| service.only.is_none());
+    for service in services.iter_mut() {
+        service.pools = vec![PoolId(0)];
+    }
+    let lost = judged(&next, &[]);
+    assert_eq!(
+        lost,
+        ["min_regions: `www.x.test.` would lose eu-1, eu-2 and be left with 1 regions"]
+    );
+    next.fleet.safety.min_regions = 1;
+    assert_eq!(judged(&next, &[]), [""; 0], "the new rule decides");
+    next.fleet.safety.min_regions = 2;
+    next.zones.clear();
+    assert_eq!(judged(&next, &[]), [""; 0], "no service, no loss");
 }
 
 #[test]

@@ -182,11 +182,11 @@ impl Row {
     }
 
     /// Goes to what the cells want, as far as it may: a fall may be held up by the pool's budget, a
-    /// comeback held down after repeated flips.
+    /// comeback held down after repeated flips, unless it is lacking what it needs.
     pub(super) fn go(
         &mut self,
         wanted: EndpointHealth,
-        may_fall: bool,
+        (may_fall, is_lacking): (bool, bool),
         interval: Duration,
         now: Tick,
     ) -> EndpointHealth {
@@ -198,7 +198,11 @@ impl Row {
         }
         match (before == Level::Down, health.level == Level::Down) {
             (false, true) if may_fall => {
-                self.state.damper.fell(now);
+                if is_lacking {
+                    self.state.damper.fell_along();
+                } else {
+                    self.state.damper.fell(now);
+                }
                 self.state.since = if self.state.held.is_some() { now } else { health.since };
                 (self.state.fell, self.state.held) = (Some(now), None);
             }

@@ -137,3 +137,28 @@ fn a_supposed_failure_takes_along_what_depends_on_it() {
     table.suppose_down(EndpointId(3), Tick(2000));
     assert_eq!([PROXY, ENTRY].map(|id| level(&table, id)), [Level::Down; 2]);
 }
+
+#[test]
+fn who_goes_down_with_a_need_comes_back_with_it_however_soon() {
+    let mut fleet = chain();
+    fleet.pools[0].monitors = vec![HTTP];
+    fleet.monitors[0].hold_down = Duration::from_secs(10);
+    let mut table = HealthTable::new(&fleet, Tick(0));
+    all(&mut table, 0..1, &Outcome::Success, Tick(1_000));
+    all(&mut table, 2..4, &Outcome::Success, Tick(1_000));
+    let forced = |at: usize| {
+        let taken = [2, 3].contains(&at);
+        taken.then(|| Forced { action: Action::Down, words: "by alice".into() })
+    };
+    let forced: Vec<Option<Forced>> = (0..5).map(forced).collect();
+    for round in 1..4 {
+        table.set_overrides(&forced, Tick(round * 10_000));
+        assert_eq!(level(&table, PROXY), Level::Down, "{round}");
+        table.set_overrides(&[], Tick(round * 10_000 + 3_000));
+        assert_eq!(level(&table, PROXY), Level::Up, "{round}: {}", cause(&table, PROXY));
+    }
+    // A flip of its own so soon after is one of a flapper.
+    all(&mut table, 0..1, &refused(), Tick(40_000));
+    all(&mut table, 0..1, &Outcome::Success, Tick(45_000));
+    assert_eq!(level(&table, PROXY), Level::Down);
+}

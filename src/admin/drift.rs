@@ -1,0 +1,86 @@
+//! Tells of peers that serve another configuration than this node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::events::{Events, Happening};
+use crate::cluster::Drifted;
+use crate::health::Prober;
+
+/// Tells of them as they come and go, until `stop`.
+pub async fn watch_drift(
+    mut drifted: watch::Receiver<Vec<Drifted>>,
+    events: Arc<Events>,
+    stop: CancellationToken,
+) {
+    let mut known = Vec::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = drifted.changed() => if changed.is_err() {
+                // A task that ended would look like a fault of the node.
+                return stop.cancelled().await;
+            },
+        }
+        let now = drifted.borrow_and_update().clone();
+        for what in news(&known, &now) {
+            if let Happening::Drift { region, peer, drifted, digest } = &what {
+                let digest = digest.as_deref().unwrap_or_default();
+                if *drifted {
+                    warn!(region, peer, digest, "a peer serves another configuration");
+                } else {
+                    info!(region, peer, "a peer serves the same configuration again, or is silent");
+                }
+            }
+            events.tell(what);
+        }
+        known = now;
+    }
+}
+
+/// What is to be told when the peers that differ were those, and are these.
+fn news(before: &[Drifted], now: &[Drifted]) -> Vec<Happening> {
+    let by_peer = |list: &[Drifted]| -> BTreeMap<Prober, u64> {
+        list.iter().map(|one| (one.peer.clone(), one.config)).collect()
+    };
+    let (old, new) = (by_peer(before), by_peer(now));
+    let told = |peer: &Prober, config: Option<u64>| Happening::Drift {
+        region: peer.region.clone(),
+        peer: peer.node.clone(),
+        drifted: config.is_some(),
+        digest: config.map(|config| format!("{config:012x}")),
+    };
+    let gone = old.keys().filter(|peer| !new.contains_key(*peer)).map(|peer| told(peer, None));
+    let fresh = new.iter().filter(|(peer, config)| old.get(*peer) != Some(*config));
+    gone.chain(fresh.map(|(peer, config)| told(peer, Some(*config)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_peer_is_told_of_when_it_differs_and_when_it_no_longer_does() {
+        let drifted = |node: &str, config| Drifted {
+            peer: Prober { region: "eu".into(), node: node.into() },
+            config,
+        };
+        let words = |before: &[Drifted], now: &[Drifted]| -> Vec<String> {
+            let word = |what| match what {
+                Happening::Drift { peer, digest, .. } => format!("{peer} {digest:?}"),
+                other => panic!("{other:?}"),
+            };
+            news(before, now).into_iter().map(word).collect()
+        };
+        let (a, b) = (drifted("a", 0xabc), drifted("b", 1));
+        let both = [a.clone(), b.clone()];
+        assert_eq!(words(&[], &both), ["a Some(\"000000000abc\")", "b Some(\"000000000001\")"]);
+        assert_eq!(words(&both, &both), [""; 0]);
+        assert_eq!(words(&both, &[b.clone()]), ["a None"]);
+        assert_eq!(words(&[b], &[drifted("b", 2)]), ["b Some(\"000000000002\")"], "another one");
+    }
+}
