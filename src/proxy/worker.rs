@@ -117,6 +117,8 @@ pub(super) struct Worker {
     pub(super) measurable: Arc<AtomicU32>,
     /// Connections that were taken in and are not in `open` yet.
     arriving: Cell<usize>,
+    /// Handshakes of QUIC that are under way.
+    shaking: Cell<usize>,
     /// As that of all threads; this one's may come earlier.
     pub(super) ending: CancellationToken,
     /// Whether clients are to connect anew.
@@ -146,6 +148,7 @@ pub(super) fn run(sockets: Listeners, shared: Arc<Shared>, is_first: bool) -> io
             next: Cell::new(0),
             measurable: Arc::new(AtomicU32::new(MEASURED_MAX)),
             arriving: Cell::new(0),
+            shaking: Cell::new(0),
             ending: shared.ending.child_token(),
             retiring: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
@@ -156,6 +159,15 @@ pub(super) fn run(sockets: Listeners, shared: Arc<Shared>, is_first: bool) -> io
         });
         worker.serve(sockets).await
     })
+}
+
+/// A handshake of QUIC that is under way, until it is dropped.
+pub(super) struct Shaking(Rc<Worker>);
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        self.0.shaking.set(self.0.shaking.get() - 1);
+    }
 }
 
 impl Worker {
@@ -250,6 +262,12 @@ impl Worker {
     /// A random number from 0 to 1, which is not reached.
     pub(super) fn random_share(&self) -> f64 {
         self.random.borrow_mut().f64()
+    }
+
+    /// A handshake of QUIC has begun; it ends when what is given is dropped.
+    pub(super) fn shakes(self: &Rc<Self>) -> Shaking {
+        self.shaking.set(self.shaking.get() + 1);
+        Shaking(self.clone())
     }
 
     /// A connection has come that is about to [enter](Worker::enter).
@@ -368,7 +386,7 @@ impl Worker {
 
     /// Waits until no connection is left.
     async fn emptied(&self) {
-        while !self.open.borrow().is_empty() {
+        while self.shaking.get() > 0 || !self.open.borrow().is_empty() {
             sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,6 +1,7 @@
 //! One connection of HTTP/3: its requests, and how it ends.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use quinn::VarInt;
 use quinn::crypto::rustls::HandshakeData;
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::super::activity::{Activity, Order};
 use super::super::connection::Entry;
@@ -29,6 +30,8 @@ use crate::proxy_header::Ends;
 
 /// Octets of a request beside its content and two heads: frames without a meaning.
 const BESIDE: usize = 4 << 10;
+/// Who has connected is about to ask: the first request is waited for before an end is told.
+const FIRST: Duration = Duration::from_millis(250);
 /// After the last reply, time for the client to hear that there will be none.
 const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -95,7 +98,8 @@ impl Requests {
     ) -> VarInt {
         let mut requests = JoinSet::new();
         let mut fruitless = Fruitless::default();
-        let (mut finishing, mut deserted) = (false, false);
+        let (mut finishing, mut deserted, mut fresh) = (false, false, true);
+        let mut first = pin!(sleep(FIRST));
         std::future::poll_fn(|context| {
             self.activity.wake_with(context);
             std::task::Poll::Ready(())
@@ -104,7 +108,7 @@ impl Requests {
         while !((finishing || deserted) && requests.is_empty()) {
             tokio::select! {
                 biased;
-                order = self.order(finishing) => {
+                order = self.order(finishing || fresh) => {
                     // RFC 9114 section 5.2: what comes from now on may be asked elsewhere.
                     self.gate.shut();
                     if order == Order::Close || library.shutdown(1).await.is_err() {
@@ -124,12 +128,16 @@ impl Requests {
                     }
                 }
                 request = library.accept(), if !deserted => match request {
-                    Ok(Some(request)) => drop(requests.spawn_local(self.answer(request))),
+                    Ok(Some(request)) => {
+                        fresh = false;
+                        requests.spawn_local(self.answer(request));
+                    }
                     // The client asks for nothing more, and may wait for what it has asked.
                     Ok(None) => deserted = true,
                     // It has closed, or broken the rules, which it has been told.
                     Err(_) => return number(Code::H3_NO_ERROR),
                 },
+                () = &mut first, if fresh => fresh = false,
             }
         }
         let rest = async { while let Ok(Some(_)) = library.accept().await {} };
@@ -145,10 +153,10 @@ impl Requests {
     }
 
     /// The next order that is news; wakes with the connection's own task.
-    async fn order(&self, finishing: bool) -> Order {
+    async fn order(&self, unfinishable: bool) -> Order {
         std::future::poll_fn(|_| match self.activity.order() {
             Order::Close => std::task::Poll::Ready(Order::Close),
-            Order::Finish if !finishing => std::task::Poll::Ready(Order::Finish),
+            Order::Finish if !unfinishable => std::task::Poll::Ready(Order::Finish),
             Order::Serve | Order::Rest | Order::Finish => std::task::Poll::Pending,
         })
         .await

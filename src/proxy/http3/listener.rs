@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
@@ -139,13 +140,27 @@ impl Quic {
                 },
             }
         }
-        self.endpoint.set_server_config(None);
-        if !self.worker.shared.ending.is_cancelled() {
-            let clients = self.clients.known.borrow();
-            if let Err(error) = stay::leave(&self.endpoint, &self.socket, clients.values().copied())
-            {
-                debug!(%error, "connections of HTTP/3 lose their socket");
+        if self.worker.shared.ending.is_cancelled() {
+            self.endpoint.set_server_config(None);
+        } else {
+            self.leave().await;
+        }
+    }
+
+    /// Leaves the socket to another process, but for the clients that are met already.
+    async fn leave(&self) {
+        // What this process has read, the next one does not see.
+        loop {
+            tokio::select! {
+                biased;
+                Some(incoming) = self.endpoint.accept() => self.meet(incoming),
+                () = ready(()) => break,
             }
+        }
+        self.endpoint.set_server_config(None);
+        let clients = self.clients.known.borrow();
+        if let Err(error) = stay::leave(&self.endpoint, &self.socket, clients.values().copied()) {
+            debug!(%error, "connections of HTTP/3 lose their socket");
         }
     }
 
@@ -171,6 +186,7 @@ impl Quic {
         let local = incoming.local_ip().map_or(self.local, |ip| (ip, self.local.port()).into());
         let Ok(connecting) = incoming.accept_with(Arc::new(config)) else { return };
         let known = self.clients.enter((address, local));
+        let shaking = worker.shakes();
         let unproven = seat.is_none().then(|| self.clients.unproven());
         spawn_local(async move {
             let shaken = tokio::select! {
@@ -182,6 +198,7 @@ impl Quic {
             let Some(connection) = shaken else { return };
             if let Ok(seat) = seat.map_or_else(|| take_seat(&worker, address), Ok) {
                 worker.arrives();
+                drop(shaking);
                 connection::serve(worker, connection, local, seat).await;
             } else {
                 let code = VarInt::from_u64(Code::H3_EXCESSIVE_LOAD.value());
