@@ -258,7 +258,7 @@ impl Status {
         let fleet = &model.fleet;
         self.node.clone_from(&model.node.name);
         self.region.clone_from(&fleet.region(model.node.region).name);
-        self.mode = state.council.mode.as_str().to_owned();
+        state.council.mode.as_str().clone_into(&mut self.mode);
         self.digest = state.loaded.fingerprint.to_string();
         let number = fleet.plan.map(|mark| mark.number);
         self.plan = number.map(|PlanNumber { epoch, version }| PlanStatus { epoch, version });

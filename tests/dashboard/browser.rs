@@ -48,7 +48,7 @@ impl Browser {
     /// Opens a page in a window.
     #[track_caller]
     pub(crate) fn open(&mut self, url: &str, (width, height, dark): Window) {
-        self.order(json!({
+        self.order(&json!({
             "order": "open", "url": url, "width": width, "height": height, "dark": dark,
         }));
     }
@@ -56,7 +56,7 @@ impl Browser {
     /// The value of an expression in the page.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        self.order(json!({ "order": "evaluate", "expression": expression }))
+        self.order(&json!({ "order": "evaluate", "expression": expression }))
     }
 
     /// The text of an element; empty where there is none.
@@ -88,40 +88,40 @@ impl Browser {
 
     #[track_caller]
     pub(crate) fn click(&mut self, at: &str) {
-        self.order(json!({ "order": "click", "at": at }));
+        self.order(&json!({ "order": "click", "at": at }));
     }
 
     #[track_caller]
     pub(crate) fn fill(&mut self, at: &str, text: &str) {
-        self.order(json!({ "order": "fill", "at": at, "text": text }));
+        self.order(&json!({ "order": "fill", "at": at, "text": text }));
     }
 
     #[track_caller]
     pub(crate) fn choose(&mut self, at: &str, text: &str) {
-        self.order(json!({ "order": "choose", "at": at, "text": text }));
+        self.order(&json!({ "order": "choose", "at": at, "text": text }));
     }
 
     #[track_caller]
     pub(crate) fn press(&mut self, key: &str) {
-        self.order(json!({ "order": "press", "key": key }));
+        self.order(&json!({ "order": "press", "key": key }));
     }
 
     #[track_caller]
     pub(crate) fn reload(&mut self) {
-        self.order(json!({ "order": "reload" }));
+        self.order(&json!({ "order": "reload" }));
     }
 
     /// Leaves a picture of the page for people to look at.
     #[track_caller]
     pub(crate) fn picture(&mut self, name: &str) {
         let path = top().join(PICTURES).join(format!("{name}.png"));
-        self.order(json!({ "order": "shot", "path": path }));
+        self.order(&json!({ "order": "shot", "path": path }));
     }
 
     /// Fails when axe finds a serious fault of the page as it is.
     #[track_caller]
     pub(crate) fn assert_accessible(&mut self, what: &str) {
-        let faults = self.order(json!({ "order": "faults" }));
+        let faults = self.order(&json!({ "order": "faults" }));
         assert_eq!(faults, json!([]), "{what}: {faults:#}");
     }
 
@@ -129,7 +129,7 @@ impl Browser {
     /// one of the `expected` words are passed over.
     #[track_caller]
     pub(crate) fn assert_silent(&mut self, expected: &[&str]) {
-        let complaints = self.order(json!({ "order": "complaints" }));
+        let complaints = self.order(&json!({ "order": "complaints" }));
         let all = complaints.as_array().unwrap().iter().map(|one| one.as_str().unwrap());
         let left: Vec<&str> =
             all.filter(|one| !expected.iter().any(|word| one.contains(word))).collect();
@@ -137,7 +137,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn order(&mut self, order: Value) -> Value {
+    fn order(&mut self, order: &Value) -> Value {
         let orders = self.orders.as_mut().unwrap();
         writeln!(orders, "{order}").expect("a browser that takes orders");
         let mut line = String::new();
