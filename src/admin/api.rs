@@ -74,8 +74,9 @@ pub struct Written {
     pub below_minimum: Vec<String>,
 }
 
-pub(super) async fn status(State(admin): State<Admin>) -> Response {
-    document(StatusCode::OK, &Status::of(&admin), None)
+pub(super) async fn status(State(admin): State<Admin>, Extension(who): Extension<Who>) -> Response {
+    let role = who.role.as_str().to_owned();
+    document(StatusCode::OK, &Status { role, ..Status::of(&admin) }, None)
 }
 
 pub(super) async fn list(State(admin): State<Admin>) -> Response {

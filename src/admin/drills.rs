@@ -295,7 +295,7 @@ fn concerned(fail: &[String], state: &snapshot::State) -> Vec<String> {
 }
 
 /// The answers of a service.
-fn service<'a>(name: &Name, snapshot: &'a Snapshot) -> Option<&'a ServiceAnswers> {
+pub(super) fn service<'a>(name: &Name, snapshot: &'a Snapshot) -> Option<&'a ServiceAnswers> {
     let text = name.to_string();
     snapshot.zones.iter().find_map(|(_, entry)| match entry {
         ZoneEntry::Serving(served) => {

@@ -6,11 +6,14 @@ mod api;
 mod audit;
 mod board;
 mod cache;
+mod dashboard;
 mod drift;
 mod drills;
 mod events;
 mod explain;
 mod families;
+mod flows;
+mod history;
 mod keeper;
 mod listener;
 mod load;
@@ -46,6 +49,7 @@ use crate::snapshot::Snapshot;
 use crate::{model, tls};
 
 use access::{Failures, guard};
+use history::{History, remember};
 use listener::{Bounded, Limits, Peer};
 
 pub use ageing::watch_ages;
@@ -66,7 +70,7 @@ use reports::Said;
 pub use scrape::scrape;
 pub use status::{
     CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PlanStatus, PoolStatus,
-    Residual, Share, Status, ZoneStatus,
+    RegionStatus, Residual, Share, Status, VoteStatus, ZoneStatus,
 };
 pub use webhook::tell as tell_webhook;
 
@@ -94,6 +98,7 @@ pub struct Admin {
     pub events: Arc<Events>,
     /// What the listener was opened with.
     pub settings: Arc<model::Admin>,
+    history: Arc<History>,
     failures: Arc<Failures>,
     said: Arc<Said>,
 }
@@ -109,7 +114,8 @@ impl Admin {
         (feeds, shelves, events): (Arc<Feeds>, Arc<Shelves>, Arc<Events>),
         settings: model::Admin,
     ) -> Self {
-        let (settings, failures, said) = (Arc::new(settings), Arc::default(), Arc::default());
+        let settings = Arc::new(settings);
+        let (history, failures, said) = (Arc::default(), Arc::default(), Arc::default());
         Self {
             snapshot,
             counters,
@@ -120,6 +126,7 @@ impl Admin {
             shelves,
             events,
             settings,
+            history,
             failures,
             said,
         }
@@ -142,6 +149,7 @@ async fn serve_within(
 ) -> io::Result<()> {
     let tls = acceptor(&admin).map_err(io::Error::other)?;
     let events = admin.events.clone();
+    let remembering = remember(admin.clone());
     let guarded = routes::router(false)
         .fallback(routes::nothing)
         .method_not_allowed_fallback(routes::unsuited)
@@ -156,7 +164,10 @@ async fn serve_within(
         // Readers of events would stay for minutes.
         events.close();
     };
-    axum::serve(listener, routes).with_graceful_shutdown(ended).await
+    tokio::select! {
+        served = axum::serve(listener, routes).with_graceful_shutdown(ended) => served,
+        never = remembering => match never {},
+    }
 }
 
 /// How the listener speaks TLS. A client shows a certificate where authorities are given; it may

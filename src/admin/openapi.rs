@@ -62,6 +62,12 @@ fn operation(route: &Route, shapes: &mut SchemaGenerator) -> Value {
     replies.insert(status.to_string(), reply("It is done, or told.", content, shapes));
     let guarded = route.role.map_or(&[][..], |_| &OF_WHO);
     for status in guarded.iter().chain(route.refuses).chain([&OURS]) {
+        if *status == 304 {
+            // It has no body (RFC 9110 section 15.4.5).
+            let told = json!({ "description": reason(*status) });
+            replies.insert(status.to_string(), told);
+            continue;
+        }
         let text = matches!(route.gives.1, Content::Text("text/plain")) && route.role.is_none();
         let told = if text {
             reply("Not now.", Content::Text("text/plain"), shapes)
@@ -79,11 +85,7 @@ fn operation(route: &Route, shapes: &mut SchemaGenerator) -> Value {
         "summary": route.does,
         "parameters": route.takes.iter().map(parameter).collect::<Vec<_>>(),
         "responses": replies,
-        "x-role": match route.role {
-            None => "none",
-            Some(Role::Read) => "read",
-            Some(Role::Operate) => "operate",
-        },
+        "x-role": route.role.map_or("none", Role::as_str),
     });
     if let (Some(body), Some(members)) = (&route.body, operation.as_object_mut()) {
         let schema = (body.shape)(shapes);

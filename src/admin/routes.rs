@@ -13,11 +13,13 @@ use super::api::{self, Clearing, Listing, Wish, Written};
 use super::cache::{self, Purge, Purged};
 use super::drills::{self, DrillHistory, DrillKept, DrillPlan, DrillWish};
 use super::explain::{self, Explanation};
+use super::flows::{self, Flows};
+use super::history::{self, Remembered};
 use super::load::{self, LoadReport, Taken};
 use super::problem::Problem;
 use super::reports::{self, Reported};
 use super::status::Status;
-use super::{Admin, events, livez, metrics, openapi, readyz};
+use super::{Admin, dashboard, events, livez, metrics, openapi, readyz};
 use crate::drill::Report;
 use crate::model::Role;
 use crate::probe::Bulletin;
@@ -123,6 +125,29 @@ const LAST: &[Parameter] = &[Parameter {
     ..parameter("Last-Event-ID", Within::Header, "The id of the event that was heard last.")
 }];
 
+const SERVICE: &[Parameter] = &[
+    Parameter {
+        required: false,
+        ..parameter("service", Within::Query, "A steered name; the first one if it is not said.")
+    },
+    Parameter {
+        required: false,
+        words: &["A", "AAAA"],
+        ..parameter("type", Within::Query, "The type asked for; A if it is not said.")
+    },
+];
+
+/// `If-None-Match` of readers that have the file already.
+const KNOWN: Parameter = Parameter {
+    required: false,
+    ..parameter("If-None-Match", Within::Header, "The `ETag` of the file that is known already.")
+};
+
+const PAGE: &[Parameter] = &[KNOWN];
+
+const FILE: &[Parameter] =
+    &[parameter("file", Within::Path, "A file that the dashboard consists of."), KNOWN];
+
 const MONITOR: &[Parameter] = &[parameter("monitor", Within::Path, "A monitor of kind `feed`.")];
 
 const PLACE: &[Parameter] = &[
@@ -133,7 +158,7 @@ const PLACE: &[Parameter] = &[
 /// All routes.
 pub(super) fn table() -> &'static [Route] {
     static ALL: LazyLock<Vec<Route>> = LazyLock::new(|| {
-        [looking(), asking(), forcing(), acting()].into_iter().flatten().collect()
+        [showing(), looking(), asking(), forcing(), acting()].into_iter().flatten().collect()
     });
     &ALL
 }
@@ -158,6 +183,32 @@ fn look(
         refuses: &[],
         handler,
     }
+}
+
+/// The dashboard, which is the same on every node and holds nothing of any: a browser shows it
+/// before there is a token, and what it then shows comes from the routes below.
+fn showing() -> Vec<Route> {
+    let open = |route: Route| Route { role: None, ..route };
+    vec![
+        open(Route {
+            takes: PAGE,
+            refuses: &[304],
+            ..look("/", "dashboard", "Gives the dashboard.", Content::Text("text/html"), || {
+                get(dashboard::page)
+            })
+        }),
+        open(Route {
+            takes: FILE,
+            refuses: &[304, 400, 404],
+            ..look(
+                "/dashboard/{file}",
+                "dashboardFile",
+                "Gives a part of the dashboard.",
+                Content::Text("*/*"),
+                || get(dashboard::file),
+            )
+        }),
+    ]
 }
 
 /// Those that tell of the node as it is.
@@ -185,6 +236,13 @@ fn looking() -> Vec<Route> {
             "Tells of the node, its regions, pools, endpoints, zones and overrides.",
             Content::Json(SchemaGenerator::subschema_for::<Status>),
             || get(api::status),
+        ),
+        look(
+            "/api/v1/history",
+            "history",
+            "Tells how many queries and answers there were in the last quarter of an hour.",
+            Content::Json(SchemaGenerator::subschema_for::<Remembered>),
+            || get(history::history),
         ),
         look(
             "/api/v1/overrides",
@@ -215,6 +273,17 @@ fn asking() -> Vec<Route> {
                 "Says why a client gets the answer it gets.",
                 Content::Json(SchemaGenerator::subschema_for::<Explanation>),
                 || get(explain::explain),
+            )
+        },
+        Route {
+            takes: SERVICE,
+            refuses: &[400, 404, 503],
+            ..look(
+                "/api/v1/flows",
+                "flows",
+                "Says where the clients of a service are sent, by country.",
+                Content::Json(SchemaGenerator::subschema_for::<Flows>),
+                || get(flows::flows),
             )
         },
         Route {

@@ -9,8 +9,9 @@ use super::load;
 use super::readiness::{readiness, state_word};
 use crate::acme::Stage;
 use crate::clock::{self, Tick};
-use crate::health::Level;
+use crate::dns::Totals;
 use crate::health::overrides::{Entry, Override};
+use crate::health::{EndpointHealth, Level};
 use crate::metrics::ProxyMetrics;
 use crate::model::{Endpoint, EndpointId, Fleet, Model, PlanNumber, PoolId, RegionId};
 use crate::snapshot::State;
@@ -30,12 +31,24 @@ pub struct Status {
     pub notes: Vec<String>,
     /// Number of the snapshot that answers are given from.
     pub generation: u64,
+    /// The time of this node, in milliseconds since 1970-01-01 UTC.
+    #[serde(default)]
+    pub time_ms: u64,
+    /// How far it can rely on its peers: alone, live, degraded or isolated.
+    #[serde(default)]
+    pub mode: String,
+    /// What whoever asks may do: read or operate.
+    #[serde(default)]
+    pub role: String,
+    /// Queries that it has received since it started.
+    #[serde(default)]
+    pub queries: u64,
     /// Digest of what all nodes share: fleet.toml, network lists and zones.
     pub digest: String,
     /// Number of the plan that is served; `None`: it has none.
     pub plan: Option<PlanStatus>,
     /// Regions by name.
-    pub regions: Vec<Share>,
+    pub regions: Vec<RegionStatus>,
     /// Pools, each in each of its regions.
     pub pools: Vec<PoolStatus>,
     /// All endpoints.
@@ -90,6 +103,26 @@ pub struct PlanStatus {
     pub epoch: u32,
     /// Goes up with every plan.
     pub version: u32,
+}
+
+/// A region.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RegionStatus {
+    /// Its endpoints.
+    #[serde(flatten)]
+    pub share: Share,
+    /// Degrees, north is positive.
+    #[serde(default)]
+    pub latitude: f64,
+    /// Degrees, east is positive.
+    #[serde(default)]
+    pub longitude: f64,
+    /// Steered answers of this node whose first address is there, since it started.
+    #[serde(default)]
+    pub answers: u64,
+    /// Why its probers vote or do not: live, late, impaired or dead; `None`: none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vantage: Option<String>,
 }
 
 /// How many endpoints are how healthy.
@@ -152,9 +185,26 @@ pub struct EndpointStatus {
     pub cause: String,
     /// For how long, in seconds.
     pub age_seconds: u64,
+    /// What each known probing region says; empty without monitors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<VoteStatus>,
     /// What this node's proxy still has for it; `None`: it is not drained, or not this proxy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residual: Option<Residual>,
+}
+
+/// What one probing region says of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VoteStatus {
+    /// Name of the region.
+    pub vantage: String,
+    /// up, down, or unknown: it has no vote, or not on every monitor yet.
+    pub verdict: String,
+    /// The sort of failure that it saw; `None` unless it says down and told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// For how long this node has known it to say so, in seconds.
+    pub age_seconds: u64,
 }
 
 /// What a drained endpoint still has to do.
@@ -205,6 +255,10 @@ impl Status {
             ready,
             notes: text.lines().filter(|line| *line != "ready").map(str::to_owned).collect(),
             generation: snapshot.generation,
+            time_ms: clock::unix_time().as_millis() as u64,
+            mode: String::new(),
+            role: String::new(),
+            queries: 0,
             digest: String::new(),
             plan: None,
             regions: Vec::new(),
@@ -224,7 +278,19 @@ impl Status {
         if let Some(state) = &snapshot.state {
             status.fill(state, &admin.metrics.proxy, clock::now());
         }
+        if let Some(counters) = &admin.counters {
+            status.count(&counters.totals());
+        }
         status
+    }
+
+    /// Adds what was asked and answered.
+    fn count(&mut self, totals: &Totals) {
+        self.queries = totals.queries.iter().map(|(_, queries)| queries).sum();
+        for region in &mut self.regions {
+            let own = totals.regions.iter().find(|(name, _)| *name == region.share.region);
+            region.answers = own.map_or(0, |(_, answers)| *answers);
+        }
     }
 
     /// Adds what is known of the fleet.
@@ -233,12 +299,13 @@ impl Status {
         let fleet = &model.fleet;
         self.node.clone_from(&model.node.name);
         self.region.clone_from(&fleet.region(model.node.region).name);
+        state.council.mode.as_str().clone_into(&mut self.mode);
         self.digest = state.loaded.fingerprint.to_string();
         let number = fleet.plan.map(|mark| mark.number);
         self.plan = number.map(|PlanNumber { epoch, version }| PlanStatus { epoch, version });
         let ids = || (0..).map(RegionId).take(fleet.regions.len());
         let share = |region, pool| share(state, region, pool);
-        self.regions = ids().map(|region| share(region, None)).collect();
+        self.regions = ids().map(|region| place(state, region, share(region, None))).collect();
         for (pool, name) in (0..).map(PoolId).zip(fleet.pools.iter().map(|pool| &pool.name)) {
             let shares = ids().map(|region| (region, share(region, Some(pool))));
             let there = shares.filter(|(_, share)| share.endpoints > 0);
@@ -257,10 +324,29 @@ impl Status {
                 health: health.level.as_str().to_owned(),
                 cause: health.cause.to_string(),
                 age_seconds: now.since(health.since).as_secs(),
+                votes: votes(fleet, health, now),
                 residual: lingers.then(|| residual(fleet, endpoint, metrics)),
             }
         }));
     }
+}
+
+/// A region with these endpoints.
+fn place(state: &State, id: RegionId, share: Share) -> RegionStatus {
+    let point = state.loaded.model.fleet.region(id).point;
+    let vantage = state.council.seat(id).map(|seat| seat.as_str().to_owned());
+    let (latitude, longitude) = (point.latitude, point.longitude);
+    RegionStatus { share, latitude, longitude, answers: 0, vantage }
+}
+
+fn votes(fleet: &Fleet, health: &EndpointHealth, now: Tick) -> Vec<VoteStatus> {
+    let said = health.votes.iter().map(|vote| VoteStatus {
+        vantage: fleet.region(vote.region).name.clone(),
+        verdict: vote.verdict.as_str().to_owned(),
+        cause: vote.kind.map(|kind| kind.as_str().to_owned()),
+        age_seconds: now.since(vote.since).as_secs(),
+    });
+    said.collect()
 }
 
 /// Whether requests reach an endpoint through this node's proxy, also while it is drained.

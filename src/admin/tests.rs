@@ -63,7 +63,8 @@ async fn paths_and_methods_are_answered() {
         ("GET", "/metrics", "200", "# HELP meridian_"),
         ("HEAD", "/readyz", "200", ""),
         ("POST", "/readyz", "405", ""),
-        ("GET", "/", "404", "{\"error\":\"there is nothing at this path\""),
+        ("GET", "/", "200", "<!doctype html>"),
+        ("GET", "/none", "404", "{\"error\":\"there is nothing at this path\""),
         ("GET", "/metrics/more", "404", "{\"error\":"),
     ] {
         let (found, body) = request(running.at, method, path).await;

@@ -77,7 +77,8 @@ fn screen(status: &Status, paint: Paint) -> Vec<String> {
     let title = |title: &str| [String::new(), title.to_owned()];
     lines.extend(title("regions"));
     let place = |place: &str, words: &Share| format!("  {place:<24} {}", share(words, paint));
-    lines.extend(status.regions.iter().map(|region| place(&region.region, region)));
+    let regions = status.regions.iter().map(|region| &region.share);
+    lines.extend(regions.map(|share| place(&share.region, share)));
     lines.extend(title("pools"));
     lines.extend(status.pools.iter().map(|pool| {
         let line = place(&format!("{} {}", pool.pool, pool.share.region), &pool.share);
@@ -160,6 +161,7 @@ fn endpoints(status: &Status, paint: Paint) -> Vec<String> {
             health,
             cause,
             age_seconds,
+            votes: _,
             residual,
         } = *endpoint;
         let word = match health.as_str() {

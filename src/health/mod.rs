@@ -96,4 +96,8 @@ pub struct RegionVote {
     pub region: RegionId,
     /// What it says; unknown: it has no vote, or not on every monitor yet.
     pub verdict: Verdict,
+    /// The sort of failure that it saw; `None` unless it says down, and where it told none.
+    pub kind: Option<CauseKind>,
+    /// Since when this node has known it to say so.
+    pub since: Tick,
 }

@@ -58,6 +58,16 @@ pub enum Role {
     Operate,
 }
 
+impl Role {
+    /// The word in the configuration and in what the API tells.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
 /// A secret that clients show, of which only a digest is known here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {

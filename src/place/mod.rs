@@ -4,6 +4,10 @@ pub mod gazetteer;
 
 use std::fmt;
 
+/// A sample of the world's address prefixes with place and weight, as comma-separated rows below a
+/// head; NOTICE says whose data it is drawn from.
+pub const CLIENT_SAMPLE: &str = include_str!("../../tests/data/client_sample.csv");
+
 /// Mean radius of the Earth in kilometres (IUGG mean radius R1).
 const EARTH_RADIUS_KM: f64 = 6371.0088;
 

@@ -61,6 +61,7 @@ fn every_route_stands_in_the_page_about_the_api() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{which}", "WHICH").replace("{monitor}", "MONITOR");
             let path = path.replace("{pool}", "POOL").replace("{region}", "REGION");
+            let path = path.replace("{file}", "FILE");
             let line = format!("{} {path}", method.to_uppercase());
             assert!(told.contains(&line), "`{line}` is not in docs/api.md: {told:?}");
         }

@@ -150,7 +150,8 @@ fn look(remote: &Remote, tell: &mpsc::Sender<News>) -> Result<(), Failure> {
 }
 
 fn seen(status: &Status) -> Seen {
-    let down = status.regions.iter().filter(|r| r.endpoints > 0 && r.up + r.unknown == 0);
+    let shares = status.regions.iter().map(|region| &region.share);
+    let down = shares.filter(|r| r.endpoints > 0 && r.up + r.unknown == 0);
     let residual = status.endpoints.iter().filter_map(|e| e.residual);
     let residual: Vec<u64> = residual.map(|residual| residual.requests).collect();
     let mut loads: BTreeMap<String, (f64, f64)> = BTreeMap::new();
@@ -163,7 +164,7 @@ fn seen(status: &Status) -> Seen {
     }
     let loads = loads.into_iter().filter(|(_, (_, capacity))| *capacity > 0.0);
     Seen {
-        down: down.map(|region| region.region.clone()).collect(),
+        down: down.map(|share| share.region.clone()).collect(),
         loads: loads.map(|(region, (load, capacity))| (region, load / capacity)).collect(),
         residual: (!residual.is_empty()).then(|| residual.iter().sum()),
     }

@@ -6,12 +6,9 @@ use std::path::Path;
 use super::rows::Rows;
 use crate::diagnostic::Diagnostics;
 use crate::geo::Ground;
-use crate::place::{Country, Point};
+use crate::place::{CLIENT_SAMPLE, Country, Point};
 use crate::prefix::Prefix;
 use crate::steering::mix;
-
-/// A sample of the world's prefixes; NOTICE says whose data it is drawn from.
-const SAMPLE: &str = include_str!("../../../tests/data/client_sample.csv");
 
 /// Clients of one prefix.
 #[derive(Clone, Debug)]
@@ -48,7 +45,7 @@ pub(in crate::cli) fn read(
 ) -> Result<Vec<Group>, Diagnostics> {
     let mut rows = match path {
         Some(path) => Rows::open(path)?,
-        None => Rows::new("client_sample.csv", SAMPLE),
+        None => Rows::new("client_sample.csv", CLIENT_SAMPLE),
     };
     let prefix = rows.column("prefix", true);
     let weight = rows.column("weight", false);

@@ -267,6 +267,19 @@ impl Cell {
         }
     }
 
+    /// The sort of failure that one region tells of, whose vote counts.
+    pub(super) fn kind_in(&self, region: RegionId, council: &Council) -> Option<CauseKind> {
+        let own = council.own_votes && council.own == region;
+        let own = own.then(|| self.machine.kind()).flatten();
+        own.or_else(|| {
+            let is_of = |vote: &&PeerVote| {
+                let voter = council.voters.get(usize::from(vote.slot));
+                vote.verdict == Verdict::Down && voter == Some(&Some(region))
+            };
+            self.ballot.iter().filter(is_of).find_map(|vote| vote.kind)
+        })
+    }
+
     /// Why it says what it says, in words.
     pub(super) fn cause(&self, council: &Council) -> String {
         let is_monitor = self.source != Source::Traffic;

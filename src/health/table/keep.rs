@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Cell, EndpointIdentity, HealthTable, Machine, Roster, Row, Source};
 use crate::clock::Tick;
-use crate::health::{SavedHealth, SavedProber, SavedVerdict, Verdict};
+use crate::health::{EndpointHealth, SavedHealth, SavedProber, SavedVerdict, Verdict};
 use crate::model::{Fleet, Monitor};
 
 impl HealthTable {
@@ -48,7 +48,29 @@ impl HealthTable {
         }
         table.cast_again(old, now);
         table.begin_again(now);
+        table.keep_ages((old, old_fleet), new_fleet);
         table
+    }
+
+    /// Goes on counting the ages of what regions say, who may have other numbers now.
+    fn keep_ages(&mut self, (old, old_fleet): (&Self, &Fleet), fleet: &Fleet) {
+        let earlier = old_fleet.endpoints.iter().zip(&old.health);
+        let earlier: HashMap<EndpointIdentity, &EndpointHealth> =
+            earlier.map(|(one, health)| (EndpointIdentity::of(old_fleet, one), health)).collect();
+        for (endpoint, health) in fleet.endpoints.iter().zip(&mut self.health) {
+            let Some(before) = earlier.get(&EndpointIdentity::of(fleet, endpoint)) else {
+                continue;
+            };
+            let mut votes = health.votes.to_vec();
+            for vote in &mut votes {
+                let name = &fleet.region(vote.region).name;
+                let same = before.votes.iter().find(|one| {
+                    one.verdict == vote.verdict && old_fleet.region(one.region).name == *name
+                });
+                vote.since = same.map_or(vote.since, |one| one.since);
+            }
+            health.votes = votes.into();
+        }
     }
 
     /// Casts the votes that an older table holds in this one.

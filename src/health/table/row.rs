@@ -130,7 +130,7 @@ impl Row {
             is_forced_up: false,
             is_down_by_traffic: level == Level::Down
                 && at_level().all(|cell| cell.source == Source::Traffic),
-            votes: self.votes(council, before.map(|before| &before.votes)),
+            votes: self.votes(council, before.map(|before| &before.votes), now),
         }
     }
 
@@ -154,8 +154,16 @@ impl Row {
     }
 
     /// What each known probing region says by all monitors together.
-    fn votes(&self, council: &Council, before: Option<&Arc<[RegionVote]>>) -> Arc<[RegionVote]> {
-        let up = |(region, _): &(RegionId, _)| RegionVote { region: *region, verdict: Verdict::Up };
+    fn votes(
+        &self,
+        council: &Council,
+        before: Option<&Arc<[RegionVote]>>,
+        now: Tick,
+    ) -> Arc<[RegionVote]> {
+        let up = |(region, _): &(RegionId, _)| {
+            let (verdict, kind, since) = (Verdict::Up, None, now);
+            RegionVote { region: *region, verdict, kind, since }
+        };
         let mut votes: Vec<RegionVote> = council.seats.iter().map(up).collect();
         for cell in self.cells.iter().filter(|cell| cell.counts()) {
             // Seats and what regions say are both in the order of the regions.
@@ -168,6 +176,18 @@ impl Row {
                     (Verdict::Up, Some(Verdict::Up)) => Verdict::Up,
                     _ => Verdict::Unknown,
                 };
+                if found.is_some_and(|(_, verdict)| *verdict == Verdict::Down) {
+                    vote.kind = vote.kind.or_else(|| cell.kind_in(vote.region, council));
+                }
+            }
+        }
+        // Both are in the order of the regions.
+        let mut earlier = before.into_iter().flat_map(|before| before.iter()).peekable();
+        for vote in &mut votes {
+            while earlier.next_if(|one| one.region < vote.region).is_some() {}
+            let same = earlier.next_if(|one| one.region == vote.region);
+            if let Some(same) = same.filter(|one| one.verdict == vote.verdict) {
+                vote.since = same.since;
             }
         }
         match before {

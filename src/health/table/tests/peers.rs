@@ -136,6 +136,29 @@ fn one_prober_takes_nothing_down_and_two_regions_do() {
 }
 
 #[test]
+fn each_vote_has_its_cause_and_its_age() {
+    let mut world = World::all_up(&THREE);
+    let told = |world: &World| -> Vec<(Option<CauseKind>, Tick)> {
+        let votes = &world.table.endpoints()[1].votes;
+        votes.iter().map(|vote| (vote.kind, vote.since)).collect()
+    };
+    let first = world.now;
+    world.pass(1_000);
+    let (refused, timeout) = (Some(CauseKind::Refused), Some(CauseKind::Timeout));
+    let second = world.now;
+    world.say(0, 1, Verdict::Down);
+    world.pass(500);
+    let third = world.now;
+    world.say(2, 1, Verdict::Down);
+    assert_eq!(told(&world), [(refused, second), (None, first), (timeout, third)]);
+    world.pass(500);
+    world.say(2, 1, Verdict::Down);
+    assert_eq!(told(&world)[2], (timeout, third), "what is said again is no news");
+    world.say(0, 1, Verdict::Up);
+    assert_eq!(told(&world), [(None, world.now), (None, first), (timeout, third)]);
+}
+
+#[test]
 fn a_verdict_that_is_taken_back_is_no_vote() {
     let mut world = World::all_up(&THREE);
     world.say(1, 0, Verdict::Down);
