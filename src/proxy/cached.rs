@@ -144,7 +144,7 @@ pub(super) type Answer = (Response<Content>, Via);
 /// What the shelf has for a request.
 pub(super) enum Look {
     /// A reply.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// Nothing that is good without the origin.
     Ask(Asked),
 }
@@ -175,10 +175,10 @@ impl Cached<'_> {
             };
         };
         match kept.stored.serve(request.headers(), self.rules, now) {
-            Use::Fresh => Ok(Look::Answer(give(&kept, request, Via::Hit, now))),
+            Use::Fresh => Ok(Look::Answer(Box::new(give(&kept, request, Via::Hit, now)))),
             Use::Refresh => {
                 self.refresh(&kept, request, client);
-                Ok(Look::Answer(give(&kept, request, Via::Stale, now)))
+                Ok(Look::Answer(Box::new(give(&kept, request, Via::Stale, now))))
             }
             Use::Ask { if_error } => Ok(Look::Ask(Asked { old: Some((kept, if_error)), alone })),
             Use::Unavailable => Err(Failure::NotKept),
@@ -237,7 +237,7 @@ impl Cached<'_> {
                 Outcome::Given(..) | Outcome::Alone => break,
             }
             asked = match self.look(&request, exchange.client())? {
-                Look::Answer(answer) => return Ok(answer),
+                Look::Answer(answer) => return Ok(*answer),
                 Look::Ask(asked) => asked,
             };
         }

@@ -221,7 +221,7 @@ async fn reply(
     if is_concerned(request.method(), request.headers()) {
         let cached = Cached { worker: tries.worker, route, cache, rules, tries, key };
         return match cached.look(&request, exchange.client())? {
-            Look::Answer(answer) => Ok(cached.counted(answer)),
+            Look::Answer(answer) => Ok(cached.counted(*answer)),
             // What is on the shelf needs no room for what has to be fetched.
             Look::Ask(asked) => Box::pin(cached.reply(asked, request, exchange)).await,
         };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, ChallengeSharing, Control, Create, Drift, Engine, Hub, Identity, Ledger, LoadSharing, Mesh,
-    NatsControl, Outgoing, Pace, Report, Share, Signal, Subjects,
+    Bus, ChallengeSharing, Control, Create, Drift, Engine, Hub, Identity, Ledger, LoadSharing,
+    Mesh, NatsControl, Outgoing, Pace, Report, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
 use meridian::load::Loads;

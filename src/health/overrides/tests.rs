@@ -200,6 +200,10 @@ fn told(losses: &[Loss]) -> Vec<String> {
     losses.iter().map(|loss| format!("{}: {loss}", loss.rule.key())).collect()
 }
 
+/// Its name, the least share of the capacity, capacities by region, health, what is wanted, and the
+/// services that would lose too much.
+type Case<'a> = (&'a str, f64, &'a [(u16, u32)], Health<'a>, Draft, &'a [&'a str]);
+
 #[test]
 fn a_service_keeps_its_capacity_and_its_last_records() {
     use Action::{Down, Drain};
@@ -212,7 +216,7 @@ fn a_service_keeps_its_capacity_and_its_last_records() {
     let web = |capacity: &[(u16, u32)]| -> Vec<(RegionId, u32)> {
         capacity.iter().map(|(region, capacity)| (RegionId(*region), *capacity)).collect()
     };
-    let cases: [(&str, f64, &[(u16, u32)], Health<'_>, Draft, &[&str]); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("what is left is enough", 0.6, &[], &all_up, draft(Down, "pool:web@eu-2"), &[]),
         (
             "by weight too little is left",

@@ -70,6 +70,9 @@ fn compared(before: &[(&str, &str)], after: &[(&str, &str)]) -> Difference {
 /// Takes the last region's endpoint out.
 const NO_AP: (&str, &str) = ("  { region = \"ap\", address = \"192.0.2.1\" },\n", "");
 
+/// The name of a golden file, and what is changed in both configurations.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)]);
+
 #[test]
 fn differences_are_as_they_were() {
     let ap_unrated = ("{ ap = 600, eu", "{ eu");
@@ -77,7 +80,7 @@ fn differences_are_as_they_were() {
     let spill = ("policy = [\"proximity\"]", "policy = [\"proximity\", \"spill\"]");
     let biased = "policy = [{ method = \"proximity\", bias = { us = 50 } }]";
     let bias = ("policy = [\"proximity\"]", biased);
-    let cases: [(&str, &[(&str, &str)], &[(&str, &str)]); 6] = [
+    let cases: [Case<'_>; 6] = [
         ("nothing", &[], &[("root 1", "root 2")]),
         ("a_region_goes", &[], &[NO_AP, ap_unrated]),
         ("a_region_comes", &[NO_AP, ap_unrated], &[]),
