@@ -103,8 +103,7 @@ pub(super) async fn serve(
     if let Some(Err(error)) = before.map(Predecessor::ready) {
         warn!(error, "nobody is there to take over from");
     }
-    let started = &model.node;
-    let (metrics, events) = (&*metrics, &*events);
+    let (started, metrics, events) = (&model.node, &*metrics, &*events);
     let reloader = Reloader { dir, started, reloads, plans, snapshot, metrics, events };
     running.run(reloader, current, watch, signals).await;
     Ok(())

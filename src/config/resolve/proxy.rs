@@ -34,23 +34,7 @@ pub(super) fn resolve(
 ) -> (Proxy, ByZone) {
     let mut section = top.inside("proxy", table.span());
     let table = &table.get_ref().0;
-    let fault = Fault::new("`http` is empty").hint("leave it out to listen on every address");
-    if table.https.is_none() && table.tcp.is_none() && table.udp.is_none() {
-        section.not_empty(&table.http, fault);
-    }
-    let mut http = section
-        .list("http", &table.http, |text| free(listener(text, 80)?, text, dns, admin).map(Some));
-    if table.http.is_none() {
-        section.default("http", d::PROXY_HTTP.written);
-        http = d::PROXY_HTTP.value.to_vec();
-    }
-    let fault = Fault::new("`https` is empty").hint("leave it out to serve none");
-    section.not_empty(&table.https, fault);
-    let https = section.list("https", &table.https, |text| {
-        let address = free(listener(text, 443)?, text, dns, admin)?;
-        // Both would be bound, and the kernel would give each half of the connections.
-        beside(address, text, &http).map(Some)
-    });
+    let (http, https) = listeners(&mut section, table, (dns, admin));
     let fault = Fault::new("`http3` is empty").hint("leave it out to serve none");
     section.not_empty(&table.http3, fault);
     let mut datagrams: Vec<SocketAddr> = dns.into_iter().flat_map(over_udp).collect();
@@ -96,6 +80,32 @@ pub(super) fn resolve(
         access_log,
     };
     (proxy, by_zone)
+}
+
+/// The listeners of HTTP, in the clear and over TLS.
+fn listeners(
+    section: &mut Section<'_>,
+    table: &ProxyTable,
+    (dns, admin): (Option<&Dns>, Option<&Admin>),
+) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let fault = Fault::new("`http` is empty").hint("leave it out to listen on every address");
+    if table.https.is_none() && table.tcp.is_none() && table.udp.is_none() {
+        section.not_empty(&table.http, fault);
+    }
+    let mut http = section
+        .list("http", &table.http, |text| free(listener(text, 80)?, text, dns, admin).map(Some));
+    if table.http.is_none() {
+        section.default("http", d::PROXY_HTTP.written);
+        http = d::PROXY_HTTP.value.to_vec();
+    }
+    let fault = Fault::new("`https` is empty").hint("leave it out to serve none");
+    section.not_empty(&table.https, fault);
+    let https = section.list("https", &table.https, |text| {
+        let address = free(listener(text, 443)?, text, dns, admin)?;
+        // Both would be bound, and the kernel would give each half of the connections.
+        beside(address, text, &http).map(Some)
+    });
+    (http, https)
 }
 
 /// Prefixes of peers; without them `nobody` is believed.
