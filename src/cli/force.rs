@@ -165,12 +165,14 @@ fn list(options: &Options, output: &mut Output) -> Result<(), Failure> {
 
 /// An override in one line.
 pub(super) fn line(one: &OverrideStatus) -> String {
-    let left = match one.left_seconds {
-        Some(seconds) => format!("{} left", time(seconds)),
-        None => "until cleared".to_owned(),
+    let left = match (one.left_seconds, one.what.until) {
+        (Some(seconds), _) => format!(", {} left", time(seconds)),
+        (None, None) => ", until cleared".to_owned(),
+        // It was cleared before its end.
+        (None, Some(_)) => String::new(),
     };
     let (what, scope) = (&one.what, one.what.scope);
     let here = if scope == Scope::Node { ", this node alone" } else { "" };
     let (id, action, target) = (&what.id, what.action.as_str(), &what.target);
-    format!("{id} {action} {target}, {left}{here}, by {}: {}", what.author, what.reason)
+    format!("{id} {action} {target}{left}{here}, by {}: {}", what.author, what.reason)
 }
