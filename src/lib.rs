@@ -15,6 +15,7 @@ pub mod name;
 pub mod place;
 pub mod prefix;
 pub mod proxy_header;
+mod rows;
 pub mod spool;
 pub mod tls;
 

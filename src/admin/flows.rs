@@ -19,6 +19,7 @@ use crate::health::{EndpointHealth, Level};
 use crate::name::Name;
 use crate::place::{CLIENT_SAMPLE, Country, gazetteer};
 use crate::prefix::Prefix;
+use crate::rows::{Row, Rows};
 use crate::snapshot::{self, ServiceAnswers, Snapshot};
 use crate::steering::{Decision, Family, Outcome, View};
 
@@ -293,18 +294,17 @@ struct Sampled {
 
 /// The sample, read when it is first asked for.
 static SAMPLE: LazyLock<Vec<Sampled>> = LazyLock::new(|| {
-    let read = |row: &str| {
-        // What stands between them may be quoted.
-        let (prefix, rest) = row.split_once(',')?;
-        let (country, rest) = rest.split_once(',')?;
-        let (_, weight) = rest.rsplit_once(',')?;
+    let mut rows = Rows::new("client_sample.csv", CLIENT_SAMPLE);
+    let [prefix, country, weight] =
+        ["prefix", "country", "weight"].map(|name| rows.column(name, true));
+    let read = |row: &Row| {
         Some(Sampled {
-            country: Country::parse(country)?,
-            address: prefix.parse::<Prefix>().ok()?.address(),
-            weight: weight.trim().parse().ok()?,
+            country: Country::parse(&row.text(country))?,
+            address: row.text(prefix).parse::<Prefix>().ok()?.address(),
+            weight: row.text(weight).trim().parse().ok()?,
         })
     };
-    CLIENT_SAMPLE.lines().skip(1).filter_map(read).collect()
+    rows.rows().iter().filter_map(read).collect()
 });
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod drill;
 mod exit;
 mod explain;
 mod force;
+#[cfg(test)]
+mod golden;
 mod init;
 mod logging;
 mod output;

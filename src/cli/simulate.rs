@@ -6,7 +6,6 @@ mod picture;
 mod population;
 mod progress;
 mod report;
-mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,7 +21,6 @@ pub(super) use self::latency::Latencies;
 pub(super) use self::population::{Group, apportion, read as read_population};
 pub(super) use self::progress::Progress;
 use self::report::{Report, ServiceReport, Time, pools};
-use self::rows::Rows;
 pub(super) use self::world::{Given, Loads, World};
 use super::explain::supposed_health;
 use super::{Config, Exit, Output};
@@ -31,6 +29,7 @@ use crate::clock::{self, Tick};
 use crate::diagnostic::Diagnostics;
 use crate::model::{Fleet, PoolId, RegionId};
 use crate::name::Name;
+use crate::rows::Rows;
 use crate::snapshot::{ServiceAnswers, load};
 
 /// Share of the capacity that is in use where nobody says how many requests there are.

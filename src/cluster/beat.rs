@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::subject::PAGES_MAX;
-use super::wire::{self, Dropped, FORMATS, Kind};
+use super::wire::{self, Dropped, FORMATS, Head, Kind};
 use crate::health::Prober;
 
 /// Kinds of pages that a beat may list; one is known.
@@ -29,13 +29,9 @@ pub struct Beat {
     pub config: Option<u64>,
 }
 
-/// What stands before the contents.
+/// What stands between the head and the contents.
 #[derive(Serialize, Deserialize)]
-struct Head<'a> {
-    epoch: u64,
-    number: u64,
-    region: &'a str,
-    node: &'a str,
+struct State {
     impaired: bool,
     /// First and last format that the writer reads, so that a fleet of two versions can speak the
     /// older one.
@@ -53,10 +49,9 @@ struct Content {
 impl Beat {
     /// The message.
     pub fn encode(&self) -> Vec<u8> {
-        let Prober { region, node } = &self.writer;
-        let (epoch, number, impaired) = (self.epoch, self.number, self.impaired);
+        let head = Head::of(&self.writer, self.epoch, self.number);
         let formats = (*FORMATS.start(), *FORMATS.end());
-        let head = Head { epoch, number, region, node, impaired, formats };
+        let state = State { impaired: self.impaired, formats };
         let (pages, digest) = (self.pages, self.digest.to_be_bytes());
         let mut contents = vec![Content { kind: Kind::Health as u8, pages, digest }];
         // Readers of before pass it over.
@@ -65,7 +60,7 @@ impl Beat {
             pages: 0,
             digest: config.to_be_bytes(),
         }));
-        wire::seal(Kind::Beat, &(head, contents))
+        wire::seal(Kind::Beat, &(head, state, contents))
     }
 
     /// Reads a message.
@@ -74,12 +69,8 @@ impl Beat {
     /// Why it is dropped.
     pub fn decode(message: &[u8]) -> Result<Self, Dropped> {
         let mut body = wire::open(Kind::Beat, message)?;
-        let head: Head<'_> = wire::take(&mut body)?;
-        let names = [head.region, head.node];
-        if head.number == 0 || !names.into_iter().all(wire::is_name) {
-            return Err(Dropped::Malformed);
-        }
-        let epoch = wire::epoch(head.epoch)?;
+        let (writer, epoch, number) = Head::take(&mut body)?.read()?;
+        let State { impaired, .. } = wire::take(&mut body)?;
         let (mut pages, mut digest, mut config) = (0, EMPTY, None);
         for _ in 0..wire::take_length(&mut body, CONTENTS_MAX)? {
             let content: Content = wire::take(&mut body)?;
@@ -94,9 +85,6 @@ impl Beat {
                 config = Some(found);
             }
         }
-        let [region, node] = names.map(str::to_owned);
-        let (number, impaired) = (head.number, head.impaired);
-        let writer = Prober { region, node };
         Ok(Self { writer, epoch, number, impaired, pages, digest, config })
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mesh::Outgoing;
 use super::subject::{Channel, Subjects};
-use super::wire::{self, Dropped, Kind};
+use super::wire::{self, Dropped, Head, Kind};
 use crate::clock::Tick;
 use crate::health::Prober;
 use crate::load::Sample;
@@ -40,15 +40,6 @@ pub struct LoadPage {
     pub loads: Vec<(String, Sample)>,
 }
 
-/// What stands before the loads.
-#[derive(Serialize, Deserialize)]
-struct Head<'a> {
-    epoch: u64,
-    seq: u64,
-    region: &'a str,
-    node: &'a str,
-}
-
 /// One load, in thousandths a second. Its form never changes.
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
@@ -64,10 +55,9 @@ struct Record<'a> {
 impl LoadPage {
     /// The message.
     pub fn encode(&self) -> Vec<u8> {
-        let Prober { region, node } = &self.writer;
+        let head = Head::of(&self.writer, self.epoch, self.seq);
         let records: Vec<Record<'_>> = self.loads.iter().map(Record::of).collect();
-        let (epoch, seq) = (self.epoch, self.seq);
-        wire::seal(Kind::Load, &(Head { epoch, seq, region, node }, records))
+        wire::seal(Kind::Load, &(head, records))
     }
 
     /// Reads a message.
@@ -76,11 +66,7 @@ impl LoadPage {
     /// Why it is dropped.
     pub fn decode(message: &[u8]) -> Result<Self, Dropped> {
         let mut body = wire::open(Kind::Load, message)?;
-        let head: Head<'_> = wire::take(&mut body)?;
-        if head.seq == 0 || ![head.region, head.node].into_iter().all(wire::is_name) {
-            return Err(Dropped::Malformed);
-        }
-        let epoch = wire::epoch(head.epoch)?;
+        let (writer, epoch, seq) = Head::take(&mut body)?.read()?;
         let count = wire::take_length(&mut body, POOLS_MAX)?;
         let mut loads: Vec<(String, Sample)> = Vec::with_capacity(count);
         for _ in 0..count {
@@ -91,8 +77,7 @@ impl LoadPage {
             }
             loads.push(load);
         }
-        let writer = Prober { region: head.region.to_owned(), node: head.node.to_owned() };
-        Ok(Self { writer, epoch, seq: head.seq, loads })
+        Ok(Self { writer, epoch, seq, loads })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{self, Dropped, Kind};
+use super::wire::{self, Dropped, Head, Kind};
 use crate::health::{CauseKind, Prober, Subject, Verdict, Vote};
 
 /// Votes on a page: it fits into one packet, and an endpoint that flaps costs one page.
@@ -40,16 +40,6 @@ pub struct Page {
     pub votes: Vec<Vote>,
 }
 
-/// What stands before the votes.
-#[derive(Serialize, Deserialize)]
-struct Head<'a> {
-    epoch: u64,
-    seq: u64,
-    region: &'a str,
-    node: &'a str,
-    target: &'a str,
-}
-
 /// One vote. Its form never changes: what is to be added goes into a list of its own behind the
 /// votes.
 #[derive(Serialize, Deserialize)]
@@ -64,10 +54,9 @@ struct Record {
 impl Page {
     /// The message.
     pub fn encode(&self) -> Vec<u8> {
-        let Prober { region, node } = &self.writer;
-        let (epoch, seq, target) = (self.epoch, self.seq, &self.target);
+        let head = Head::of(&self.writer, self.epoch, self.seq);
         let records: Vec<Record> = self.votes.iter().map(Record::of).collect();
-        wire::seal(Kind::Health, &(Head { epoch, seq, region, node, target }, records))
+        wire::seal(Kind::Health, &(head, &self.target, records))
     }
 
     /// Reads a message.
@@ -76,12 +65,11 @@ impl Page {
     /// Why it is dropped.
     pub fn decode(message: &[u8]) -> Result<Self, Dropped> {
         let mut body = wire::open(Kind::Health, message)?;
-        let head: Head<'_> = wire::take(&mut body)?;
-        let names = [head.region, head.node, head.target];
-        if head.seq == 0 || !names.into_iter().all(wire::is_name) {
+        let (writer, epoch, seq) = Head::take(&mut body)?.read()?;
+        let target: &str = wire::take(&mut body)?;
+        if !wire::is_name(target) {
             return Err(Dropped::Malformed);
         }
-        let epoch = wire::epoch(head.epoch)?;
         let count = wire::take_length(&mut body, VOTES_MAX)?;
         let mut votes: Vec<Vote> = Vec::with_capacity(count);
         for _ in 0..count {
@@ -92,8 +80,7 @@ impl Page {
             }
             votes.push(vote);
         }
-        let [region, node, target] = names.map(str::to_owned);
-        Ok(Self { writer: Prober { region, node }, epoch, seq: head.seq, target, votes })
+        Ok(Self { writer, epoch, seq, target: target.to_owned(), votes })
     }
 }
 

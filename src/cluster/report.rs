@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{self, Dropped, Kind};
+use super::wire::{self, Dropped, Head, Kind};
 use crate::health::Prober;
 use crate::latency::{Client, Measured, Rtt, SAMPLES_MAX, Way};
 
@@ -28,17 +28,6 @@ pub struct Report {
     pub measured: Vec<Measured>,
 }
 
-/// What stands before the rest.
-#[derive(Serialize, Deserialize)]
-struct Head<'a> {
-    epoch: u64,
-    seq: u64,
-    region: &'a str,
-    node: &'a str,
-    /// The region that clients were measured to: the writer's own, or nobody believes it.
-    target: &'a str,
-}
-
 /// One way. Its form never changes: what is to be added goes into a list of its own.
 #[derive(Serialize, Deserialize)]
 struct WayRecord<'a> {
@@ -60,12 +49,13 @@ struct ClientRecord {
 impl Report {
     /// The message.
     pub fn encode(&self) -> Vec<u8> {
-        let Prober { region, node } = &self.writer;
-        let head = Head { epoch: self.epoch, seq: self.seq, region, node, target: region };
+        let head = Head::of(&self.writer, self.epoch, self.seq);
+        // The region that clients were measured to: the writer's own, or nobody believes it.
+        let target = &self.writer.region;
         let way = |way: &Way| (way.to.clone(), way.settled.to_bits(), octet(way.samples));
         let ways: Vec<(String, u16, u8)> = self.ways.iter().map(way).collect();
         let clients: Vec<ClientRecord> = self.measured.iter().map(ClientRecord::of).collect();
-        wire::seal(Kind::Latency, &(head, ways, clients))
+        wire::seal(Kind::Latency, &(head, target, ways, clients))
     }
 
     /// Reads a message.
@@ -74,15 +64,15 @@ impl Report {
     /// Why it is dropped.
     pub fn decode(message: &[u8]) -> Result<Self, Dropped> {
         let mut body = wire::open(Kind::Latency, message)?;
-        let head: Head<'_> = wire::take(&mut body)?;
-        let names = [head.region, head.node, head.target];
-        if head.seq == 0 || !names.into_iter().all(wire::is_name) {
+        let head = Head::take(&mut body)?;
+        let target: &str = wire::take(&mut body)?;
+        if !wire::is_name(target) {
             return Err(Dropped::Malformed);
         }
-        if head.target != head.region {
+        if target != head.region {
             return Err(Dropped::Forged);
         }
-        let epoch = wire::epoch(head.epoch)?;
+        let (writer, epoch, seq) = head.read()?;
         let count = wire::take_length(&mut body, WAYS_MAX)?;
         let mut ways = Vec::with_capacity(count);
         for _ in 0..count {
@@ -98,8 +88,7 @@ impl Report {
             }
             measured.push(one);
         }
-        let [region, node, _] = names.map(str::to_owned);
-        Ok(Self { writer: Prober { region, node }, epoch, seq: head.seq, ways, measured })
+        Ok(Self { writer, epoch, seq, ways, measured })
     }
 }
 
@@ -208,9 +197,9 @@ mod tests {
         ] {
             assert_eq!(Report::decode(&message), Err(Dropped::Malformed), "{what}");
         }
-        let head = Head { epoch: 5, seq: 1, region: "eu", node: "a", target: "us" };
+        let head = Head::of(&good.writer, 5, 1);
         let none: Vec<u8> = Vec::new();
-        let foreign = wire::seal(Kind::Latency, &(head, &none, &none));
+        let foreign = wire::seal(Kind::Latency, &(head, "us", &none, &none));
         assert_eq!(Report::decode(&foreign), Err(Dropped::Forged), "of another region");
     }
 }

@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::Prober;
+
 /// The format that is written.
 const FORMAT: u8 = 1;
 /// The formats that are read: the one before, once there is one, and this.
@@ -119,6 +121,37 @@ pub(super) fn take<'b, T: Deserialize<'b>>(body: &mut &'b [u8]) -> Result<T, Dro
 pub(super) fn take_length(body: &mut &[u8], most: usize) -> Result<usize, Dropped> {
     let length = take::<u32>(body)? as usize;
     if length <= most { Ok(length) } else { Err(Dropped::Malformed) }
+}
+
+/// What stands first in messages that follow one another: whose it is, and after which it comes.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Head<'a> {
+    epoch: u64,
+    /// From 1.
+    number: u64,
+    pub(super) region: &'a str,
+    node: &'a str,
+}
+
+impl<'a> Head<'a> {
+    /// That of a writer's message.
+    pub(super) fn of(writer: &'a Prober, epoch: u64, number: u64) -> Self {
+        let Prober { region, node } = writer;
+        Self { epoch, number, region, node }
+    }
+
+    /// Takes one off the front of a body, and checks all of it but the epoch.
+    pub(super) fn take(body: &mut &'a [u8]) -> Result<Self, Dropped> {
+        let head: Self = take(body)?;
+        let named = [head.region, head.node].into_iter().all(is_name);
+        if head.number == 0 || !named { Err(Dropped::Malformed) } else { Ok(head) }
+    }
+
+    /// The writer, its epoch, which is one, and the number.
+    pub(super) fn read(self) -> Result<(Prober, u64, u64), Dropped> {
+        let writer = Prober { region: self.region.to_owned(), node: self.node.to_owned() };
+        Ok((writer, epoch(self.epoch)?, self.number))
+    }
 }
 
 /// An epoch that can be one.

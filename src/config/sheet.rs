@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::defaults::Preset;
 use super::effective::{Effective, Origin};
+use super::files::{Files, Place};
 use super::spec::{Field, List};
 use super::tree::{Cut, Step};
 use super::value::Fault;
@@ -318,6 +319,31 @@ impl Section<'_> {
         {
             self.error(field.span(), fault);
         }
+    }
+
+    /// The text of the file that a key names, from `folder` on, and notes the key as written;
+    /// `None`: it cannot be read, which is reported.
+    pub(super) fn file(
+        &mut self,
+        key: &str,
+        field: &Spanned<String>,
+        folder: &Place,
+        files: &mut Files,
+    ) -> Option<Source> {
+        let place = folder.join(field.get_ref());
+        match files.read(&place) {
+            Ok(source) => {
+                self.written(key, field.span());
+                return Some(source);
+            }
+            // Of text that is none the place in it is known.
+            Err(error) if error.at.line > 0 => self.found(error),
+            Err(error) => {
+                let fault = Fault::new(format!("`{}` {}", place.shown, error.what));
+                self.error(field.span(), fault);
+            }
+        }
+        None
     }
 
     /// Notes a value that is written.

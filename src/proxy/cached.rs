@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -141,14 +142,6 @@ pub(super) fn is_concerned(method: &Method, headers: &HeaderMap) -> bool {
 /// A reply and the way it came.
 pub(super) type Answer = (Response<Content>, Via);
 
-/// What the shelf has for a request.
-pub(super) enum Look {
-    /// A reply.
-    Answer(Box<Answer>),
-    /// Nothing that is good without the origin.
-    Ask(Asked),
-}
-
 /// Why the origin is to be asked.
 pub(super) struct Asked {
     /// What is kept, and whether it may be used should the origin fail.
@@ -158,12 +151,13 @@ pub(super) struct Asked {
 }
 
 impl Cached<'_> {
-    /// What the shelf has for a request that [`is_concerned`].
+    /// What the shelf has for a request that [`is_concerned`]: a reply, or nothing that is good
+    /// without the origin.
     pub(super) fn look(
         &self,
         request: &Request<RequestBody>,
         client: &Client,
-    ) -> Result<Look, Failure> {
+    ) -> Result<ControlFlow<Answer, Asked>, Failure> {
         let now = clock::unix_seconds();
         let Found { kept, alone } = self.cache.shelf.find(&self.key, request.headers(), now);
         let Some(kept) = kept else {
@@ -171,16 +165,16 @@ impl Cached<'_> {
             return if only_kept {
                 Err(Failure::NotKept)
             } else {
-                Ok(Look::Ask(Asked { old: None, alone }))
+                Ok(Continue(Asked { old: None, alone }))
             };
         };
         match kept.stored.serve(request.headers(), self.rules, now) {
-            Use::Fresh => Ok(Look::Answer(Box::new(give(&kept, request, Via::Hit, now)))),
+            Use::Fresh => Ok(Break(give(&kept, request, Via::Hit, now))),
             Use::Refresh => {
                 self.refresh(&kept, request, client);
-                Ok(Look::Answer(Box::new(give(&kept, request, Via::Stale, now))))
+                Ok(Break(give(&kept, request, Via::Stale, now)))
             }
-            Use::Ask { if_error } => Ok(Look::Ask(Asked { old: Some((kept, if_error)), alone })),
+            Use::Ask { if_error } => Ok(Continue(Asked { old: Some((kept, if_error)), alone })),
             Use::Unavailable => Err(Failure::NotKept),
         }
     }
@@ -237,8 +231,8 @@ impl Cached<'_> {
                 Outcome::Given(..) | Outcome::Alone => break,
             }
             asked = match self.look(&request, exchange.client())? {
-                Look::Answer(answer) => return Ok(*answer),
-                Look::Ask(asked) => asked,
+                Break(answer) => return Ok(answer),
+                Continue(asked) => asked,
             };
         }
         let forwarded = self.tries.run(request, exchange).await?;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::ops::ControlFlow::{Break, Continue};
 use std::rc::Rc;
 
 use http::header::{ALT_SVC, COOKIE, EXPECT, HOST};
@@ -13,7 +14,7 @@ use tracing::debug;
 use super::balance::Key;
 use super::body::{Content, ReplyBody};
 use super::cache::{invalidates, key};
-use super::cached::{Cached, Look, is_concerned};
+use super::cached::{Cached, is_concerned};
 use super::challenge;
 use super::exchange::{Client, Exchange};
 use super::failure::{self, Failure};
@@ -221,9 +222,9 @@ async fn reply(
     if is_concerned(request.method(), request.headers()) {
         let cached = Cached { worker: tries.worker, route, cache, rules, tries, key };
         return match cached.look(&request, exchange.client())? {
-            Look::Answer(answer) => Ok(cached.counted(*answer)),
+            Break(answer) => Ok(cached.counted(answer)),
             // What is on the shelf needs no room for what has to be fetched.
-            Look::Ask(asked) => Box::pin(cached.reply(asked, request, exchange)).await,
+            Continue(asked) => Box::pin(cached.reply(asked, request, exchange)).await,
         };
     }
     let method = request.method().clone();

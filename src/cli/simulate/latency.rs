@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::population::Group;
-use super::rows::Rows;
 use crate::diagnostic::{Diagnostics, nearest};
 use crate::model::{Fleet, RegionId};
 use crate::place::{Country, Point};
+use crate::rows::Rows;
 
 /// What a client's own access takes, and the servers'.
 const ACCESS_MS: f64 = 10.0;

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::rows::Rows;
 use crate::diagnostic::Diagnostics;
 use crate::geo::Ground;
 use crate::place::{CLIENT_SAMPLE, Country, Point};
 use crate::prefix::Prefix;
+use crate::rows::Rows;
 use crate::steering::mix;
 
 /// Clients of one prefix.

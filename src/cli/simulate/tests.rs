@@ -5,6 +5,7 @@ use std::fs;
 use clap::Parser;
 
 use super::*;
+use crate::cli::golden::hold;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
     [dns]\nlisten = [\"127.0.0.1:5300\"]\n[probe]\n";
@@ -91,19 +92,13 @@ fn reports_are_as_they_were() {
         ("spilling", vec!["--fail", "eu", "--service", "spilling.x.test.", "--clients", "20000"]),
         ("all", vec!["--fail", "ap", "eu", "sa", "us", "--clients", "1000"]),
     ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/simulate");
     for (name, arguments) in cases {
         let report = simulated(&arguments);
         let found = format!(
             "{report}\n\n{}\n",
             report.csv().lines().take(20).collect::<Vec<_>>().join("\n")
         );
-        let path = folder.join(format!("{name}.txt"));
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(&path, &found).unwrap();
-        }
-        assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{name}");
+        hold("simulate", name, &found);
     }
 }
 

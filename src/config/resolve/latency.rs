@@ -42,20 +42,10 @@ pub(super) fn resolve(
     let keep = section.value("keep", &table.keep, d::KEEP, duration_in("keep", &d::KEEP_RANGE));
     let learn = section.value("learn", &table.learn, d::LEARN, |flag| Ok(*flag));
     let mut matrix = Vec::new();
-    if let Some(field) = &table.matrix {
-        let place = folder.join(field.get_ref());
-        match files.read(&place) {
-            Ok(source) => {
-                section.written("matrix", field.span());
-                matrix = rows(&mut section, &source, names, regions);
-            }
-            // Of text that is none the place in it is known.
-            Err(error) if error.at.line > 0 => section.found(error),
-            Err(error) => {
-                let fault = Fault::new(format!("`{}` {}", place.shown, error.what));
-                section.error(field.span(), fault);
-            }
-        }
+    if let Some(field) = &table.matrix
+        && let Some(source) = section.file("matrix", field, folder, files)
+    {
+        matrix = rows(&mut section, &source, names, regions);
     }
     let table = table.resolvers.as_ref();
     let resolvers = table.and_then(|table| {

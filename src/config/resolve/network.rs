@@ -41,20 +41,10 @@ pub(super) fn resolve(
         let mut section = top.named("network", name.get_ref(), table.span());
         let table = &table.get_ref().0;
         let mut network = network(&mut section, name.get_ref(), table, regions, &mut claims);
-        if let Some(field) = &table.file {
-            let place = folder.join(field.get_ref());
-            match files.read(&place) {
-                Ok(source) => {
-                    section.written("file", field.span());
-                    lines(&mut section, &source, &mut network, &mut claims);
-                }
-                // Of text that is none the place in it is known.
-                Err(error) if error.at.line > 0 => section.found(error),
-                Err(error) => {
-                    let fault = Fault::new(format!("`{}` {}", place.shown, error.what));
-                    section.error(field.span(), fault);
-                }
-            }
+        if let Some(field) = &table.file
+            && let Some(source) = section.file("file", field, folder, files)
+        {
+            lines(&mut section, &source, &mut network, &mut claims);
         }
         // Listed in the file as well is no mistake, only once too often.
         network.prefixes.sort_unstable();

@@ -42,25 +42,10 @@ pub(super) fn resolve(
         section.missing("file");
         return None;
     };
-    let place = folder.join(field.get_ref());
-    let list = match files.read(&place) {
-        Ok(source) => {
-            section.written("file", field.span());
-            lines(&mut section, &source)
-        }
-        // Of text that is none the place in it is known.
-        Err(error) if error.at.line > 0 => {
-            section.found(error);
-            return None;
-        }
-        Err(error) => {
-            let fault = Fault::new(format!("`{}` {}", place.shown, error.what));
-            section.error(field.span(), fault);
-            return None;
-        }
-    };
+    let source = section.file("file", field, folder, files)?;
+    let list = lines(&mut section, &source);
     if list.len() > d::RESOLVERS_MAX {
-        let what = format!("`{}` lists {} resolvers", place.shown, list.len());
+        let what = format!("`{}` lists {} resolvers", source.file(), list.len());
         let hint = format!("{} at most: those of most clients", d::RESOLVERS_MAX);
         section.error(field.span(), Fault::new(what).hint(hint));
     }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::cli::golden::hold;
 use crate::snapshot::load;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
@@ -92,19 +93,13 @@ fn differences_are_as_they_were() {
             &[("service.api", "service.apis"), ("MX 10", "MX 20"), ("192.0.2.2\"", "192.0.2.9\"")],
         ),
     ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/check_diff");
     for (name, before, after) in cases {
         let found = compared(before, after);
         let json = serde_json::to_value(&found).unwrap();
         let json = serde_json::json!({ "gone": json["gone"], "new": json["new"],
             "records": json["records"], "first": json["services"][0]["countries"][0] });
         let found = format!("{found}\n\n{json:#}\n");
-        let path = folder.join(format!("{name}.txt"));
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(&path, &found).unwrap();
-        }
-        assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{name}");
+        hold("check_diff", name, &found);
     }
 }
 

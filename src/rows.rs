@@ -12,7 +12,7 @@ const MISTAKES_MAX: usize = 20;
 const LENGTH_MAX: u64 = 512 << 20;
 
 /// A file of rows.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     source: Source,
     header: Vec<String>,
     mistakes: usize,
@@ -21,20 +21,20 @@ pub(super) struct Rows {
 
 /// One field of a row.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Field {
+pub(crate) struct Field {
     /// Its text, without quotes around it.
-    pub(super) text: String,
+    pub(crate) text: String,
     span: Range<usize>,
 }
 
 /// One row.
-pub(super) struct Row {
+pub(crate) struct Row {
     fields: Vec<Field>,
 }
 
 impl Rows {
     /// Reads a file.
-    pub(super) fn open(path: &Path) -> Result<Self, Diagnostics> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Diagnostics> {
         let shown = path.display().to_string();
         let long = fs::metadata(path).is_ok_and(|data| data.len() > LENGTH_MAX);
         let text = if long {
@@ -53,7 +53,7 @@ impl Rows {
     }
 
     /// Reads a text that goes by this name.
-    pub(super) fn new(name: &str, text: &str) -> Self {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
         let source = Source::new(name, text);
         let header = text.lines().next().map(|line| split(line, 0)).unwrap_or_default();
         let header = header.into_iter().map(|field| field.text.trim().to_owned()).collect();
@@ -61,7 +61,7 @@ impl Rows {
     }
 
     /// The place of a column; a mistake where it is missing and needed.
-    pub(super) fn column(&mut self, name: &str, needed: bool) -> Option<usize> {
+    pub(crate) fn column(&mut self, name: &str, needed: bool) -> Option<usize> {
         let at = self.header.iter().position(|column| column == name);
         if at.is_none() && needed {
             let file = self.source.file().clone();
@@ -75,7 +75,7 @@ impl Rows {
     }
 
     /// All rows but the header and empty ones.
-    pub(super) fn rows(&self) -> Vec<Row> {
+    pub(crate) fn rows(&self) -> Vec<Row> {
         let text = self.source.text();
         let mut start = 0;
         let mut rows = Vec::new();
@@ -90,7 +90,7 @@ impl Rows {
     }
 
     /// Notes what is wrong with a field.
-    pub(super) fn mistake(&mut self, field: &Field, what: String, hint: &str) {
+    pub(crate) fn mistake(&mut self, field: &Field, what: String, hint: &str) {
         self.mistakes += 1;
         if self.mistakes <= MISTAKES_MAX {
             let error = Diagnostic::error(self.source.locate(field.span.clone()), what);
@@ -99,12 +99,12 @@ impl Rows {
     }
 
     /// What was read, unless something was wrong.
-    pub(super) fn finish<T>(self, read: T) -> Result<T, Diagnostics> {
+    pub(crate) fn finish<T>(self, read: T) -> Result<T, Diagnostics> {
         if self.mistakes == 0 { Ok(read) } else { Err(self.found) }
     }
 
     /// A number in a column, in a range.
-    pub(super) fn number(
+    pub(crate) fn number(
         &mut self,
         row: &Row,
         at: Option<usize>,
@@ -123,7 +123,7 @@ impl Rows {
 
 impl Row {
     /// A field; empty where the row is too short.
-    pub(super) fn field(&self, at: usize) -> Field {
+    pub(crate) fn field(&self, at: usize) -> Field {
         self.fields.get(at).cloned().unwrap_or_else(|| {
             let end = self.fields.last().map_or(0, |field| field.span.end);
             Field { text: String::new(), span: end..end }
@@ -131,7 +131,7 @@ impl Row {
     }
 
     /// The text of a field in a column that may be missing.
-    pub(super) fn text(&self, at: Option<usize>) -> String {
+    pub(crate) fn text(&self, at: Option<usize>) -> String {
         at.map_or_else(String::new, |at| self.field(at).text)
     }
 }
