@@ -44,9 +44,15 @@ impl Sub for Tick {
 /// The monotonic time now.
 #[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn now() -> Tick {
+    at(Instant::now())
+}
+
+/// The tick of a precise reading.
+#[allow(clippy::disallowed_methods)] // This is the clock.
+pub fn at(reading: Instant) -> Tick {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let origin = *ORIGIN.get_or_init(Instant::now);
-    Tick(BEFORE_START_MS + origin.elapsed().as_millis() as u64)
+    Tick(BEFORE_START_MS + reading.saturating_duration_since(origin).as_millis() as u64)
 }
 
 /// Sleeps for this time; `None`: for ever.

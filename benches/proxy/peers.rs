@@ -180,6 +180,7 @@ fn nginx(setup: &Setup<'_>) -> String {
         events {{ worker_connections 8192; }}\n\
         http {{\naccess_log off;\nkeepalive_requests 100000000;\nkeepalive_timeout 1h;\n\
         client_body_temp_path {path}/body;\nproxy_temp_path {path}/temp;\n\
+        proxy_max_temp_file_size 0;\n\
         fastcgi_temp_path {path}/fastcgi;\nuwsgi_temp_path {path}/uwsgi;\n\
         scgi_temp_path {path}/scgi;\n{zone}\n\
         upstream origin {{ server 127.0.0.1:{origin}; keepalive 256; \

@@ -70,7 +70,8 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Exchange {
     client: Rc<Client>,
-    begun: Instant,
+    /// When its head had come.
+    pub(super) begun: Instant,
     /// Its route; `None`: none is known.
     pub(super) route: Option<Rc<RouteView>>,
     /// The endpoint that works on it.
@@ -159,13 +160,13 @@ impl Exchange {
 
     /// The protocol has changed: the request has its reply, and stays under way.
     pub(super) fn tunnels(&mut self) {
-        self.observe();
+        self.observe(self.begun.elapsed());
         self.is_tunnel = true;
     }
 
-    fn observe(&self) {
+    fn observe(&self, took: Duration) {
         if let Some(route) = &self.route {
-            route.counters.duration.observe(self.begun.elapsed().as_secs_f64());
+            route.counters.duration.observe(took.as_secs_f64());
         }
     }
 
@@ -177,10 +178,12 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        let now = clock::stopwatch();
+        let took = now.saturating_duration_since(self.begun);
         if let Some(route) = &self.route {
             let counters = &route.counters;
             if !self.is_tunnel {
-                self.observe();
+                self.observe(took);
             }
             if self.octets > 0 {
                 counters.sent.inc_by(self.octets);
@@ -193,11 +196,11 @@ impl Drop for Exchange {
             let ended = &mut record.ended;
             ended.route = self.route.as_ref().map(|view| view.route.name.clone());
             ended.endpoint = self.endpoint;
-            ended.duration = self.begun.elapsed();
+            ended.duration = took;
             ended.received = self.progress.as_ref().map_or(0, |progress| progress.octets.get());
             ended.sent = self.octets;
             record.end();
         }
-        self.client.activity.end(clock::now());
+        self.client.activity.end(clock::at(now));
     }
 }

@@ -187,7 +187,7 @@ async fn forward(
         let keep = is_tried_again(&route, &parts.method);
         RequestBody::new(body, &view.proxy.limits, timeouts.idle, progress, keep)
     };
-    let begun = tokio::time::Instant::now();
+    let begun = tokio::time::Instant::from_std(exchange.begun);
     let tries = Tries {
         worker,
         route: &route,

@@ -198,10 +198,10 @@ impl Tries<'_> {
         let at = (clock::now(), self.worker.random());
         let place = self.route.pick(&[tried], self.key, at, false).ok()?;
         let in_flight = InFlight::new(place.load.clone());
-        let connected = self.connection(place, false).await;
+        let connected = self.connection(place, false, at.0).await;
         let (mut sender, _) = connected.map_err(|failure| self.noted(place, failure)).ok()?;
         let sent = clock::stopwatch();
-        let asked = self.ask(&mut sender, request, None).await;
+        let asked = self.ask(&mut sender, request, None, sent).await;
         let (outcome, _) = asked.map_err(|failure| self.noted(place, failure)).ok()?;
         let Outcome::Reply(reply) = outcome else { return None };
         let took = sent.elapsed();

@@ -13,7 +13,7 @@ use super::queue::Queue;
 use super::rescue;
 use super::tries::Tries;
 use super::view::{NoPlace, RouteView};
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::health::CauseKind;
 use crate::model::Priority;
 
@@ -31,6 +31,7 @@ impl<'a> Tries<'a> {
         &self,
         tried: &[SocketAddr],
         headers: &mut HeaderMap,
+        now: Tick,
     ) -> Result<Taken<'a>, Failure> {
         let (route, queue) = (self.route, self.route.queue.as_deref());
         let admission = match (self.priority, queue) {
@@ -40,7 +41,7 @@ impl<'a> Tries<'a> {
         };
         let mut why = NoPlace::Full;
         if admission == Admission::Now {
-            match self.pick(tried) {
+            match self.pick(tried, now) {
                 Ok(place) => return Ok(taken(place)),
                 Err(no_place) => why = no_place,
             }
@@ -79,12 +80,11 @@ impl<'a> Tries<'a> {
         }
     }
 
-    fn pick(&self, tried: &[SocketAddr]) -> Result<&'a Place, NoPlace> {
-        if let Some(held) = self.held.and_then(|id| self.route.held(id, tried, clock::now())) {
+    fn pick(&self, tried: &[SocketAddr], now: Tick) -> Result<&'a Place, NoPlace> {
+        if let Some(held) = self.held.and_then(|id| self.route.held(id, tried, now)) {
             return Ok(held);
         }
-        let at = (clock::now(), self.worker.random());
-        self.route.pick(tried, self.key, at, false)
+        self.route.pick(tried, self.key, (now, self.worker.random()), false)
     }
 
     /// What becomes of a request while so many others wait.
@@ -156,7 +156,7 @@ impl<'a> Tries<'a> {
                 }
             }
             if self.admission(self.priority, 0) == Admission::Now
-                && let Ok(place) = self.pick(tried)
+                && let Ok(place) = self.pick(tried, clock::now())
             {
                 break taken(place);
             }

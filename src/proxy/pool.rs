@@ -17,7 +17,7 @@ use hyper::client::conn::http2;
 use rustls::pki_types::ServerName;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::guard::{Expected, Guard, Verdict};
 use super::request_body::{Onward, Progress, RequestBody};
@@ -26,8 +26,9 @@ use crate::clock::{self, Tick};
 use crate::model::Way;
 use crate::proxy_header::Ends;
 
-/// Connections that may wait at one address, for each thread: more than a busy one needs.
-const IDLE_MAX: usize = 256;
+/// Connections that may wait at one address, for each thread: as many as a burst of requests over
+/// some dozen connections of HTTP/2 leaves behind. Those that the next one does not need grow old.
+const IDLE_MAX: usize = 1_024;
 /// Addresses, ways and clients whose connections may wait, for each thread: only connections that
 /// speak for one client make many.
 const KEYS_MAX: usize = 4_096;
@@ -99,7 +100,7 @@ impl Sender {
         &mut self,
         request: Onward,
         progress: Option<&Progress>,
-        patience: Duration,
+        patience: (Instant, Duration),
     ) -> Option<Sent> {
         match self {
             Self::Own(own) => {
@@ -253,14 +254,14 @@ impl Drop for Making<'_> {
     }
 }
 
-/// Waits for the reply to a request, for `patience` after the end of its body; `None`: it did not
-/// come. While the body is under way it has a clock of its own.
+/// Waits for the reply to a request, for `patience` after `begun` and after the end of its body;
+/// `None`: it did not come. While the body is under way it has a clock of its own.
 async fn in_time<F: Future>(
     mut sent: Pin<&mut F>,
     progress: Option<&Progress>,
-    patience: Duration,
+    (begun, patience): (Instant, Duration),
 ) -> Option<F::Output> {
-    let mut timer = pin!(sleep(patience));
+    let mut timer = pin!(sleep_until(begun + patience));
     loop {
         tokio::select! {
             biased;
@@ -272,6 +273,6 @@ async fn in_time<F: Future>(
         if passed >= patience {
             return None;
         }
-        timer.as_mut().reset(tokio::time::Instant::now() + patience.saturating_sub(passed));
+        timer.as_mut().reset(Instant::now() + patience.saturating_sub(passed));
     }
 }

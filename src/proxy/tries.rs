@@ -26,7 +26,7 @@ use super::request_body::{Onward, Progress, RequestBody};
 use super::upgrade;
 use super::view::{NoPlace, RouteView};
 use super::worker::Worker;
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::model::Priority;
 use crate::proxy_header::Ends;
 
@@ -114,19 +114,20 @@ impl Tries<'_> {
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let retry = &self.route.route.retry;
-        self.route.budget.borrow_mut().request(clock::now());
+        self.route.budget.borrow_mut().request(clock::at(exchange.begun));
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
         let mut stale = 0;
         loop {
             // What was tried before has its place back first.
             exchange.in_flight = None;
-            let taken = self.place(&tried, request.headers_mut()).await;
+            let now = clock::now();
+            let taken = self.place(&tried, request.headers_mut(), now).await;
             // What was tried last says more than that nothing is left.
             let (place, in_flight) = taken.map_err(|no_place| failed.unwrap_or(no_place))?;
             self.goes_to(place, in_flight, exchange);
             let fresh = stale >= STALE_MAX;
-            let (mut sender, reused) = match self.connection(place, fresh).await {
+            let (mut sender, reused) = match self.connection(place, fresh, now).await {
                 Ok(found) => found,
                 Err(failure) => {
                     failed = Some(self.tried(place, failure, &mut tried)?);
@@ -134,7 +135,8 @@ impl Tries<'_> {
                 }
             };
             let sent = clock::stopwatch();
-            let asked = self.ask(&mut sender, request, exchange.progress.as_deref()).await;
+            let progress = exchange.progress.as_deref();
+            let asked = self.ask(&mut sender, request, progress, sent).await;
             let (outcome, spare) = asked.map_err(|failure| self.noted(place, failure))?;
             let failure = match (outcome, spare) {
                 (Outcome::Reply(reply), spare) => {
@@ -198,12 +200,13 @@ impl Tries<'_> {
         sender: &mut Sender,
         request: Onward,
         progress: Option<&Progress>,
+        now: std::time::Instant,
     ) -> Result<(Outcome, Option<Onward>), Failure> {
         // A stream may be handed back unread, whatever its request is.
         let copied = self.idempotent || self.is_shared();
         let body = if copied { request.body().again() } else { None };
         let mut spare = body.map(|body| copy(&request, body));
-        let outcome = self.send(sender, request, progress, &mut spare).await?;
+        let outcome = self.send(sender, request, (progress, now), &mut spare).await?;
         Ok((outcome, spare.filter(|spare| self.idempotent && spare.body().is_whole())))
     }
 
@@ -250,12 +253,13 @@ impl Tries<'_> {
         &self,
         place: &Place,
         fresh: bool,
+        now: Tick,
     ) -> Result<(Sender, bool), Failure> {
         let pool = &self.worker.pool;
         let key = self.key_of(place);
         if !fresh
             && !self.is_shared()
-            && let Some(own) = pool.take(key, clock::now()).await
+            && let Some(own) = pool.take(key, now).await
         {
             return Ok((Sender::Own(own), true));
         }
@@ -333,16 +337,17 @@ impl Tries<'_> {
         &self,
         sender: &mut Sender,
         request: Onward,
-        progress: Option<&Progress>,
+        (progress, now): (Option<&Progress>, std::time::Instant),
         spare: &mut Option<Onward>,
     ) -> Result<Outcome, Failure> {
-        let left = self.end.saturating_duration_since(tokio::time::Instant::now());
+        let now = Instant::from_std(now);
+        let left = self.end.saturating_duration_since(now);
         let patience = self.route.route.timeouts.response.min(left);
         let head = request.method() == Method::HEAD;
         if !sender.await_reply(Expected { head, upgrade: self.offered.is_some() }) {
             return Ok(Outcome::Unsent(request));
         }
-        let Some(sent) = sender.send(request, progress, patience).await else {
+        let Some(sent) = sender.send(request, progress, (now, patience)).await else {
             return Err(Failure::Timeout);
         };
         match sent {

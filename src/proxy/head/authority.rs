@@ -48,7 +48,7 @@ impl<'a> Authority<'a> {
         let rest = text.strip_prefix(self.host.as_bytes());
         match (rest, self.port) {
             (Some([]), None) => true,
-            (Some([b':', port @ ..]), Some(own)) => port == own.to_string().as_bytes(),
+            (Some([b':', port @ ..]), Some(own)) => is_decimal(port, own),
             _ => false,
         }
     }
@@ -67,6 +67,15 @@ impl std::fmt::Display for Authority<'_> {
             None => f.write_str(&self.host),
         }
     }
+}
+
+/// Whether a text is this number in digits, the first of which is not 0.
+fn is_decimal(text: &[u8], number: u16) -> bool {
+    let digit = |octet: &u8| char::from(*octet).to_digit(10);
+    let value = text.iter().try_fold(0_u32, |value, octet| {
+        digit(octet).map(|digit| value.saturating_mul(10).saturating_add(digit))
+    });
+    value == Some(u32::from(number)) && (text.first() != Some(&b'0') || text == b"0")
 }
 
 /// The address in brackets that a text begins with, and the port behind it.

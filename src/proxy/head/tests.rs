@@ -96,6 +96,30 @@ fn one_authority_is_named_by_all_or_the_request_is_refused() {
 }
 
 #[test]
+fn an_authority_is_written_in_one_way() {
+    for (authority, text, expected) in [
+        ("a.test", "a.test", true),
+        ("A.test", "a.test", true),
+        ("a.test", "A.test", false),
+        ("a.test", "a.test:80", false),
+        ("a.test:80", "a.test:80", true),
+        ("a.test:080", "a.test:80", true),
+        ("a.test:80", "a.test:080", false),
+        ("a.test:80", "a.test:+80", false),
+        ("a.test:80", "a.test:8", false),
+        ("a.test:80", "a.test:", false),
+        ("a.test:80", "a.test:4294967376", false),
+        ("a.test:0", "a.test:0", true),
+        ("a.test:0", "a.test:00", false),
+        ("[::1]:80", "[::1]:80", true),
+    ] {
+        let read = Authority::read(authority).unwrap();
+        assert_eq!(read.is_written(text.as_bytes()), expected, "{authority} {text}");
+        assert!(!expected || read.to_string() == text, "{authority}");
+    }
+}
+
+#[test]
 fn paths_are_canonical_or_refused() {
     for (raw, expected) in [
         ("/", Ok("/")),
