@@ -228,10 +228,13 @@ impl Judge {
         let Some(witness) = witness else { return };
         let model = self.publisher.loaded().model.clone();
         let region = model.fleet.region(model.node.region).name.as_str();
-        let times = self.metrics.proxy.protection.rtt.with_label_values(&[region]);
+        let protection = &self.metrics.proxy.protection;
+        let smoothed = protection.rtt.with_label_values(&[region]);
+        let least = protection.rtt_least.with_label_values(&[region]);
         let trips = witness.round_trips();
         for sample in &trips {
-            times.observe(sample.time.as_secs_f64());
+            smoothed.observe(sample.trip.smoothed.as_secs_f64());
+            least.observe(sample.trip.least.as_secs_f64());
         }
         if !trips.is_empty() {
             let count = trips.len() as u64;
