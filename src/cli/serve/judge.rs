@@ -17,10 +17,11 @@ use crate::admin::{Events, Happening, Overriding, RegionState};
 use crate::clock;
 use crate::dns::transfer::Assignment;
 use crate::durable;
-use crate::health::{HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
+use crate::health::{EndpointHealth, HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
 use crate::latency::Refusal;
+use crate::load::Crew;
 use crate::metrics::Metrics;
-use crate::model::RegionId;
+use crate::model::{Fleet, RegionId};
 use crate::name::Name;
 use crate::probe::{ProbeResult, Targets, hostnames};
 use crate::proxy::Witness;
@@ -241,7 +242,9 @@ impl Judge {
             self.measured(Measurement::Clients(trips), count);
         }
         let (name, now) = (&model.node.name, clock::now());
-        for (pool, sample) in witness.loads(region, now) {
+        let (fleet, health) = (&model.fleet, self.publisher.health().endpoints());
+        let crew = |pool: &str| crew(fleet, health, pool, model.node.region);
+        for (pool, sample) in witness.loads(region, crew, now) {
             // The error is that others have reported too much, which status shows.
             let _ = self.publisher.loads().report(&pool, region, name, sample, now);
         }
@@ -397,6 +400,22 @@ impl Judge {
             self.saver.save(saved).await;
         }
     }
+}
+
+/// The endpoints of a pool in a region, whose capacity is to be learnt; `None`: it is not.
+fn crew(fleet: &Fleet, health: &[EndpointHealth], pool: &str, region: RegionId) -> Option<Crew> {
+    let pool = fleet.pools.iter().find(|other| other.name == pool)?;
+    if !pool.learn_capacity || pool.capacity(region).is_some() {
+        return None;
+    }
+    let mut crew = Crew { serving: 0, all: 0 };
+    for (id, endpoint) in fleet.endpoints_of(pool).filter(|(_, one)| one.region == region) {
+        let weight = u64::from(endpoint.weight);
+        let health = health.get(id.0 as usize);
+        crew.all += weight;
+        crew.serving += if health.is_some_and(|h| h.level <= Level::Unknown) { weight } else { 0 };
+    }
+    Some(crew)
 }
 
 /// The zones that have a primary, as they are held now.
