@@ -219,7 +219,7 @@ impl World {
             loss.weighted.push((truth(best) - least, household.weight));
             let second = self.contest.runner_up(&class, Family::V4, &view);
             for _ in 0..CONNECTIONS {
-                let explores = self.random.f64() < self.fleet.latency.explore;
+                let explores = self.random.f64() < self.contest.explored(&self.fleet);
                 let to = if explores { drawn(&second, &mut self.random) } else { None };
                 let to = to.unwrap_or(best);
                 let ms = Self::sample(&mut self.random, truth(to));
@@ -258,8 +258,8 @@ fn drawn(candidates: &[Candidate], random: &mut fastrand::Rng) -> Option<Local> 
     found.map(|candidate| candidate.region)
 }
 
-const POLICY: [Method; 2] =
-    [Method::Latency { tolerance: 0.0 }, Method::Proximity { bias: Vec::new(), tolerance: 0.0 }];
+const POLICY: [Method; 2] = [LATENCY, Method::Proximity { bias: Vec::new(), tolerance: 0.0 }];
+const LATENCY: Method = Method::Latency { tolerance: 0.0, explore: None };
 
 fn fleet(serving: &[&(String, Site)]) -> Fleet {
     let region = |(at, site): (usize, &&(String, Site))| Region {
