@@ -63,8 +63,8 @@ pub(super) struct Options {
     /// Number that chance begins with: the same number, the same result
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Draw a picture
-    #[arg(long, value_name = "FILE.svg")]
+    /// Draw a picture, as SVG or PNG
+    #[arg(long, value_name = "FILE.svg|FILE.png")]
     picture: Option<PathBuf>,
     #[command(flatten)]
     config: Config,
@@ -100,9 +100,12 @@ impl From<Diagnostics> for Trouble {
 }
 
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
-    if let Some(path) = options.picture.as_deref().filter(|path| !picture::is_drawable(path)) {
+    let picture = options.picture.as_deref().map(|path| (path, picture::Form::of(path)));
+    if let Some((path, None)) = picture {
         let path = path.display();
-        output.trouble(format!("error: `{path}` does not end in .svg, the form of pictures"));
+        output.trouble(format!(
+            "error: `{path}` does not end in .svg or .png, the forms of pictures"
+        ));
         return Exit::Usage;
     }
     let report = match simulate(options, clock::now()) {
@@ -121,8 +124,8 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
         Format::Json => output.json(&report),
         Format::Csv => output.line(report.csv()),
     }
-    if let Some(path) = &options.picture
-        && let Err(error) = picture::save(&report, path)
+    if let Some((path, Some(form))) = picture
+        && let Err(error) = picture::save(&report, path, form)
     {
         output.trouble(format!("error: {error}"));
         return Exit::Failed;

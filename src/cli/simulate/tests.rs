@@ -161,9 +161,25 @@ fn files_say_who_the_clients_are_what_they_ask_and_how_far_they_are() {
 fn a_picture_is_drawn() {
     let report = simulated(&["--fail", "eu", "--clients", "500"]);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.svg");
-    picture::save(&report, &path).unwrap();
-    let text = fs::read_to_string(path).unwrap();
+    let saved = |name: &str| {
+        let path = folder.path().join(name);
+        picture::save(&report, &path, picture::Form::of(&path).unwrap()).unwrap();
+        fs::read(path).unwrap()
+    };
+    let text = String::from_utf8(saved("a.svg")).unwrap();
     assert!(text.starts_with("<svg") && text.contains("near.x.test."), "{text}");
-    assert!(!picture::is_drawable(Path::new("a.png")));
+    let octets = saved("a.PNG");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&octets)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((frame.width, frame.height), (1_000, 680), "of two services");
+    // Bars before and after, and letters, which are neither.
+    let count = |colour: [u8; 3]| pixels.chunks_exact(3).filter(|pixel| *pixel == colour).count();
+    let (white, before, after) = (count([255; 3]), count([70, 110, 180]), count([215, 95, 45]));
+    let dark = pixels.chunks_exact(3).filter(|pixel| pixel.iter().all(|part| *part < 90)).count();
+    assert!(before > 10_000 && after > 10_000 && white > 300_000, "{before} {after} {white}");
+    assert!(dark > 2_000, "{dark}");
+    for none in ["a.jpg", "a", "svg"] {
+        assert_eq!(picture::Form::of(Path::new(none)), None, "{none}");
+    }
 }
