@@ -23,6 +23,7 @@ pub(super) use self::progress::Progress;
 use self::report::{Report, ServiceReport, Time, pools};
 pub(super) use self::world::{Given, Loads, World};
 use super::explain::supposed_health;
+use super::serve::saved_latency;
 use super::{Config, Exit, Output};
 use crate::admin::regions;
 use crate::clock::{self, Tick};
@@ -30,7 +31,7 @@ use crate::diagnostic::Diagnostics;
 use crate::model::{Fleet, PoolId, RegionId};
 use crate::name::Name;
 use crate::rows::Rows;
-use crate::snapshot::{ServiceAnswers, load};
+use crate::snapshot::{Loaded, ServiceAnswers, load};
 
 /// Share of the capacity that is in use where nobody says how many requests there are.
 const USED: f64 = 0.7;
@@ -137,7 +138,7 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
 type Asked = Vec<(Arc<ServiceAnswers>, f64)>;
 
 fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
-    let loaded = load(&options.config.config, None)?;
+    let (loaded, doubt) = learnt(load(&options.config.config, None)?, now);
     let fleet = loaded.model.fleet.clone();
     let failed = regions(&options.fail, &fleet);
     let failed =
@@ -166,6 +167,7 @@ fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
     after.load(&loads, now);
     let (services, sides) = both(&asked, &clients, (&before, &after), each, &fleet);
     let (pools, mut warnings) = pools(&fleet, &sides, &failed);
+    warnings.extend(doubt);
     for ServiceReport { service, unanswered: [_, after], .. } in &services {
         if *after > 0.0 {
             let share = after * 100.0;
@@ -187,6 +189,19 @@ fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
         pools: if requests.is_some() { pools } else { Vec::new() },
         warnings,
     })
+}
+
+/// What was loaded, going by the round trips that this node has saved, where any service does, and
+/// what is wrong with those.
+fn learnt(loaded: Loaded, now: Tick) -> (Loaded, Option<String>) {
+    if !loaded.plan.measures() {
+        return (loaded, None);
+    }
+    match saved_latency(&loaded.model, now) {
+        Ok(map) if map.revision() == 0 => (loaded, None),
+        Ok(map) => (loaded.measured(&map, now), None),
+        Err(error) => (loaded, Some(format!("the latency map is left out: {error}"))),
+    }
 }
 
 /// Drives the clients of each service through both worlds; what became of them, and the loads.
