@@ -7,13 +7,18 @@ mod dns_support;
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dns_support::{Builder, Query, peer};
 use meridian::clock::Tick;
 use meridian::dns::limit::Limiter;
 use meridian::dns::{Draws, Parsed, Random, Reply, Transport, engine};
-use meridian::snapshot::Snapshot;
+use meridian::health::HealthTable;
+use meridian::latency::{LatencyMap, Reporter};
+use meridian::prefix::Prefix;
+use meridian::snapshot::{Publisher, Snapshot, load};
 
 /// Queries answered together, as a UDP worker does.
 const BATCH: usize = 32;
@@ -151,5 +156,70 @@ fn answers(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, answers);
+/// A service that goes by round trips, of which this many clients' were measured.
+fn measured(clients: u32) -> Arc<Snapshot> {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        (
+            "node.toml",
+            "version = 1\n[node]\nname = \"a\"\nregion = \"eu\"\n[zones]\ndirectory = \"zones\"\n\
+             [dns]\nlisten = [\"127.0.0.1:5300\"]\n",
+        ),
+        (
+            "fleet.toml",
+            "version = 1\n[region.eu]\nlocation = \"DE\"\n[region.us]\nlocation = \"US\"\n\
+             [pool.web]\nendpoints = [\n{ region = \"eu\", address = \"192.0.2.1\" },\n\
+             { region = \"us\", address = \"192.0.2.2\" },\n]\n\
+             [latency]\nmatrix = \"latency.csv\"\n",
+        ),
+        ("latency.csv", "eu,us,90\n"),
+        ("zones/example.com.zone", "@ 60 IN SOA a b 7 3600 900 604800 300\n@ 60 IN NS a.test.\n"),
+        (
+            "zones/example.com.toml",
+            "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"latency\", \"proximity\"]\n",
+        ),
+    ] {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let (loaded, now) = (load(folder.path(), None).unwrap(), Tick(1 << 40));
+    let me = Reporter { region: "eu".into(), node: "a".into() };
+    let mut map = LatencyMap::new(me, 7);
+    for client in 0..clients {
+        let address = (0x1800_0000 + (client << 8)).to_be_bytes();
+        let time = Duration::from_millis(u64::from(client % 90) + 110);
+        map.sample(Prefix::holding(address.into(), 24), time, now).unwrap();
+    }
+    let loaded = loaded.measured(&map, now);
+    let health = HealthTable::new(&loaded.model.fleet, now);
+    let mut publisher = Publisher::new(loaded, health);
+    publisher.publish();
+    publisher.shared().load_full()
+}
+
+/// What it costs that clients' own round trips are known: nothing but a longer table.
+fn learnt(criterion: &mut Criterion) {
+    let mut parsed = vec![Parsed::default(); BATCH];
+    let mut out = vec![0; 4096];
+    let draws = Draws::default();
+    let mut numbers = fastrand::Rng::with_seed(1);
+    let mut group = criterion.benchmark_group("latency");
+    for clients in [0, 1_000_000] {
+        let snapshot = measured(clients);
+        let query = |number: u32| {
+            let [a, b, c, _] = (0x1800_0000 + (number << 8)).to_be_bytes();
+            Query::new("www.example.com.", 1).subnet([a, b, c, 0].into(), 24).wire()
+        };
+        let queries: Vec<Vec<u8>> =
+            (0..BATCH * 1000).map(|_| query(numbers.u32(0..1_000_000))).collect();
+        group.throughput(Throughput::Elements(queries.len() as u64));
+        group.bench_function(format!("{clients} clients measured"), |bencher| {
+            bencher.iter(|| answer_all(&snapshot, &queries, &mut parsed, &draws, &mut out));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, answers, learnt);
 criterion_main!(benches);

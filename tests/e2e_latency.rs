@@ -1,5 +1,6 @@
 //! A node that learns: fast, of tens of thousands of client prefixes that change at 5,000 a second
-//! while answers come as soon as before; and from resolvers, of clients that were never there.
+//! while answers come as soon as before; from probes alone; from resolvers, of clients that were
+//! never there; and not from one who tells nonsense.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests may fail loudly.
 #![allow(clippy::indexing_slicing, clippy::disallowed_methods)] // As above.
@@ -8,7 +9,8 @@
 
 mod support;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,17 +42,27 @@ const MEASURED: Duration = Duration::from_secs(20);
 /// Between two queries.
 const STEP: Duration = Duration::from_millis(1);
 
+/// What a client's round trip to the region of the teller is on the page of this number, in
+/// milliseconds.
+type Told = fn(client: u32, seq: u64) -> f64;
+
+/// Round trips that change each time.
+fn changing(client: u32, seq: u64) -> f64 {
+    if (seq + u64::from(client)).is_multiple_of(2) { 30.0 } else { 130.0 }
+}
+
+/// The prefix of a client, in blocks of America and the Pacific.
+fn prefix(client: u32) -> Prefix {
+    Prefix::holding((0x1800_0000 + (client << 8)).to_be_bytes().into(), 24)
+}
+
 /// The clients on a page, this time so far away.
-fn page(writer: &Prober, number: u32, seq: u64) -> Report {
-    let measured = |at: u32| {
-        let address = (0x1800_0000 + ((number * CLIENTS + at) << 8)).to_be_bytes();
-        let ms = if (seq + u64::from(at)).is_multiple_of(2) { 30.0 } else { 130.0 };
-        Measured {
-            client: Client::of(Prefix::holding(address.into(), 24)).unwrap(),
-            settled: Rtt::from_ms(ms),
-            samples: 9,
-            age: Duration::ZERO,
-        }
+fn page(writer: &Prober, number: u32, seq: u64, told: Told) -> Report {
+    let measured = |at: u32| Measured {
+        client: Client::of(prefix(number * CLIENTS + at)).unwrap(),
+        settled: Rtt::from_ms(told(at, seq)),
+        samples: 9,
+        age: Duration::ZERO,
     };
     let measured = (0..CLIENTS).map(measured).collect();
     Report { writer: writer.clone(), epoch: 5, seq, ways: Vec::new(), measured }
@@ -63,12 +75,12 @@ struct Teller {
 }
 
 impl Teller {
-    fn start(bus: &NatsServer) -> Self {
+    fn start(bus: &NatsServer, words: Told) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (nats, stopped) = (bus.nats(), stop.clone());
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(tell(nats, &stopped))
+            runtime.block_on(tell(nats, &stopped, words))
         });
         Self { stop, thread: Some(thread) }
     }
@@ -80,7 +92,7 @@ impl Teller {
     }
 }
 
-async fn tell(nats: meridian::model::Nats, stopped: &AtomicBool) -> u64 {
+async fn tell(nats: meridian::model::Nats, stopped: &AtomicBool, words: Told) -> u64 {
     let me = Prober { region: "us".into(), node: "us-1".into() };
     let token = CancellationToken::new();
     let _guard = token.clone().drop_guard();
@@ -93,7 +105,7 @@ async fn tell(nats: meridian::model::Nats, stopped: &AtomicBool) -> u64 {
     let mut told = 0;
     while !stopped.load(Ordering::Relaxed) {
         let (page_number, seq) = (told as u32 % PAGES, 1 + told / u64::from(PAGES));
-        let payload = page(&me, page_number, seq).encode();
+        let payload = page(&me, page_number, seq, words).encode();
         let subject = subjects.subject(&Channel::Latency { writer: me.clone(), page: page_number });
         assert!(engine.publish(Outgoing { kind: "latency", subject, payload }));
         told += 1;
@@ -133,6 +145,7 @@ fn percentile(sorted: &[Duration], share: f64) -> Duration {
     sorted[((sorted.len() - 1) as f64 * share) as usize]
 }
 
+/// A node of `eu` on a bus, with a service that goes by round trips.
 fn site(bus: &NatsServer) -> Site {
     let site = Site::new("eu");
     let node = site.node("eu") + "[cluster]\nengine = \"nats\"\n";
@@ -157,15 +170,20 @@ fn compiled(node: &Meridian) -> f64 {
     node.metric("meridian_latency_compilations_total", &[])
 }
 
+/// Waits for the bus.
+fn linked(node: &Meridian) {
+    let linked = || (node.metric("meridian_cluster_link", &[]) == 1.0).then_some(());
+    poll(PATIENCE, Duration::from_millis(20), linked).expect("a bus");
+}
+
 #[test]
 fn answers_come_as_soon_while_five_thousand_estimates_change_a_second() {
     let bus = NatsServer::open();
     let site = site(&bus);
     let node = site.serve();
-    let linked = || (node.metric("meridian_cluster_link", &[]) == 1.0).then_some(());
-    poll(PATIENCE, Duration::from_millis(20), linked).expect("a bus");
+    linked(&node);
     let before = answers(site.dns, MEASURED);
-    let teller = Teller::start(&bus);
+    let teller = Teller::start(&bus, changing);
     // Databases put some of them where no cable is so short.
     let all = f64::from(PAGES * CLIENTS) * 0.9;
     let known = || (node.metric("meridian_latency_clients", &[]) >= all).then_some(());
@@ -187,6 +205,95 @@ fn answers_come_as_soon_while_five_thousand_estimates_change_a_second() {
     let bound = 3 * percentile(&before, 0.99) + slack;
     let found = percentile(&meanwhile, 0.99);
     assert!(found <= bound, "99 % within {found:?}, expected {bound:?}");
+}
+
+#[test]
+fn one_who_tells_that_all_are_near_is_not_believed() {
+    let bus = NatsServer::open();
+    let site = site(&bus);
+    let fleet = std::fs::read_to_string(site.path("config/fleet.toml")).unwrap();
+    // Most of the clients that it speaks of are far from there.
+    let fleet = fleet.replace("location = \"US\"", "location = \"ZA\"") + "explore = 0\n";
+    site.write("config/fleet.toml", &fleet);
+    let node = site.serve();
+    linked(&node);
+    let teller = Teller::start(&bus, |_, _| 0.06);
+    let distrusted = || {
+        let count = node.metric("meridian_latency_distrusted_reporters", &[]);
+        (count == 1.0).then_some(())
+    };
+    poll(9 * PATIENCE, Duration::from_millis(100), distrusted).expect("distrust");
+    teller.end();
+    assert!(node.metric("meridian_latency_contradictions", &["region=\"us\""]) > 1_000.0);
+    assert_eq!(node.metric("meridian_latency_clients", &[]), 0.0, "nothing of it counts");
+    let mut client = node.client();
+    let ask = Ask::new("www.one.test", A).with_subnet([24, 0, 7, 0].into(), 24);
+    let answer = wait_for("an answer", || client.try_ask(&ask).ok());
+    assert_eq!(answer.addresses(), [std::net::IpAddr::from([192, 0, 2, 1])], "the other region");
+}
+
+/// A server of HTTP that takes its time.
+fn slow(at: SocketAddr, pause: Duration) {
+    let listener = TcpListener::bind(at).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || {
+                let mut stream = stream?;
+                if stream.read(&mut [0; 1_024])? == 0 {
+                    return Ok(());
+                }
+                thread::sleep(pause);
+                let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                stream.write_all(reply)
+            });
+        }
+    });
+}
+
+#[test]
+fn probes_alone_steer_before_any_client_was_seen() {
+    let site = Site::new("eu");
+    let port = free_address(site.address(2).into()).port();
+    // A probe has two round trips: 75 ms to the region that is farther away, 200 ms to the other.
+    for (number, ms) in [(2, 150), (3, 400)] {
+        slow((site.address(number), port).into(), Duration::from_millis(ms));
+    }
+    let [america, asia] = [2, 3].map(|number| site.address(number));
+    site.write(
+        "config/fleet.toml",
+        &format!(
+            "version = 1\n[region.eu]\nlocation = \"DE\"\n[region.us]\nlocation = \"US\"\n\
+             [region.ap]\nlocation = \"IN\"\n\
+             [monitor.ready]\nkind = \"http\"\npath = \"/\"\nport = {port}\n\
+             interval = \"2s\"\ntimeout = \"1900ms\"\nfall = 5\n\
+             [pool.web]\nmonitors = [\"ready\"]\nendpoints = [\n\
+             {{ region = \"us\", address = \"{america}\" }},\n\
+             {{ region = \"ap\", address = \"{asia}\" }},\n]\n"
+        ),
+    );
+    site.write("zones/one.test.zone", &zone("one.test.", 1, ""));
+    site.write(
+        "zones/one.test.toml",
+        "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"latency\", \"proximity\"]\n\
+         [service.near]\npool = \"web\"\npolicy = [\"proximity\"]\n",
+    );
+    let node = site.serve();
+    let mut client = node.client();
+    let mut given = |name: &str| {
+        let ask = Ask::new(name, A).with_subnet([91, 0, 0, 0].into(), 24);
+        client.try_ask(&ask).ok().map(|reply| reply.addresses())
+    };
+    let nearer = Some(vec![std::net::IpAddr::from(asia)]);
+    wait_for("the nearer region", || (given("near.one.test") == nearer).then_some(()));
+    let quicker = Some(vec![std::net::IpAddr::from(america)]);
+    let turned = || (given("www.one.test") == quicker).then_some(());
+    poll(9 * PATIENCE, Duration::from_millis(100), turned).expect("an answer by probes");
+    assert_eq!(node.metric("meridian_latency_samples_total", &[]), 0.0, "no client was there");
+    let mut command = command();
+    let from = format!("http://{}", site.admin);
+    let text =
+        output(command.args(["explain", "www.one.test", "--client", "91.0.0.7", "--node", &from]));
+    assert!(text.contains("probes from eu, and the way there"), "{text}");
 }
 
 /// An Unbound at several addresses of a site.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // As above.
 #![allow(clippy::float_cmp)] // Counters are exact.
+#![allow(clippy::print_stdout)] // Shown when a test fails.
 
 #[path = "proxy/acme.rs"]
 mod acme;
@@ -28,6 +29,8 @@ mod frames;
 mod handover;
 #[path = "proxy/http3.rs"]
 mod http3;
+#[path = "proxy/knee.rs"]
+mod knee;
 #[path = "proxy/origin.rs"]
 mod origin;
 #[path = "proxy/protection.rs"]

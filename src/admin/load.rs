@@ -145,6 +145,16 @@ pub(super) fn families(state: &snapshot::State) -> Result<Vec<MetricFamily>, pro
             (vec![pool.name.clone(), fleet.region(*region).name.clone()], f64::from(*capacity))
         })
     });
+    let mut capacities: Vec<(Vec<String>, f64)> = capacities.collect();
+    for ((pool, region), load) in &loads {
+        let labels = vec![pool.clone(), region.clone()];
+        // What is configured goes before what is reported.
+        if let Some(told) = load.sum.capacity
+            && !capacities.iter().any(|(known, _)| *known == labels)
+        {
+            capacities.push((labels, told));
+        }
+    }
     let mut families = Vec::new();
     for (name, help, samples) in [
         (
@@ -174,8 +184,8 @@ pub(super) fn families(state: &snapshot::State) -> Result<Vec<MetricFamily>, pro
         ),
         (
             "meridian_pool_capacity_requests_per_second",
-            "Load that a pool can take in a region, as configured.",
-            capacities.collect(),
+            "Load that a pool can take in a region, as configured, else as reported or learnt.",
+            capacities,
         ),
     ] {
         families.extend(gauges(name, help, &labels, samples)?);

@@ -23,6 +23,7 @@ pub(super) use self::progress::Progress;
 use self::report::{Report, ServiceReport, Time, pools};
 pub(super) use self::world::{Given, Loads, World};
 use super::explain::supposed_health;
+use super::serve::saved_latency;
 use super::{Config, Exit, Output};
 use crate::admin::regions;
 use crate::clock::{self, Tick};
@@ -30,7 +31,7 @@ use crate::diagnostic::Diagnostics;
 use crate::model::{Fleet, PoolId, RegionId};
 use crate::name::Name;
 use crate::rows::Rows;
-use crate::snapshot::{ServiceAnswers, load};
+use crate::snapshot::{Loaded, ServiceAnswers, load};
 
 /// Share of the capacity that is in use where nobody says how many requests there are.
 const USED: f64 = 0.7;
@@ -63,8 +64,8 @@ pub(super) struct Options {
     /// Number that chance begins with: the same number, the same result
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Draw a picture
-    #[arg(long, value_name = "FILE.svg")]
+    /// Draw a picture, as SVG or PNG
+    #[arg(long, value_name = "FILE.svg|FILE.png")]
     picture: Option<PathBuf>,
     #[command(flatten)]
     config: Config,
@@ -100,9 +101,12 @@ impl From<Diagnostics> for Trouble {
 }
 
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
-    if let Some(path) = options.picture.as_deref().filter(|path| !picture::is_drawable(path)) {
+    let picture = options.picture.as_deref().map(|path| (path, picture::Form::of(path)));
+    if let Some((path, None)) = picture {
         let path = path.display();
-        output.trouble(format!("error: `{path}` does not end in .svg, the form of pictures"));
+        output.trouble(format!(
+            "error: `{path}` does not end in .svg or .png, the forms of pictures"
+        ));
         return Exit::Usage;
     }
     let report = match simulate(options, clock::now()) {
@@ -121,8 +125,8 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
         Format::Json => output.json(&report),
         Format::Csv => output.line(report.csv()),
     }
-    if let Some(path) = &options.picture
-        && let Err(error) = picture::save(&report, path)
+    if let Some((path, Some(form))) = picture
+        && let Err(error) = picture::save(&report, path, form)
     {
         output.trouble(format!("error: {error}"));
         return Exit::Failed;
@@ -134,7 +138,7 @@ pub(super) fn run(options: &Options, output: &mut Output) -> Exit {
 type Asked = Vec<(Arc<ServiceAnswers>, f64)>;
 
 fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
-    let loaded = load(&options.config.config, None)?;
+    let (loaded, doubt) = learnt(load(&options.config.config, None)?, now);
     let fleet = loaded.model.fleet.clone();
     let failed = regions(&options.fail, &fleet);
     let failed =
@@ -163,6 +167,7 @@ fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
     after.load(&loads, now);
     let (services, sides) = both(&asked, &clients, (&before, &after), each, &fleet);
     let (pools, mut warnings) = pools(&fleet, &sides, &failed);
+    warnings.extend(doubt);
     for ServiceReport { service, unanswered: [_, after], .. } in &services {
         if *after > 0.0 {
             let share = after * 100.0;
@@ -184,6 +189,19 @@ fn simulate(options: &Options, now: Tick) -> Result<Report, Trouble> {
         pools: if requests.is_some() { pools } else { Vec::new() },
         warnings,
     })
+}
+
+/// What was loaded, going by the round trips that this node has saved, where any service does, and
+/// what is wrong with those.
+fn learnt(loaded: Loaded, now: Tick) -> (Loaded, Option<String>) {
+    if !loaded.plan.measures() {
+        return (loaded, None);
+    }
+    match saved_latency(&loaded.model, now) {
+        Ok(map) if map.revision() == 0 => (loaded, None),
+        Ok(map) => (loaded.measured(&map, now), None),
+        Err(error) => (loaded, Some(format!("the latency map is left out: {error}"))),
+    }
 }
 
 /// Drives the clients of each service through both worlds; what became of them, and the loads.

@@ -1,9 +1,9 @@
 //! The estimate of one round trip from its samples.
 //!
-//! Smoothed round trips of connections scatter upwards: a full queue or a lost packet adds to
-//! them, nothing takes away. So a step towards a sample is bounded by the usual spread, and one up
-//! is half of one down; what stays higher raises the spread with each sample and is followed within
-//! some ten of them.
+//! A sample is the shortest round trip of a connection, and its smoothed one says how much they
+//! scatter. Both scatter upwards: a full queue or a lost packet adds to them, nothing takes away.
+//! So a step towards a sample is bounded by the usual spread, and one up is half of one down; what
+//! stays higher raises the spread with each sample and is followed within some ten of them.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ const SETTLED_WITHIN_MS: f64 = 1.5;
 pub(super) struct Cell {
     pub(super) estimate: Rtt,
     pub(super) settled: Rtt,
-    /// Mean distance of samples from the estimate, in steps of the scale.
+    /// Mean distance of smoothed round trips from the estimate, in steps of the scale.
     pub(super) spread: u16,
     /// Samples that count, in parts; 0: there is none.
     pub(super) parts: u16,
@@ -54,17 +54,18 @@ impl Cell {
         counts.then_some(Self { estimate, settled, spread, parts })
     }
 
-    /// Takes in a sample, `idle` after the last one.
+    /// Takes in the shortest and the smoothed round trip of a connection, `idle` after the last.
     #[must_use]
-    pub(super) fn sampled(self, sample: Rtt, idle: Duration) -> Self {
+    pub(super) fn sampled(self, (least, smoothed): (Rtt, Rtt), idle: Duration) -> Self {
         if self.parts == 0 {
-            return Self::told(sample, 0, 1);
+            return Self::told(least, smoothed.0.saturating_sub(least.0), 1);
         }
         let before = f64::from(self.parts) / PARTS;
         let before = before * (-idle.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
         let samples = (before + 1.0).min(f64::from(SAMPLES_MAX));
         let weight = (1.0 / samples).max(WEIGHT_LEAST);
-        let away = f64::from(sample.0) - f64::from(self.estimate.0);
+        let away = f64::from(least.0) - f64::from(self.estimate.0);
+        let scatter = (f64::from(smoothed.0) - f64::from(self.estimate.0)).abs();
         let spread = f64::from(self.spread);
         let reach = (REACH * spread).max(steps(REACH_LEAST));
         let step = match (away > 0.0, before < FIRST) {
@@ -73,7 +74,7 @@ impl Cell {
             (false, false) => weight * away.max(-reach),
         };
         let estimate = f64::from(self.estimate.0) + step;
-        let spread = spread + weight * (away.abs().min(2.0 * reach) - spread);
+        let spread = spread + weight * (scatter.min(2.0 * reach) - spread);
         Self {
             estimate: Rtt(estimate.round() as u16),
             settled: self.settled,
@@ -122,7 +123,7 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(60);
 
     fn after(cell: Cell, samples: impl Iterator<Item = f64>) -> Cell {
-        samples.fold(cell, |cell, ms| cell.sampled(Rtt::from_ms(ms), PAUSE))
+        samples.fold(cell, |cell, ms| cell.sampled((Rtt::from_ms(ms), Rtt::from_ms(ms)), PAUSE))
     }
 
     /// Round trips around `ms` with a tenth of noise, and one in twenty that lost a packet.
@@ -154,7 +155,7 @@ mod tests {
         for seed in 0..100 {
             let mut cell = after(Cell::default(), noisy(40.0, seed).take(100));
             for ms in noisy(40.0, seed + 500).take(1_000) {
-                let next = cell.sampled(Rtt::from_ms(ms), PAUSE);
+                let next = after(cell, std::iter::once(ms));
                 moves += u32::from(next.settled() != cell.settled());
                 cell = next;
             }
@@ -176,7 +177,28 @@ mod tests {
     fn samples_count_less_with_time() {
         let cell = after(Cell::default(), noisy(40.0, 1).take(100));
         assert_eq!(cell.samples(), 64);
-        let idle = cell.sampled(Rtt::from_ms(40.0), Duration::from_secs(24 * 3_600));
+        let sample = (Rtt::from_ms(40.0), Rtt::from_ms(40.0));
+        let idle = cell.sampled(sample, Duration::from_secs(24 * 3_600));
         assert_eq!(idle.samples(), 5, "a sixteenth of them after a day, and the new one");
+    }
+
+    #[test]
+    fn queues_that_clients_fill_themselves_make_them_no_farther() {
+        let fold = |cell: Cell, ms: f64, queue: f64, count: usize| {
+            let noise = noisy(ms, 3).zip(noisy(queue, 4)).take(count);
+            noise.fold(cell, |cell, (least, more)| {
+                cell.sampled((Rtt::from_ms(least), Rtt::from_ms(least + more)), PAUSE)
+            })
+        };
+        for count in [1, 4, 100] {
+            let found = fold(Cell::default(), 20.0, 300.0, count).settled().ms();
+            assert!((17.0..24.0).contains(&found), "{count} samples: {found}");
+        }
+        // The spread says how full they are, and a way that is longer in truth is still followed.
+        let calm = fold(Cell::default(), 20.0, 0.1, 200);
+        let full = fold(calm, 20.0, 300.0, 200);
+        assert!(full.spread > 2 * calm.spread, "{} and {}", full.spread, calm.spread);
+        let found = fold(full, 80.0, 300.0, 50).settled().ms();
+        assert!((64.0..96.0).contains(&found), "{found}");
     }
 }

@@ -8,6 +8,7 @@ use super::client::Client;
 use super::refusal::Refusal;
 use super::rtt::Rtt;
 use super::store::{Entry, ReporterId, Store};
+use super::trip::Trip;
 use crate::clock::Tick;
 use crate::prefix::Prefix;
 
@@ -90,16 +91,21 @@ impl LatencyMap {
         }
     }
 
-    /// Takes in the round trip of a connection that a client has with this node.
+    /// Takes in the round trips of a connection that a client has with this node.
     ///
     /// # Errors
     /// Why it is not believed.
-    pub fn sample(&mut self, client: Prefix, time: Duration, now: Tick) -> Result<(), Refusal> {
-        let taken = valid(time).and_then(|rtt| Ok((rtt, Client::of(client)?)));
-        let taken = taken.map(|(rtt, client)| {
+    pub fn sample(
+        &mut self,
+        client: Prefix,
+        trip: impl Into<Trip>,
+        now: Tick,
+    ) -> Result<(), Refusal> {
+        let taken = trip.into().read().and_then(|trip| Ok((trip, Client::of(client)?)));
+        let taken = taken.map(|(trip, client)| {
             let before = self.store.get(client, SELF).map(|(cell, _)| cell.settled());
-            let cell =
-                self.store.change(client, SELF, seconds(now), |cell, idle| cell.sampled(rtt, idle));
+            let sampled = |cell: Cell, idle| cell.sampled(trip, idle);
+            let cell = self.store.change(client, SELF, seconds(now), sampled);
             self.taken += 1;
             self.revision += u64::from(before != Some(cell.settled()));
         });
@@ -111,9 +117,9 @@ impl LatencyMap {
     /// # Errors
     /// Why it is not believed.
     pub fn probed(&mut self, to: &str, time: Duration, now: Tick) -> Result<(), Refusal> {
-        let taken = valid(time).map(|rtt| {
+        let taken = Trip::from(time).read().map(|trip| {
             let (cell, seen) = self.ways.get(&(SELF, to.to_owned())).copied().unwrap_or_default();
-            let sampled = cell.sampled(rtt, now.since(seen));
+            let sampled = cell.sampled(trip, now.since(seen));
             self.revision += u64::from(cell.settled() != sampled.settled() || cell.samples() == 0);
             self.ways.insert((SELF, to.to_owned()), (sampled, now));
         });
@@ -322,12 +328,6 @@ pub struct Counts {
     pub refused: BTreeMap<Refusal, u64>,
     /// Estimates that had to make room for others.
     pub dropped: u64,
-}
-
-/// A time that can be a round trip.
-fn valid(time: Duration) -> Result<Rtt, Refusal> {
-    let short = time < Duration::from_secs(1);
-    Rtt::of(time).ok_or(if short { Refusal::Short } else { Refusal::Long })
 }
 
 /// The second of a tick.

@@ -18,6 +18,7 @@ mod store;
 mod terrain;
 #[cfg(test)]
 mod tests;
+mod trip;
 
 pub use cell::SAMPLES_MAX;
 pub use chart::{Chart, Estimate, Prior, Source, is_known};
@@ -27,3 +28,4 @@ pub use map::{Counts, LatencyMap, Measured, Reporter, Way};
 pub use refusal::Refusal;
 pub use rtt::Rtt;
 pub use saved::LENGTH_MAX;
+pub use trip::Trip;

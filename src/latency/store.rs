@@ -272,7 +272,7 @@ mod tests {
 
     fn put(store: &mut Store, number: u32, reporter: u16, ms: f64, now: u32) -> Cell {
         store.change(client(number), reporter, now, |cell, idle| {
-            cell.sampled(Rtt::from_ms(ms), idle)
+            cell.sampled((Rtt::from_ms(ms), Rtt::from_ms(ms)), idle)
         })
     }
 

@@ -15,6 +15,8 @@ pub struct Totals {
     pub requests: u64,
     /// Those that failed.
     pub errors: u64,
+    /// Time to the heads of all replies together, in microseconds.
+    pub took_us: u64,
 }
 
 /// Rates of one pool's requests, decayed; exact over gaps of any length.
@@ -59,7 +61,8 @@ mod tests {
     fn rates_follow_the_counters_and_forget() {
         let mut meter = Meter::default();
         let mut read = |second: u64, requests, errors| {
-            meter.read(Totals { requests, errors }, Tick(second * 1_000))
+            let totals = Totals { requests, errors, ..Totals::default() };
+            meter.read(totals, Tick(second * 1_000))
         };
         assert_eq!(read(0, 500, 7), (0.0, 0.0), "what was before the first reading is unknown");
         assert_eq!(read(1, 600, 8), (100.0, 1.0));

@@ -30,8 +30,10 @@ pub struct ProtectionMetrics {
     pub hedges: IntCounterVec,
     /// Requests that went to an endpoint while it was drained.
     pub drained: IntCounterVec,
-    /// Round trips to clients, by the region of this node.
+    /// Smoothed round trips to clients, by the region of this node.
     pub rtt: HistogramVec,
+    /// The shortest round trips of the same connections.
+    pub rtt_least: HistogramVec,
     /// Round trips that nobody took.
     pub rtt_dropped: IntCounter,
 }
@@ -48,6 +50,7 @@ impl ProtectionMetrics {
             let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
             HistogramVec::new(options, &[label])
         };
+        let trips = |name, help| times(name, help, &RTT_SECONDS, "region");
         Ok(Self {
             ejections: counters(
                 "meridian_proxy_ejections_total",
@@ -95,11 +98,10 @@ impl ProtectionMetrics {
                 "Requests that went to an endpoint while it was drained.",
                 &["pool", "region", "endpoint"],
             )?,
-            rtt: times(
-                "meridian_proxy_client_rtt_seconds",
-                "Round trips to clients, as the kernel measured them.",
-                &RTT_SECONDS,
-                "region",
+            rtt: trips("meridian_proxy_client_rtt_seconds", "Smoothed round trips to clients.")?,
+            rtt_least: trips(
+                "meridian_proxy_client_rtt_least_seconds",
+                "The shortest round trips of the same connections with clients.",
             )?,
             rtt_dropped: IntCounter::new(
                 "meridian_proxy_client_rtt_dropped_total",
@@ -119,6 +121,7 @@ impl ProtectionMetrics {
         registry.register(Box::new(self.hedges.clone()))?;
         registry.register(Box::new(self.drained.clone()))?;
         registry.register(Box::new(self.rtt.clone()))?;
+        registry.register(Box::new(self.rtt_least.clone()))?;
         registry.register(Box::new(self.rtt_dropped.clone()))
     }
 }

@@ -25,6 +25,8 @@ pub enum Method {
     Latency {
         /// Share by which a round trip may be longer than the shortest and still tie with it.
         tolerance: f64,
+        /// Share of answers that go to the runner-up; `None`: that of the fleet.
+        explore: Option<f64>,
     },
     /// In the order given; regions not named come last, tied.
     Order {

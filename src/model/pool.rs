@@ -26,6 +26,8 @@ pub struct Pool {
     pub min_up: f64,
     /// Requests a second that a region can take; one that is not named takes what comes.
     pub capacity: Vec<(RegionId, u32)>,
+    /// Whether proxies learn it for the other regions, by how response times rise with load.
+    pub learn_capacity: bool,
     /// The pool's endpoints, as a range of [`super::Fleet::endpoints`].
     pub endpoints: Range<u32>,
 }

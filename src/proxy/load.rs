@@ -11,7 +11,7 @@ use super::balance::PeakEwma;
 use super::queue::Queue;
 use crate::clock::Tick;
 use crate::health::{CauseKind, EndpointIdentity, Subject};
-use crate::load::Totals;
+use crate::load::Reading;
 use crate::metrics::ProxyMetrics;
 
 /// One endpoint's requests, over all routes and threads.
@@ -185,20 +185,21 @@ impl Loads {
         loads.map(|(identity, load)| (identity.pool.clone(), load.clone())).collect()
     }
 
-    /// What each pool has done in a region, and does: its totals, requests in flight and waiting.
-    pub(super) fn of_region(&self, region: &str) -> HashMap<String, (Totals, u64, u64)> {
+    /// What each pool has done in a region, and does.
+    pub(super) fn of_region(&self, region: &str) -> HashMap<String, Reading> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pools: HashMap<String, (Totals, u64, u64)> = HashMap::new();
+        let mut pools: HashMap<String, Reading> = HashMap::new();
         for (identity, load) in all.loads.iter().filter(|(other, _)| other.region == region) {
-            let (totals, in_flight, _) = pools.entry(identity.pool.clone()).or_default();
+            let Reading { totals, in_flight, .. } = pools.entry(identity.pool.clone()).or_default();
             let tally = load.tally();
             totals.requests += tally.requests;
             totals.errors += tally.failed;
+            totals.took_us += (load.took.get_sample_sum() * 1e6) as u64;
             *in_flight += load.in_flight.get().unsigned_abs();
         }
         for ([pool, _], queue) in all.queues.iter().filter(|([_, other], _)| other == region) {
-            if let Some((_, _, waiting)) = pools.get_mut(pool) {
-                *waiting = u64::from(queue.length());
+            if let Some(reading) = pools.get_mut(pool) {
+                reading.queue = u64::from(queue.length());
             }
         }
         pools

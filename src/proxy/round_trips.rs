@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::tcp_info::round_trip;
 use super::worker::{Shared, Worker};
+use crate::latency::Trip;
 use crate::prefix::Prefix;
 
 /// Samples that wait to be taken; more are dropped and counted.
@@ -27,8 +28,8 @@ const V6_LENGTH: u8 = 48;
 pub struct RoundTrip {
     /// Where the client is: a /24 or /48.
     pub client: Prefix,
-    /// The smoothed round trip of one of its connections.
-    pub time: Duration,
+    /// The round trips of one of its connections.
+    pub trip: Trip,
 }
 
 /// The queue of measurements.
@@ -92,10 +93,13 @@ impl Measured {
         }
     }
 
-    fn round_trip(&self) -> Option<Duration> {
+    fn round_trip(&self) -> Option<Trip> {
         match self {
             Self::Tcp(fd) => round_trip(*fd),
-            Self::Quic(connection) => Some(connection.rtt()).filter(|time| *time != UNKNOWN),
+            Self::Quic(connection) => {
+                let smoothed = Some(connection.rtt()).filter(|time| *time != UNKNOWN)?;
+                Some(Trip::new(smoothed, connection.min_rtt()))
+            }
         }
     }
 }
@@ -134,8 +138,8 @@ impl Meter {
         }
         let client = self.of.client().unwrap_or(self.client);
         let length = if client.is_ipv4() { V4_LENGTH } else { V6_LENGTH };
-        let Some(time) = self.of.round_trip() else { return };
-        let sample = RoundTrip { client: Prefix::holding(client, length), time };
+        let Some(trip) = self.of.round_trip() else { return };
+        let sample = RoundTrip { client: Prefix::holding(client, length), trip };
         if !self.shared.witness.round_trips.put(sample) {
             self.shared.metrics.proxy.protection.rtt_dropped.inc();
         }
@@ -156,7 +160,7 @@ mod tests {
     fn no_more_wait_than_there_is_room_for() {
         let trips = RoundTrips::default();
         let client = Prefix::holding("192.0.2.77".parse().unwrap(), V4_LENGTH);
-        let sample = RoundTrip { client, time: Duration::from_millis(20) };
+        let sample = RoundTrip { client, trip: Duration::from_millis(20).into() };
         assert_eq!(client.to_string(), "192.0.2.0/24");
         let put = (0..WAITING_MAX + 10).filter(|_| trips.put(sample)).count();
         assert_eq!((put, trips.take().len(), trips.take().len()), (WAITING_MAX, WAITING_MAX, 0));

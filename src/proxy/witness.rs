@@ -8,7 +8,7 @@ use super::load::{Loads, Tally};
 use super::round_trips::{RoundTrip, RoundTrips};
 use crate::clock::Tick;
 use crate::health::{CauseKind, Outcome, Subject};
-use crate::load::{Meter, Sample, Totals};
+use crate::load::{Crew, Knee, Meter, Reading, Sample};
 use crate::metrics::ProxyMetrics;
 
 /// What the proxy sees of endpoints.
@@ -22,8 +22,8 @@ pub struct Witness {
     pub(super) round_trips: RoundTrips,
     /// What was told of each. Locked by the judge alone.
     told: Mutex<HashMap<Subject, Told>>,
-    /// The rates of pools. Locked by the judge alone.
-    meters: Mutex<HashMap<String, Meter>>,
+    /// The rates of pools, and what they can take. Locked by the judge alone.
+    meters: Mutex<HashMap<String, (Meter, Knee)>>,
 }
 
 /// What was told of an endpoint.
@@ -40,14 +40,26 @@ impl Witness {
     }
 
     /// The load of each pool in this region, as this node's proxy sees it. To be called every
-    /// second.
-    pub fn loads(&self, region: &str, now: Tick) -> Vec<(String, Sample)> {
+    /// second. `crew` says which endpoints of a pool there are, where its capacity is to be learnt.
+    pub fn loads(
+        &self,
+        region: &str,
+        crew: impl Fn(&str) -> Option<Crew>,
+        now: Tick,
+    ) -> Vec<(String, Sample)> {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let pools = self.loads.of_region(region);
         meters.retain(|pool, _| pools.contains_key(pool));
-        let sample = |(pool, (totals, in_flight, queue)): (String, (Totals, u64, u64))| {
-            let (requests, errors) = meters.entry(pool.clone()).or_default().read(totals, now);
-            (pool, Sample { requests, errors, in_flight, queue, capacity: None })
+        let sample = |(pool, reading): (String, Reading)| {
+            let (meter, knee) = meters.entry(pool.clone()).or_default();
+            let (requests, errors) = meter.read(reading.totals, now);
+            let crew = crew(&pool);
+            if crew.is_none() {
+                *knee = Knee::default();
+            }
+            let capacity = crew.and_then(|crew| knee.read(reading, crew, now));
+            let Reading { in_flight, queue, .. } = reading;
+            (pool, Sample { requests, errors, in_flight, queue, capacity })
         };
         pools.into_iter().map(sample).collect()
     }

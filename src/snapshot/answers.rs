@@ -368,7 +368,7 @@ impl AnswerSet {
                 let [own, twins] = [family, other].map(|of| contest.runner_up(class, of, view));
                 if !own.is_empty() {
                     let kind = tied_kind(contest, &decision, &own, &twins, view);
-                    detour = Some(Box::new(Detour::new(kind, view.fleet.latency.explore)));
+                    detour = Some(Box::new(Detour::new(kind, contest.explored(view.fleet))));
                 }
                 tied_kind(contest, &decision, tied, &twin, view)
             }

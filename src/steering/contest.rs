@@ -216,7 +216,7 @@ impl Contest {
             Method::Proximity { bias, tolerance } => {
                 super::proximity::opinion(place.point, bias, *tolerance, &self.regions, fleet)
             }
-            Method::Latency { tolerance } => {
+            Method::Latency { tolerance, .. } => {
                 super::latency::opinion(estimates, *tolerance, &self.regions)
             }
             Method::Nearest { tolerance, .. } => {

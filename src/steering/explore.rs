@@ -3,12 +3,21 @@
 use super::eligible::eligible;
 use super::ranking::rank;
 use super::{Candidate, Class, Contest, FULL, Family, Grade, Local, Opinion, Presence, View};
-use crate::model::Method;
+use crate::model::{Fleet, Method};
 
 /// So often as the region behind it is the runner-up explored.
 const RUNNER_UP_WEIGHT: u64 = 3;
 
 impl Contest {
+    /// The share of answers that go to the runner-up, where there is one; 0: none.
+    pub fn explored(&self, fleet: &Fleet) -> f64 {
+        let own = self.methods.iter().find_map(|method| match method {
+            Method::Latency { explore, .. } => Some(*explore),
+            _ => None,
+        });
+        own.map_or(0.0, |own| own.unwrap_or(fleet.latency.explore))
+    }
+
     /// The candidates of the region that would be answered if the best were not there, and with a
     /// third of their weight those of the next one: were it never asked, nobody would learn that
     /// it is nearer than it seemed. Empty where
@@ -20,7 +29,7 @@ impl Contest {
     pub fn runner_up(&self, class: &Class, family: Family, view: &View<'_>) -> Vec<Candidate> {
         let at = self.methods.iter().position(|method| matches!(method, Method::Latency { .. }));
         let spoke = at.is_some_and(|at| matches!(class.opinions.get(at), Some(Opinion::Bands(_))));
-        let Some(at) = at.filter(|_| spoke && view.fleet.latency.explore > 0.0) else {
+        let Some(at) = at.filter(|_| spoke && self.explored(view.fleet) > 0.0) else {
             return Vec::new();
         };
         let whole = |region: Local| {

@@ -67,7 +67,8 @@ const FILES: [(&str, &str); 4] = [
          [service.all]\npool = \"web\"\npolicy = [\"rotate\"]\n\
          [service.far]\npool = \"web\"\npolicy = [\
          { method = \"fence\", by = \"country\" }, { method = \"proximity\" }, \
-         { method = \"nearest\" }, { method = \"spill\" }, { method = \"affinity\" }]\n",
+         { method = \"latency\" }, { method = \"nearest\" }, { method = \"spill\" }, \
+         { method = \"affinity\" }]\n",
     ),
 ];
 

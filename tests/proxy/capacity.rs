@@ -218,6 +218,7 @@ fn a_region_that_dies_at_70_percent_overruns_none_of_the_others() {
     let after = loads(&done, seen + Duration::from_secs(1), seen + Duration::from_secs(21));
     for region in &regions[..3] {
         let [one, other] = [&before, &after].map(|loads| loads[&region.address].clone());
+        println!("{}: {one:.1?} requests a second, then {other:.1?}", region.address);
         assert!(one.iter().all(|load| (load - RATE).abs() < 5.0), "before: {one:?}");
         assert!(other.iter().all(|load| *load <= CAPACITY), "{}: {other:?}", region.address);
         let mean = other.iter().sum::<f64>() / other.len() as f64;

@@ -335,6 +335,10 @@ fn bodies_that_crawl_and_replies_that_never_end_are_cut_off() {
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     let rtts = || meridian.metric("meridian_proxy_client_rtt_seconds_count", &["region=\"eu\""]);
     wait_for("round trips of both ends of a connection", || (rtts() >= 3.0).then_some(()));
+    let sum =
+        |name: &str| meridian.metric(&format!("meridian_proxy_client_{name}_seconds_sum"), &[]);
+    let (least, smoothed) = (sum("rtt_least"), sum("rtt"));
+    assert!(0.0 < least && least <= smoothed, "{least} and {smoothed}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn explored(steering: &Steering, class: &Class, view: &View<'_>) -> Option<Explo
     let mut regions: Vec<String> = ids.map(|id| view.fleet.region(id).name.clone()).collect();
     regions.sort_unstable();
     regions.dedup();
-    let share = view.fleet.latency.explore;
+    let share = steering.contest.explored(view.fleet);
     (!regions.is_empty()).then_some(Explored { regions, share })
 }
 

@@ -17,10 +17,11 @@ use crate::admin::{Events, Happening, Overriding, RegionState};
 use crate::clock;
 use crate::dns::transfer::Assignment;
 use crate::durable;
-use crate::health::{HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
+use crate::health::{EndpointHealth, HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
 use crate::latency::Refusal;
+use crate::load::Crew;
 use crate::metrics::Metrics;
-use crate::model::RegionId;
+use crate::model::{Fleet, RegionId};
 use crate::name::Name;
 use crate::probe::{ProbeResult, Targets, hostnames};
 use crate::proxy::Witness;
@@ -228,17 +229,22 @@ impl Judge {
         let Some(witness) = witness else { return };
         let model = self.publisher.loaded().model.clone();
         let region = model.fleet.region(model.node.region).name.as_str();
-        let times = self.metrics.proxy.protection.rtt.with_label_values(&[region]);
+        let protection = &self.metrics.proxy.protection;
+        let smoothed = protection.rtt.with_label_values(&[region]);
+        let least = protection.rtt_least.with_label_values(&[region]);
         let trips = witness.round_trips();
         for sample in &trips {
-            times.observe(sample.time.as_secs_f64());
+            smoothed.observe(sample.trip.smoothed.as_secs_f64());
+            least.observe(sample.trip.least.as_secs_f64());
         }
         if !trips.is_empty() {
             let count = trips.len() as u64;
             self.measured(Measurement::Clients(trips), count);
         }
         let (name, now) = (&model.node.name, clock::now());
-        for (pool, sample) in witness.loads(region, now) {
+        let (fleet, health) = (&model.fleet, self.publisher.health().endpoints());
+        let crew = |pool: &str| crew(fleet, health, pool, model.node.region);
+        for (pool, sample) in witness.loads(region, crew, now) {
             // The error is that others have reported too much, which status shows.
             let _ = self.publisher.loads().report(&pool, region, name, sample, now);
         }
@@ -394,6 +400,22 @@ impl Judge {
             self.saver.save(saved).await;
         }
     }
+}
+
+/// The endpoints of a pool in a region, whose capacity is to be learnt; `None`: it is not.
+fn crew(fleet: &Fleet, health: &[EndpointHealth], pool: &str, region: RegionId) -> Option<Crew> {
+    let pool = fleet.pools.iter().find(|other| other.name == pool)?;
+    if !pool.learn_capacity || pool.capacity(region).is_some() {
+        return None;
+    }
+    let mut crew = Crew { serving: 0, all: 0 };
+    for (id, endpoint) in fleet.endpoints_of(pool).filter(|(_, one)| one.region == region) {
+        let weight = u64::from(endpoint.weight);
+        let health = health.get(id.0 as usize);
+        crew.all += weight;
+        crew.serving += if health.is_some_and(|h| h.level <= Level::Unknown) { weight } else { 0 };
+    }
+    Some(crew)
 }
 
 /// The zones that have a primary, as they are held now.

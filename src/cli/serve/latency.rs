@@ -159,7 +159,7 @@ impl Mapper {
         match measurement {
             Measurement::Clients(trips) if learn => {
                 for trip in trips {
-                    let _ = map.sample(trip.client, trip.time, now);
+                    let _ = map.sample(trip.client, trip.trip, now);
                 }
             }
             Measurement::Clients(_) => {}

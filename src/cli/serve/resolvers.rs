@@ -89,7 +89,7 @@ async fn probe(
     metrics.latency.resolver_probes.with_label_values(&[result]).inc();
     match found {
         Ok(time) => {
-            let trip = |client: &_| RoundTrip { client: *client, time };
+            let trip = |client: &_| RoundTrip { client: *client, trip: time.into() };
             let trips = resolver.clients.iter().map(trip).collect();
             // Who keeps the map may be busy; the resolver has its turn again.
             let _ = measured.try_send(Measurement::Clients(trips));

@@ -28,9 +28,10 @@ pub(in crate::cli) struct Latencies {
 }
 
 impl Latencies {
-    /// Reads `from,to,ms`: from a region or a country of two letters, to a region.
+    /// Reads `from,to,ms`: from a region or a country of two letters, to a region; without a file
+    /// those of the fleet's own matrix.
     pub(super) fn read(path: Option<&Path>, fleet: &Fleet) -> Result<Self, Diagnostics> {
-        let Some(path) = path else { return Ok(Self::default()) };
+        let Some(path) = path else { return Ok(Self::of_matrix(fleet)) };
         let mut rows = Rows::open(path)?;
         let (from, to, ms) =
             (rows.column("from", true), rows.column("to", true), rows.column("ms", true));
@@ -51,8 +52,18 @@ impl Latencies {
                 known.insert((from.text, to.text), ms);
             }
         }
+        rows.finish(Self::new(known))
+    }
+
+    fn new(known: HashMap<(String, String), f64>) -> Self {
         let vantages = known.keys().map(|(from, _)| from.clone()).collect();
-        rows.finish(Self { known, vantages })
+        Self { known, vantages }
+    }
+
+    fn of_matrix(fleet: &Fleet) -> Self {
+        let name = |region: RegionId| fleet.region(region).name.clone();
+        let legs = fleet.latency.matrix.iter();
+        Self::new(legs.map(|leg| ((name(leg.from), name(leg.to)), leg.ms)).collect())
     }
 
     /// Whether anything was measured.

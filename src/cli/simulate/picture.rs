@@ -1,9 +1,12 @@
 //! A report as a picture: shares of regions, and how far away clients are, before and after.
 
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::register_font;
 
 use super::report::{Report, ServiceReport};
 
@@ -13,43 +16,84 @@ const WIDTH: u32 = 1_000;
 const HEIGHT: u32 = 340;
 /// Services shown; more make no picture that anybody reads.
 const SERVICES_MAX: usize = 8;
+/// What names are drawn with, wherever the picture is looked at: printable ASCII, as the names of
+/// regions and services are.
+const FONT: &[u8] = include_bytes!("font/dejavu_sans.ttf");
 /// Before, and after.
 const COLOURS: [RGBColor; 2] = [RGBColor(70, 110, 180), RGBColor(215, 95, 45)];
 
-/// Whether a picture can be drawn into a file of this name.
-pub(super) fn is_drawable(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"))
+/// The form of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Svg,
+    Png,
+}
+
+impl Form {
+    /// That of a file of this name; `None`: no picture has such a name.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let end = path.extension()?;
+        let forms = [("svg", Self::Svg), ("png", Self::Png)];
+        forms.into_iter().find(|(name, _)| end.eq_ignore_ascii_case(name)).map(|(_, form)| form)
+    }
 }
 
 /// Draws the picture into a file.
-pub(super) fn save(report: &Report, path: &Path) -> Result<(), String> {
-    let text = draw(report).map_err(|error| format!("cannot draw the picture: {error}"))?;
-    fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+pub(super) fn save(report: &Report, path: &Path, form: Form) -> Result<(), String> {
+    let octets = draw(report, form).map_err(|error| format!("cannot draw the picture: {error}"))?;
+    fs::write(path, octets).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
 }
 
-/// The picture as SVG.
-fn draw(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
-    let services = report.services.iter().take(SERVICES_MAX);
-    let count = services.len().max(1);
-    let mut text = String::new();
-    {
-        let size = (WIDTH, HEIGHT * count as u32);
-        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        root.fill(&WHITE)?;
-        for (service, area) in services.zip(root.split_evenly((count, 1))) {
-            let (left, right) = area.split_horizontally(WIDTH / 2);
-            shares(service, &left)?;
-            curves(service, &right)?;
+/// The picture as a file.
+fn draw(report: &Report, form: Form) -> Result<Vec<u8>, Box<dyn Error>> {
+    register_font("sans-serif", FontStyle::Normal, FONT).map_err(|_| "its font is none")?;
+    let size = (WIDTH, HEIGHT * report.services.len().clamp(1, SERVICES_MAX) as u32);
+    match form {
+        Form::Svg => {
+            let mut text = String::new();
+            services(report, &SVGBackend::with_string(&mut text, size).into_drawing_area())?;
+            Ok(text.into_bytes())
         }
-        root.present()?;
+        Form::Png => {
+            let (width, height) = size;
+            let mut pixels = vec![0; 3 * width as usize * height as usize];
+            services(report, &BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area())?;
+            let mut octets = Vec::new();
+            let mut encoder = png::Encoder::new(&mut octets, width, height);
+            encoder.set_color(png::ColorType::Rgb);
+            let mut writer = encoder.write_header()?;
+            writer.write_image_data(&pixels)?;
+            writer.finish()?;
+            Ok(octets)
+        }
     }
-    Ok(text)
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+/// A part of a picture of any form.
+type Area<B> = DrawingArea<B, Shift>;
+
+/// A part for each service.
+fn services<B>(report: &Report, root: &Area<B>) -> Result<(), Box<dyn Error>>
+where
+    B: DrawingBackend<ErrorType: 'static>,
+{
+    let services = report.services.iter().take(SERVICES_MAX);
+    root.fill(&WHITE)?;
+    let count = services.len().max(1);
+    for (service, area) in services.zip(root.split_evenly((count, 1))) {
+        let (left, right) = area.split_horizontally(WIDTH / 2);
+        shares(service, &left)?;
+        curves(service, &right)?;
+    }
+    root.present()?;
+    Ok(())
+}
 
 /// Two bars for each region.
-fn shares(service: &ServiceReport, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
+fn shares<B>(service: &ServiceReport, area: &Area<B>) -> Result<(), Box<dyn Error>>
+where
+    B: DrawingBackend<ErrorType: 'static>,
+{
     let count = service.regions.len() as f64;
     let most = service.regions.iter().flat_map(|share| [share.before, share.after]);
     let most = most.fold(0.01, f64::max) * 110.0;
@@ -83,7 +127,10 @@ fn shares(service: &ServiceReport, area: &Area<'_>) -> Result<(), Box<dyn std::e
 }
 
 /// The share of clients within each round trip.
-fn curves(service: &ServiceReport, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
+fn curves<B>(service: &ServiceReport, area: &Area<B>) -> Result<(), Box<dyn Error>>
+where
+    B: DrawingBackend<ErrorType: 'static>,
+{
     let far = |curve: &[(u32, f64)]| {
         curve.iter().find(|(_, share)| *share > 0.995).map_or(100, |(ms, _)| *ms)
     };

@@ -158,12 +158,84 @@ fn files_say_who_the_clients_are_what_they_ask_and_how_far_they_are() {
 }
 
 #[test]
+fn round_trips_that_were_configured_or_learnt_decide_as_on_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = folder.path().join("people.csv");
+    fs::write(&people, "prefix,country,lat,lon\n5.1.2.0/24,DE,52.5,13.4\n").unwrap();
+    let people = people.display().to_string();
+    let options = options(
+        folder.path(),
+        &["--population", &people, "--clients", "10", "--service", "near.x.test."],
+    );
+    let services = SERVICES.replace("policy = [\"proximity\"]", "policy = [\"latency\"]");
+    fs::write(folder.path().join("zones/x.test.toml"), services).unwrap();
+    let matrix = "\n[latency]\nexplore = 0\nmatrix = \"latency.csv\"\n";
+    fs::write(folder.path().join("config/fleet.toml"), FLEET.to_owned() + matrix).unwrap();
+    fs::write(folder.path().join("config/latency.csv"), "eu,us,90\neu,eu,4\neu,ap,160\n").unwrap();
+    let found = |now: Tick| match simulate(&options, now) {
+        Ok(report) => {
+            let all: Vec<(String, bool)> = report.services[0]
+                .regions
+                .iter()
+                .map(|share| (share.region.clone(), share.before > 0.99))
+                .collect();
+            (all, report.services[0].latency.median_ms[0].unwrap(), report.warnings)
+        }
+        Err(Trouble::Files(found)) => panic!("{found}"),
+        Err(Trouble::Words(error)) => panic!("{error}"),
+    };
+    let (regions, ms, _) = found(Tick(1 << 40));
+    assert_eq!(regions, [("eu".to_owned(), true)]);
+    assert!((14..30).contains(&ms), "{ms}: the matrix, and the way there");
+    // This node has found that another region is nearer.
+    let model = load(&options.config.config, None).unwrap().model;
+    let mut map = saved_latency(&model, Tick(1 << 40)).unwrap();
+    for (region, ms) in [("eu", 250.0), ("us", 80.0)] {
+        let measured = crate::latency::Measured {
+            client: crate::latency::Client::of("5.1.2.0/24".parse().unwrap()).unwrap(),
+            settled: crate::latency::Rtt::from_ms(ms),
+            samples: 64,
+            age: std::time::Duration::ZERO,
+        };
+        let node = "other".to_owned();
+        let from = crate::latency::Reporter { region: region.to_owned(), node };
+        map.hear(&from, &[measured], Tick(1 << 40));
+    }
+    let state = folder.path().join("state");
+    fs::create_dir_all(&state).unwrap();
+    fs::write(state.join("latency.map"), map.save(Tick(1 << 40), clock::unix_seconds())).unwrap();
+    let (regions, ..) = found(Tick(1 << 40));
+    assert_eq!(regions, [("us".to_owned(), true)]);
+    fs::write(state.join("latency.map"), "nothing of the sort").unwrap();
+    let (regions, _, warnings) = found(Tick(1 << 40));
+    assert_eq!(regions, [("eu".to_owned(), true)]);
+    let doubt = |warning: &String| warning.starts_with("the latency map is left out: ");
+    assert!(warnings.iter().any(doubt), "{warnings:?}");
+}
+
+#[test]
 fn a_picture_is_drawn() {
     let report = simulated(&["--fail", "eu", "--clients", "500"]);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.svg");
-    picture::save(&report, &path).unwrap();
-    let text = fs::read_to_string(path).unwrap();
+    let saved = |name: &str| {
+        let path = folder.path().join(name);
+        picture::save(&report, &path, picture::Form::of(&path).unwrap()).unwrap();
+        fs::read(path).unwrap()
+    };
+    let text = String::from_utf8(saved("a.svg")).unwrap();
     assert!(text.starts_with("<svg") && text.contains("near.x.test."), "{text}");
-    assert!(!picture::is_drawable(Path::new("a.png")));
+    let octets = saved("a.PNG");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&octets)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((frame.width, frame.height), (1_000, 680), "of two services");
+    // Bars before and after, and letters, which are neither.
+    let count = |colour: [u8; 3]| pixels.chunks_exact(3).filter(|pixel| *pixel == colour).count();
+    let (white, before, after) = (count([255; 3]), count([70, 110, 180]), count([215, 95, 45]));
+    let dark = pixels.chunks_exact(3).filter(|pixel| pixel.iter().all(|part| *part < 90)).count();
+    assert!(before > 10_000 && after > 10_000 && white > 300_000, "{before} {after} {white}");
+    assert!(dark > 2_000, "{dark}");
+    for none in ["a.jpg", "a", "svg"] {
+        assert_eq!(picture::Form::of(Path::new(none)), None, "{none}");
+    }
 }

@@ -1,4 +1,4 @@
-//! `capacity` of a pool.
+//! `capacity` of a pool, and whether the rest of it is learnt.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,36 @@ use crate::config::spec::PoolTable;
 use crate::config::value::{Fault, whole_in};
 use crate::model::{Endpoint, RegionId};
 
-/// Resolves `{ REGION = requests a second }`; `endpoints` are those of the pool.
+/// Resolves both; `endpoints` are those of the pool.
 pub(super) fn resolve(
     section: &mut Section<'_>,
     table: &PoolTable,
     names: &FleetNames,
     endpoints: &[Endpoint],
+) -> (Vec<(RegionId, u32)>, bool) {
+    let served: BTreeSet<RegionId> = endpoints.iter().map(|endpoint| endpoint.region).collect();
+    let capacity = configured(section, table, names, &served);
+    let field = &table.learn_capacity;
+    let learns = section.value("learn_capacity", field, d::LEARN_CAPACITY, |flag| Ok(*flag));
+    let known = |region: &RegionId| capacity.iter().any(|(id, _)| id == region);
+    if let Some(field) = field.as_ref().filter(|_| learns && served.iter().all(known)) {
+        let fault =
+            Fault::new("`learn_capacity` has no effect, since `capacity` names all regions");
+        section.warn(field.span(), fault.hint("take out those to be learnt"));
+    }
+    (capacity, learns)
+}
+
+/// Resolves `{ REGION = requests a second }`; `served` are the regions of the pool.
+fn configured(
+    section: &mut Section<'_>,
+    table: &PoolTable,
+    names: &FleetNames,
+    served: &BTreeSet<RegionId>,
 ) -> Vec<(RegionId, u32)> {
     let Some(field) = &table.capacity else { return Vec::new() };
     section.written("capacity", field.span());
     let read = whole_in("capacity", &d::CAPACITY_RANGE);
-    let served: BTreeSet<RegionId> = endpoints.iter().map(|endpoint| endpoint.region).collect();
     let mut all = Vec::new();
     let mistakes = section.sheet.mistakes;
     for (region, capacity) in field.get_ref() {
@@ -37,7 +56,7 @@ pub(super) fn resolve(
         }
     }
     if section.sheet.mistakes == mistakes {
-        survivors(section, field.span(), &all, &served, names);
+        survivors(section, field.span(), &all, served, names);
     }
     all
 }

@@ -285,8 +285,9 @@ fn pool(
     let monitored = table.monitors.as_ref().is_some_and(|field| !field.get_ref().is_empty());
     let probe = probe.filter(|_| monitored);
     let found = endpoint::resolve(section, id, &table.endpoints, names, monitored, probe);
-    let capacity = capacity::resolve(section, table, names, &found);
+    let (capacity, learn_capacity) = capacity::resolve(section, table, names, &found);
     draft.endpoints.extend(found);
     let range = u32::try_from(first).ok()?..u32::try_from(draft.endpoints.len()).ok()?;
-    Some(Pool { name: name.to_owned(), monitors, min_up, capacity, endpoints: range })
+    let name = name.to_owned();
+    Some(Pool { name, monitors, min_up, capacity, learn_capacity, endpoints: range })
 }

@@ -16,7 +16,7 @@ const METHODS: [(&str, &[&str]); 10] = [
     ("network", &[]),
     ("fence", &["by", "strict"]),
     ("proximity", &["bias", "tolerance"]),
-    ("latency", &["tolerance"]),
+    ("latency", &["tolerance", "explore"]),
     ("order", &["regions"]),
     ("spill", &["target", "ramp", "standby"]),
     ("weighted", &[]),
@@ -59,7 +59,11 @@ pub(super) fn resolve(
             let bias = bias(section, table, names);
             Some(Method::Proximity { bias, tolerance: tolerance(section, table) })
         }
-        "latency" => Some(Method::Latency { tolerance: tolerance(section, table) }),
+        "latency" => {
+            let tolerance = tolerance(section, table);
+            let explore = section.optional("explore", table.explore.as_ref(), share("explore"));
+            Some(Method::Latency { tolerance, explore })
+        }
         "order" => order(section, table, names),
         "spill" => Some(Method::Spill(spill(section, table))),
         "weighted" => Some(Method::Weighted),
@@ -83,6 +87,7 @@ fn foreign(section: &mut Section<'_>, table: &MethodTable, name: &str, keys: &[&
         ("strict", at(table.strict.as_ref())),
         ("bias", at(table.bias.as_ref())),
         ("tolerance", at(table.tolerance.as_ref())),
+        ("explore", at(table.explore.as_ref())),
         ("regions", at(table.regions.as_ref())),
         ("n", at(table.n.as_ref())),
         ("prefix", at(table.prefix.as_ref())),

@@ -15,7 +15,7 @@ use crate::config::spec::{
 use crate::config::value::{Fault, duration_in, hostname, ip, prefix, whole_in, word, written};
 use crate::diagnostic::Location;
 use crate::model::{
-    Address, AllDown, ClientSubnet, Fence, Method, PoolId, RegionId, Service, TtlRange,
+    Address, AllDown, ClientSubnet, Fence, Method, Pool, PoolId, RegionId, Service, TtlRange,
 };
 use crate::name::Name;
 use crate::place::Continent;
@@ -185,11 +185,22 @@ fn spill(
     let fault = Fault::new(format!("method `{}` never decides anything here", method.name()));
     if picks.is_some_and(|(_, method)| *method == Method::Rotate) {
         section.warn(at.clone(), fault.hint("`rotate` answers all that remain, full or not"));
-    } else if !known.is_empty() && known.iter().all(|pool| pool.capacity.is_empty()) {
+    } else if !known.is_empty() && !known.iter().any(|pool| tells_capacity(pool, fleet)) {
         let pool = known.first().map(|pool| pool.name.as_str()).unwrap_or_default();
-        let hint = format!("give `capacity` to pool `{pool}`");
+        let hint = format!("give `capacity` to pool `{pool}`, or `learn_capacity = true`");
         section.warn(at.clone(), fault.hint(hint));
     }
+}
+
+/// Whether anybody says what a pool can take: its configuration, or proxies that learn it of the
+/// pool or of one that it depends on.
+fn tells_capacity(pool: &Pool, fleet: &FleetDraft) -> bool {
+    let range = pool.endpoints.start as usize..pool.endpoints.end as usize;
+    let behind = fleet.endpoints.get(range).into_iter().flatten();
+    let mut behind = behind
+        .flat_map(|endpoint| &endpoint.depends_on)
+        .filter_map(|id| fleet.pools.get(usize::from(id.0))?.as_ref());
+    !pool.capacity.is_empty() || pool.learn_capacity || behind.any(|pool| pool.learn_capacity)
 }
 
 /// Continents with clients; Antarctica's are few enough to be left out.

@@ -115,6 +115,8 @@ pub(in crate::config) struct MethodTable {
     pub bias: Field<BTreeMap<Spanned<String>, Spanned<i64>>>,
     /// proximity, nearest: band that ties.
     pub tolerance: Field<f64>,
+    /// latency: share of answers to the runner-up.
+    pub explore: Field<f64>,
     /// order: best first.
     pub regions: List<String>,
     /// nearest: how many.

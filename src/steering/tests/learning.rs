@@ -61,6 +61,55 @@ struct Household {
     chosen: Option<Local>,
 }
 
+impl Household {
+    /// One of a row of the population, who is as far from the cloud's regions as the one nearest to
+    /// him is; `None`: it is of IPv6, or nobody has measured that.
+    fn living(
+        row: &str,
+        all: &[(String, Site)],
+        serving: &[&(String, Site)],
+        random: &mut fastrand::Rng,
+    ) -> Option<Self> {
+        let fields: Vec<&str> = row.split(',').collect();
+        let number = |back: usize| fields[fields.len() - back].parse::<f64>().unwrap();
+        let point = Point::new(number(3), number(2)).unwrap();
+        let prefix: Prefix = fields[0].parse().unwrap();
+        if !prefix.address().is_ipv4() {
+            return None;
+        }
+        let client = Client::of(prefix).ok()?;
+        let near = |site: &&(String, Site)| site.1.point.distance_km(point);
+        let home = all.iter().min_by(|a, b| near(a).total_cmp(&near(b))).unwrap();
+        let access = 3.0 + 22.0 * random.f64();
+        let way = |site: &&(String, Site)| {
+            let same = if site.0 == home.0 { Some(1.0) } else { None };
+            let known = home.1.ms.get(&site.0).or_else(|| site.1.ms.get(&home.0)).copied();
+            Some(known.or(same)? + access)
+        };
+        let usual = serving.iter().map(way).collect::<Option<Vec<f64>>>()?;
+        let (now, weight, chosen) = (usual.clone(), number(1), None);
+        Some(Self { client, prefix, weight, usual, now, point, chosen })
+    }
+}
+
+/// As many draws from a population by weight, at even distances, so that few stand for all as well
+/// as they can; who is drawn more than once weighs as much more.
+fn sample(population: Vec<Household>, draws: usize, random: &mut fastrand::Rng) -> Vec<Household> {
+    let total: f64 = population.iter().map(|household| household.weight).sum();
+    let (step, mut at) = (total / draws as f64, 0.0);
+    let mut next = step * random.f64();
+    let drawn = |mut household: Household| {
+        at += household.weight;
+        household.weight = 0.0;
+        while next < at {
+            household.weight += 1.0;
+            next += step;
+        }
+        household
+    };
+    population.into_iter().map(drawn).filter(|household| household.weight > 0.0).collect()
+}
+
 /// A fleet in some of the cloud's regions, and its clients.
 struct World {
     fleet: Fleet,
@@ -116,32 +165,9 @@ impl World {
         };
         let fleet = fleet(&serving);
         let contest = Contest::new(&service(1, POLICY.to_vec()), &fleet, true);
-        let mut rows: Vec<&str> = CLIENTS.lines().skip(1).filter(|l| !l.contains("::")).collect();
-        random.shuffle(&mut rows);
-        let mut found = Vec::new();
-        for row in rows {
-            let fields: Vec<&str> = row.split(',').collect();
-            let number = |back: usize| fields[fields.len() - back].parse::<f64>().unwrap();
-            let point = Point::new(number(3), number(2)).unwrap();
-            let prefix: Prefix = fields[0].parse().unwrap();
-            let Ok(client) = Client::of(prefix) else { continue };
-            let near = |site: &&(String, Site)| site.1.point.distance_km(point);
-            let home = all.iter().min_by(|a, b| near(a).total_cmp(&near(b))).unwrap();
-            let access = 3.0 + 22.0 * random.f64();
-            let way = |site: &&(String, Site)| {
-                let same = if site.0 == home.0 { Some(1.0) } else { None };
-                let known = home.1.ms.get(&site.0).or_else(|| site.1.ms.get(&home.0)).copied();
-                Some(known.or(same)? + access)
-            };
-            let Some(usual) = serving.iter().map(way).collect::<Option<Vec<f64>>>() else {
-                continue;
-            };
-            let (now, weight, chosen) = (usual.clone(), number(1), None);
-            found.push(Household { client, prefix, weight, usual, now, point, chosen });
-            if found.len() == households {
-                break;
-            }
-        }
+        let living = |row: &str| Household::living(row, &all, &serving, &mut random);
+        let population: Vec<Household> = CLIENTS.lines().skip(1).filter_map(living).collect();
+        let found = sample(population, households, &mut random);
         let health = vec![healthy(Level::Up, None); count];
         let node = |at: usize, node: &str| {
             let region = fleet.regions[at].name.clone();
@@ -219,7 +245,7 @@ impl World {
             loss.weighted.push((truth(best) - least, household.weight));
             let second = self.contest.runner_up(&class, Family::V4, &view);
             for _ in 0..CONNECTIONS {
-                let explores = self.random.f64() < self.fleet.latency.explore;
+                let explores = self.random.f64() < self.contest.explored(&self.fleet);
                 let to = if explores { drawn(&second, &mut self.random) } else { None };
                 let to = to.unwrap_or(best);
                 let ms = Self::sample(&mut self.random, truth(to));
@@ -231,8 +257,8 @@ impl World {
         estimates
     }
 
-    /// The share of clients for whom the nearest region is the best one or within 10 ms of it.
-    fn by_proximity(&self) -> f64 {
+    /// What clients lose who go to the nearest region by distance.
+    fn by_proximity(&self) -> Loss {
         let mut loss = Loss::default();
         for household in &self.households {
             let distance = |at: usize| self.fleet.regions[at].point.distance_km(household.point);
@@ -242,7 +268,7 @@ impl World {
             let least = household.usual.iter().copied().fold(f64::INFINITY, f64::min);
             loss.weighted.push((household.usual[near] - least, household.weight));
         }
-        loss.share_within(10.0)
+        loss
     }
 }
 
@@ -258,8 +284,8 @@ fn drawn(candidates: &[Candidate], random: &mut fastrand::Rng) -> Option<Local> 
     found.map(|candidate| candidate.region)
 }
 
-const POLICY: [Method; 2] =
-    [Method::Latency { tolerance: 0.0 }, Method::Proximity { bias: Vec::new(), tolerance: 0.0 }];
+const POLICY: [Method; 2] = [LATENCY, Method::Proximity { bias: Vec::new(), tolerance: 0.0 }];
+const LATENCY: Method = Method::Latency { tolerance: 0.0, explore: None };
 
 fn fleet(serving: &[&(String, Site)]) -> Fleet {
     let region = |(at, site): (usize, &&(String, Site))| Region {
@@ -284,6 +310,7 @@ fn fleet(serving: &[&(String, Site)]) -> Fleet {
             monitors: Vec::new(),
             min_up: 0.5,
             capacity: Vec::default(),
+            learn_capacity: false,
             endpoints: 0..serving.len() as u32,
         }],
         endpoints: (0..serving.len()).map(endpoint).collect(),
@@ -298,7 +325,7 @@ fn clients_end_up_at_the_best_region_and_stay_there() {
     let three: &[&str] = &["UK South", "West US", "Southeast Asia"];
     for (named, count, seed) in [(three, 3, 1), (&[], 6, 2), (&[], 10, 3)] {
         let mut world = World::new((named, count), 400, seed);
-        let proximity = world.by_proximity();
+        let mut nearest = world.by_proximity();
         let mut estimates = Estimates::default();
         let (mut loss, mut now) = (Loss::default(), Tick(1 << 40));
         for hour in 0..LEARNING + JUDGED {
@@ -313,12 +340,17 @@ fn clients_end_up_at_the_best_region_and_stay_there() {
         let (good, mean, p99) = (loss.share_within(10.0), loss.mean(), loss.percentile(0.99));
         let moves = loss.moves / weight;
         let found = format!(
-            "{count} regions: {good:.3} within 10 ms (proximity {proximity:.3}), mean loss \
-             {mean:.2} ms, 99 % within {p99:.1} ms, {moves:.2} moves a day"
+            "{count} regions: {good:.3} within 10 ms, mean loss {mean:.2} ms, 99 % within \
+             {p99:.1} ms, {moves:.2} moves a day; the nearest is the best for {:.3}, within 10 ms \
+             for {:.3}, mean loss {:.2} ms, 99 % within {:.1} ms",
+            nearest.share_within(0.0),
+            nearest.share_within(10.0),
+            nearest.mean(),
+            nearest.percentile(0.99)
         );
         println!("{found}");
         let holds = good >= 0.97 && mean <= 1.0 && p99 <= 25.0 && moves <= 1.0;
-        if !holds || good <= proximity {
+        if !holds || good <= nearest.share_within(10.0) {
             missed.push(found);
         }
     }

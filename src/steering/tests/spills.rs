@@ -280,7 +280,7 @@ fn the_same_clients_leave_and_for_both_families_alike() {
 #[test]
 fn nobody_explores_a_region_that_is_crowded() {
     let mut world = World::new(&[POOL]);
-    let mut service = spills(Method::Latency { tolerance: 0.0 }, Method::Weighted);
+    let mut service = spills(Method::Latency { tolerance: 0.0, explore: None }, Method::Weighted);
     service.policy.insert(1, proximity());
     let contest = Contest::new(&service, &world.fleet, true);
     // By region of the fleet: ap, br, eu, uk, us.
@@ -310,6 +310,13 @@ fn nobody_explores_a_region_that_is_crowded() {
     world.spread = Some(spread);
     let explored = contest.runner_up(&class, Family::V4, &world.view());
     assert_eq!(explored.len(), 2, "load of another pool says nothing");
+    for (own, share, explored) in [(None, 0.005, 2), (Some(0.0), 0.0, 0), (Some(0.1), 0.1, 2)] {
+        let mut service = service.clone();
+        service.policy[0] = Method::Latency { tolerance: 0.0, explore: own };
+        let contest = Contest::new(&service, &world.fleet, true);
+        assert!((contest.explored(&world.fleet) - share).abs() < 1e-9, "{own:?}");
+        assert_eq!(contest.runner_up(&class, Family::V4, &world.view()).len(), explored);
+    }
     world.set("198.51.100.1", Level::Down);
     world.set("2001:db8::2", Level::Down);
     assert_eq!(contest.runner_up(&class, Family::V4, &world.view()), [], "one is down");
