@@ -46,6 +46,8 @@ mod support;
 #[path = "proxy/tunnels.rs"]
 mod tunnels;
 #[path = "proxy/upstream.rs"]
+#[path = "proxy/slow.rs"]
+mod slow;
 mod upstream;
 #[path = "proxy/wire.rs"]
 mod wire;

@@ -9,6 +9,7 @@ use http::header::{ALT_SVC, COOKIE, EXPECT, HOST};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Body;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::balance::Key;
@@ -172,14 +173,20 @@ async fn forward(
         let keep = is_tried_again(&route, &parts.method);
         RequestBody::new(body, &view.proxy.limits, timeouts.idle, progress, keep)
     };
-    let begun = tokio::time::Instant::now();
+    let last = route.route.protection.total.map(|total| Instant::now() + total);
+    if let Some(awaited) = body.awaited() {
+        match last {
+            None => awaited.await?,
+            Some(last) => timeout_at(last, awaited).await.unwrap_or(Err(Failure::Timeout))?,
+        }
+    }
     let tries = Tries {
         worker,
         route: &route,
         key: Key::client(told.client),
         held: shaping.as_ref().and_then(|(_, pending)| pending.held),
-        end: begun + timeouts.request,
-        last: route.route.protection.total.map(|total| begun + total),
+        end: Instant::now() + timeouts.request,
+        last,
         idempotent: parts.method.is_idempotent(),
         priority,
         offered: exchange.upgrade.as_ref().map(|upgrade| upgrade.offered.clone()),

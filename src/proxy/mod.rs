@@ -56,6 +56,7 @@ mod tcp_info;
 mod tries;
 mod tunnel;
 mod upgrade;
+mod unread;
 mod view;
 mod witness;
 mod worker;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::access_log::AccessLog;
-use super::activity::{Activity, Order, Patience};
+use super::activity::{Activity, Order, Overdue, Patience};
 use super::cache::Shelves;
 use super::compress::Compressions;
 use super::connection;
@@ -32,6 +32,7 @@ use super::shown::Tls;
 use super::sockets::Listener;
 use super::view::{Sources, View};
 use super::witness::Witness;
+use super::unread::{PARTS, Unread};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::model::Proxy;
@@ -340,7 +341,7 @@ impl Worker {
     /// Looks at all connections again and again, and closes what is overdue.
     async fn sweep(self: Rc<Self>) {
         let mut ticks = interval(SWEEP_EVERY);
-        let mut rounds = 0_u32;
+        let (mut rounds, mut turned) = (0_u32, clock::now());
         loop {
             ticks.tick().await;
             self.measurable.store(MEASURED_MAX, Ordering::Relaxed);
@@ -349,7 +350,9 @@ impl Worker {
             let limits = &view.proxy.limits;
             let patience = Patience { header: limits.header_timeout, idle: limits.idle };
             for activity in self.open.borrow().values() {
-                if let Some(overdue) = activity.overdue(patience, now)
+                let stale = || turns && activity.unread().is_some_and(Unread::turn);
+                let overdue = activity.overdue(patience, now);
+                if let Some(overdue) = overdue.or_else(|| stale().then_some(Overdue::Stalled))
                     && activity.order() != Order::Close
                 {
                     let closed = &self.shared.metrics.proxy.closed;
@@ -391,3 +394,7 @@ impl Worker {
         }
     }
 }
+            let turns = now.since(turned) >= limits.idle / PARTS;
+            if turns {
+                turned = now;
+            }
