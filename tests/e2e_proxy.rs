@@ -49,6 +49,8 @@ mod tunnels;
 #[path = "proxy/slow.rs"]
 mod slow;
 mod upstream;
+#[path = "proxy/threads.rs"]
+mod threads;
 #[path = "proxy/wire.rs"]
 mod wire;
 
