@@ -19,6 +19,8 @@ mod capacity;
 mod certificates;
 #[path = "proxy/certified.rs"]
 mod certified;
+#[path = "proxy/deploy.rs"]
+mod deploy;
 #[cfg(feature = "failpoints")]
 #[path = "proxy/failpoint.rs"]
 mod failpoint;
@@ -28,6 +30,8 @@ mod frames;
 mod handover;
 #[path = "proxy/http3.rs"]
 mod http3;
+#[path = "proxy/multiplexed.rs"]
+mod multiplexed;
 #[path = "proxy/origin.rs"]
 mod origin;
 #[path = "proxy/protection.rs"]
@@ -42,15 +46,15 @@ mod rest;
 mod secure;
 #[path = "proxy/shape.rs"]
 mod shape;
+#[path = "proxy/slow.rs"]
+mod slow;
 mod support;
+#[path = "proxy/threads.rs"]
+mod threads;
 #[path = "proxy/tunnels.rs"]
 mod tunnels;
 #[path = "proxy/upstream.rs"]
-#[path = "proxy/slow.rs"]
-mod slow;
 mod upstream;
-#[path = "proxy/threads.rs"]
-mod threads;
 #[path = "proxy/wire.rs"]
 mod wire;
 
