@@ -70,10 +70,7 @@ impl ProxyMetrics {
                 "meridian_proxy_connections_resting",
                 "Connections of clients that wait for a request and keep no buffers.",
             )?,
-            held: IntGaugeVec::new(
-                Opts::new("meridian_proxy_thread_connections", "Connections of clients by thread."),
-                &["thread"],
-            )?,
+            held: held()?,
             handed: IntCounter::new(
                 "meridian_proxy_connections_handed_total",
                 "Connections of clients that a thread with many handed to one with few.",
@@ -168,6 +165,12 @@ impl ProxyMetrics {
         self.tunnels.register(registry)?;
         self.protection.register(registry)
     }
+}
+
+/// Connections of clients by thread.
+fn held() -> Result<IntGaugeVec, prometheus::Error> {
+    let opts = Opts::new("meridian_proxy_thread_connections", "Connections of clients by thread.");
+    IntGaugeVec::new(opts, &["thread"])
 }
 
 /// What caches of routes do.

@@ -18,7 +18,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use prometheus::IntCounter;
 
 use self::output::Output;
@@ -144,9 +145,9 @@ impl AccessLog {
     }
 
     /// A request whose head has come, when it may be logged; `random` is from 0 to 1.
-    pub(super) fn begin<B>(
+    pub(super) fn begin(
         self: &Arc<Self>,
-        request: &Request<B>,
+        request: &Parts,
         (client, secure): (IpAddr, bool),
         random: f64,
     ) -> Option<Box<Record>> {
@@ -154,16 +155,16 @@ impl AccessLog {
         if !sampled && !self.errors {
             return None;
         }
-        let field = |name| request.headers().get(name).cloned();
+        let field = |name| request.headers.get(name).cloned();
         Some(Box::new(Record {
             log: self.clone(),
             sampled,
             time: clock::unix_time(),
             client,
             secure,
-            version: request.version(),
-            method: request.method().clone(),
-            target: request.uri().clone(),
+            version: request.version,
+            method: request.method.clone(),
+            target: request.uri.clone(),
             host: field(HOST),
             user_agent: field(USER_AGENT),
             trace: None,

@@ -23,7 +23,7 @@ use super::guard::Verdict;
 use super::head::{self, Authority, Peer, Told, Trace};
 use super::identity;
 use super::refused::Refused;
-use super::request_body::{Progress, RequestBody};
+use super::request_body::{Onward, Progress, RequestBody};
 use super::router::Target;
 use super::source::Source;
 use super::spared::Spared;
@@ -34,20 +34,35 @@ use super::view::{RouteView, View};
 use super::worker::Worker;
 use crate::model::{ClientCertificate, Prioritized, Priority, Route};
 
+/// A request as it came. It goes through many hands, so what moves is its address.
+struct Asked {
+    parts: request::Parts,
+    body: Source,
+}
+
 /// Answers a request, whatever becomes of it.
-pub(super) async fn answer(
+pub(super) fn answer(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    request: Request<Source>,
+    request: Request<impl Into<Source>>,
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> {
+    let (parts, body) = request.into_parts();
+    answered(worker, client, Box::new(Asked { parts, body: body.into() }))
+}
+
+async fn answered(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    asked: Box<Asked>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let mut exchange = Exchange::new(client.clone());
-    let is_grpc = failure::is_grpc(&request);
-    let head = request.method() == Method::HEAD;
+    let mut exchange = Box::new(Exchange::new(client.clone()));
+    let is_grpc = failure::is_grpc(&asked.parts);
+    let head = asked.parts.method == Method::HEAD;
     if let Some(log) = &worker.shared.access_log {
         let by = (client.address, client.secure);
-        exchange.record = log.begin(&request, by, worker.random_share());
+        exchange.record = log.begin(&asked.parts, by, worker.random_share());
     }
-    let forwarded = Spared::new(forward(&worker, &client, request, &mut exchange)).await;
+    let forwarded = Spared::new(forward(&worker, &client, asked, &mut exchange)).await;
     let failure = match forwarded {
         Ok(Ok(mut reply)) => {
             if client.secure
@@ -71,12 +86,10 @@ pub(super) async fn answer(
     Ok(if is_grpc { failure.grpc_reply(exchange) } else { failure.reply(exchange, head) })
 }
 
-/// A request whose head is that of the next hop, and what is known of it.
+/// What is known of a request whose head is that of the next hop.
 struct Received {
     route: Rc<RouteView>,
     authority: Option<Authority<'static>>,
-    parts: request::Parts,
-    body: Source,
     told: Told,
     priority: Option<Priority>,
 }
@@ -87,17 +100,17 @@ fn receive(
     worker: &Worker,
     client: &Client,
     view: &View,
-    request: Request<Source>,
+    asked: &mut Asked,
     exchange: &mut Exchange,
 ) -> Result<Received, Failure> {
-    let (mut parts, body) = request.into_parts();
+    let Asked { parts, body } = asked;
     let mut accept = None;
     if parts.method == Method::CONNECT {
         let random = u128::from(worker.random()) << 64 | u128::from(worker.random());
-        accept = upgrade::unfold(&mut parts, random);
+        accept = upgrade::unfold(parts, random);
         join_cookies(&mut parts.headers);
     }
-    let (route, authority) = find(view, &parts, client.secure)?;
+    let (route, authority) = find(view, parts, client.secure)?;
     exchange.route = Some(route.clone());
     #[cfg(feature = "failpoints")]
     super::failpoint::reach(&parts.uri);
@@ -119,7 +132,7 @@ fn receive(
     // A tunnel is made of a connection that nobody shares.
     let changes = body.is_end_stream() && !route.route.upstream.way.http2;
     let tunnels = accept.is_some();
-    let (told, upgrade) = prepare(worker, &mut parts, &peer, (changes, accept))?;
+    let (told, upgrade) = prepare(worker, parts, &peer, (changes, accept))?;
     if tunnels && upgrade.is_none() {
         return Err(Failure::Refused(Refused::Connect));
     }
@@ -134,25 +147,26 @@ fn receive(
         rates.allow(name, limit, &parts.headers, told.client)?;
     }
     let priority = protection.priority.as_ref().map(|rule| priority(rule, &parts.headers, &peer));
-    Ok(Received { route, authority, parts, body, told, priority })
+    Ok(Received { route, authority, told, priority })
 }
 
 async fn forward(
     worker: &Rc<Worker>,
     client: &Client,
-    request: Request<Source>,
+    mut asked: Box<Asked>,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
-    if let Some(reply) = challenge::reply(worker, &request) {
+    if let Some(reply) = challenge::reply(worker, &asked.parts) {
         return Ok(reply);
     }
     let view = worker.view();
-    let received = receive(worker, client, &view, request, exchange)?;
-    let Received { route, authority, mut parts, body, told, priority } = received;
+    let received = receive(worker, client, &view, &mut asked, exchange)?;
+    let Received { route, authority, told, priority } = received;
+    let parts = &mut asked.parts;
     // By what the client asked for, whatever the endpoint is asked for.
     let key = route.cache.as_ref().map(|_| key(told.secure, authority.as_ref(), &parts.uri));
     let shaping = match &route.shaping {
-        Some(shaping) => Some((shaping, shaping.request(&mut parts, told, authority.as_ref())?)),
+        Some(shaping) => Some((shaping, shaping.request(parts, told, authority.as_ref())?)),
         None => None,
     };
     if let Some((shaping, pending)) = &shaping
@@ -162,9 +176,10 @@ async fn forward(
     }
     let way = &route.route.upstream.way;
     if way.http2 {
-        address(&mut parts, way.tls.is_some())?;
+        address(parts, way.tls.is_some())?;
     }
     let timeouts = route.route.timeouts;
+    let Asked { parts, body } = *asked;
     let body = if body.is_end_stream() {
         RequestBody::empty()
     } else {
@@ -173,19 +188,14 @@ async fn forward(
         let keep = is_tried_again(&route, &parts.method);
         RequestBody::new(body, &view.proxy.limits, timeouts.idle, progress, keep)
     };
-    let last = route.route.protection.total.map(|total| Instant::now() + total);
-    if let Some(awaited) = body.awaited() {
-        match last {
-            None => awaited.await?,
-            Some(last) => timeout_at(last, awaited).await.unwrap_or(Err(Failure::Timeout))?,
-        }
-    }
+    let last = route.route.protection.total.map(|total| tokio::time::Instant::now() + total);
+    awaited(&body, last).await?;
     let tries = Tries {
         worker,
         route: &route,
         key: Key::client(told.client),
         held: shaping.as_ref().and_then(|(_, pending)| pending.held),
-        end: Instant::now() + timeouts.request,
+        end: tokio::time::Instant::now() + timeouts.request,
         last,
         idempotent: parts.method.is_idempotent(),
         priority,
@@ -194,7 +204,7 @@ async fn forward(
         ends: client.spoken_for(told.client),
         current: Cell::new(None),
     };
-    let request = Request::from_parts(parts, body);
+    let request = Box::new(Request::from_parts(parts, body));
     let reply = if exchange.upgrade.is_some() {
         change(client, tries.run(request, exchange).await?, exchange)?
     } else {
@@ -206,6 +216,15 @@ async fn forward(
         }
         _ => reply,
     })
+}
+
+/// Waits for a body that has to be whole before an endpoint is asked; until `last` at most.
+async fn awaited(body: &RequestBody, last: Option<Instant>) -> Result<(), Failure> {
+    let Some(awaited) = body.awaited() else { return Ok(()) };
+    match last {
+        None => awaited.await,
+        Some(last) => timeout_at(last, awaited).await.unwrap_or(Err(Failure::Timeout)),
+    }
 }
 
 /// Whether a request with a body may go to a second endpoint: where the first may have looked at it
@@ -221,7 +240,7 @@ async fn reply(
     tries: &Tries<'_>,
     route: &Rc<RouteView>,
     key: Option<String>,
-    request: Request<RequestBody>,
+    request: Onward,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
     let kept = route.cache.as_ref().zip(route.route.cache.as_ref()).zip(key);
@@ -245,21 +264,20 @@ async fn reply(
 /// The reply of an endpoint, as it comes.
 async fn passed(
     tries: &Tries<'_>,
-    request: Request<RequestBody>,
+    request: Onward,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
-    let (reply, lease) = tries.run(request, exchange).await?;
-    Ok(reply.map(|body| Content::passed(body, lease)))
+    Ok(tries.run(request, exchange).await?.map(Content::passed))
 }
 
 /// The reply to a request that asked for another protocol, which it has got or not.
 fn change(
     client: &Client,
-    (reply, lease): Forwarded,
+    reply: Forwarded,
     exchange: &Exchange,
 ) -> Result<Response<Content>, Failure> {
     if !exchange.upgrade.as_ref().is_some_and(|upgrade| upgrade.has_changed(&reply)) {
-        return Ok(reply.map(|body| Content::passed(body, lease)));
+        return Ok(reply.map(Content::passed));
     }
     match client.guard.get().and_then(Verdict::refused) {
         // Octets of the new protocol came before it was agreed on.

@@ -14,7 +14,7 @@ use super::budget::RetryBudget;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::load::InFlight;
-use super::request_body::RequestBody;
+use super::request_body::{Onward, RequestBody};
 use super::tries::{Forwarded, Outcome, Tries, copy};
 use crate::clock::{self, Tick};
 use crate::metrics::ProxyMetrics;
@@ -145,7 +145,7 @@ impl Tries<'_> {
     pub(super) async fn hedged(
         &self,
         hedging: &Hedging,
-        request: Request<RequestBody>,
+        request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let Some(after) = hedging.begin(clock::now()) else {
@@ -194,7 +194,7 @@ impl Tries<'_> {
 
     /// Asks another endpoint than the one that was tried; `None`: there is none that has anything
     /// better to say than to wait.
-    async fn second(&self, request: Request<RequestBody>, tried: SocketAddr) -> Option<Second> {
+    async fn second(&self, request: Onward, tried: SocketAddr) -> Option<Second> {
         let at = (clock::now(), self.worker.random());
         let place = self.route.pick(&[tried], self.key, at, false).ok()?;
         let in_flight = InFlight::new(place.load.clone());

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::{BodyFault, Timed};
@@ -39,7 +39,10 @@ pub(super) struct Progress {
 
 /// The body of a request on its way to an endpoint.
 #[derive(Debug)]
-pub(super) struct RequestBody(Option<Passage>);
+pub(super) struct RequestBody(Option<Box<Passage>>);
+
+/// A request on its way to an endpoint. It goes through many hands, so what moves is its address.
+pub(super) type Onward = Box<Request<RequestBody>>;
 
 /// How often it may go.
 #[derive(Debug)]
@@ -118,11 +121,11 @@ impl RequestBody {
         let timed = Timed::paced(inner, idle, pace);
         let coming = Coming { timed, progress, left: limits.body.unwrap_or(u64::MAX) };
         if !(keep && fits || short) {
-            return Self(Some(Passage::Once(coming)));
+            return Passage::Once(coming).into();
         }
         let (coming, parts) = (RefCell::new(coming), RefCell::default());
         let body = Rc::new(Kept { coming, parts, short, turn: Cell::new(0) });
-        Self(Some(Passage::Again(Again { body, next: 0, turn: None })))
+        Passage::Again(Again { body, next: 0, turn: None }).into()
     }
 
     /// Whether there is none.
@@ -132,12 +135,12 @@ impl RequestBody {
 
     /// The same from its beginning; `None`: it is not kept.
     pub(super) fn again(&self) -> Option<Self> {
-        match &self.0 {
+        match self.0.as_deref() {
             None => Some(Self(None)),
             Some(Passage::Once(_)) => None,
             Some(Passage::Again(again)) => {
                 let body = again.body.clone();
-                Some(Self(Some(Passage::Again(Again { body, next: 0, turn: None }))))
+                Some(Passage::Again(Again { body, next: 0, turn: None }).into())
             }
         }
     }
@@ -146,7 +149,7 @@ impl RequestBody {
     /// slowly has no place there; `None`: nothing, as bodies that are long or of no known length go
     /// on as they come.
     pub(super) fn awaited(&self) -> Option<impl Future<Output = Result<(), Failure>> + use<>> {
-        let Some(Passage::Again(again)) = &self.0 else { return None };
+        let Some(Passage::Again(again)) = self.0.as_deref() else { return None };
         let body = again.body.clone();
         let waited = move |context: &mut Context<'_>| body.poll_whole(context);
         again.body.short.then(|| poll_fn(waited))
@@ -154,7 +157,7 @@ impl RequestBody {
 
     /// Whether all that came of it is there to be sent.
     pub(super) fn is_whole(&self) -> bool {
-        match &self.0 {
+        match self.0.as_deref() {
             None => true,
             Some(Passage::Once(_)) => false,
             Some(Passage::Again(again)) => {
@@ -162,6 +165,12 @@ impl RequestBody {
                 sound && !again.body.parts.borrow().lost
             }
         }
+    }
+}
+
+impl From<Passage> for RequestBody {
+    fn from(passage: Passage) -> Self {
+        Self(Some(Box::new(passage)))
     }
 }
 
@@ -288,7 +297,7 @@ impl Body for RequestBody {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Next {
-        match &mut self.0 {
+        match self.0.as_deref_mut() {
             None => Poll::Ready(None),
             Some(Passage::Once(coming)) => coming.poll_frame(context),
             Some(Passage::Again(again)) => again.poll_frame(context),
@@ -296,7 +305,7 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match self.0.as_deref() {
             None => true,
             Some(Passage::Once(coming)) => coming.timed.is_end_stream(),
             Some(Passage::Again(again)) => {
@@ -307,7 +316,7 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match self.0.as_deref() {
             None => SizeHint::with_exact(0),
             Some(Passage::Once(coming)) => coming.timed.size_hint(),
             Some(Passage::Again(again)) => {

@@ -1,5 +1,6 @@
 //! What happens is told as it happens.
 
+use crate::support::PATIENCE;
 use crate::support::events::Reader;
 use crate::{run, site};
 

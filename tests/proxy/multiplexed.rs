@@ -1,4 +1,4 @@
-//! WebSockets over HTTP/2 (RFC 8441): many on one connection, beside requests.
+//! Tunnels over HTTP/2 (RFC 8441): many on one connection, beside requests.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ async fn said(socket: &mut Socket, message: Message) -> Message {
 /// Routes to a WebSocket server, and at `/plain` to one of plain replies.
 fn scene(front: &Front, port: u16, more: &str) -> Origin {
     let plain = Origin::saying(front.site.address(10), OK);
-    let route = format!("[[route]]\npath = \"/plain\"\npool = \"web\"\nupstream = {{ port = ");
+    let route = "[[route]]\npath = \"/plain\"\npool = \"web\"\nupstream = { port = ";
     fleet(front, port, &format!("{more}\n{route}{} }}", plain.address.port()));
     plain
 }

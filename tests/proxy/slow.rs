@@ -33,7 +33,7 @@ const LARGE: usize = 8 << 20;
 /// One that waits in the proxy without a place at the endpoint.
 const SMALL: usize = 100_000;
 
-/// A front and an nginx behind it, with a word at `/`, files at `/large` and `/small`, and `/upload`,
+/// A front and an nginx behind it: a word at `/`, files at `/large` and `/small`, and `/upload`,
 /// which replies when the whole body has come.
 fn scene(limits: &str, times: &str) -> (Front, Nginx) {
     let front = Front::new(limits, "");
@@ -42,7 +42,8 @@ fn scene(limits: &str, times: &str) -> (Front, Nginx) {
     front.site.write("files/small", &"x".repeat(SMALL));
     let root = front.site.path("files").display().to_string();
     let servers = format!(
-        "server {{ listen {address}; client_max_body_size 0; location = / {{ return 200 'yes'; }}\n\
+        "server {{ listen {address}; client_max_body_size 0;\n\
+         location = / {{ return 200 'yes'; }}\n\
          location = /upload {{ proxy_pass http://{address}/; }}\n\
          location / {{ root {root}; error_page 405 =200 /small; }} }}"
     );

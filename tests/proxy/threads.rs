@@ -49,7 +49,7 @@ fn a_thread_that_most_connections_come_to_hands_some_on() {
         assert!(talks.len() < 500, "{:?} and none is handed on", held());
     }
     let [first, second] = held();
-    let mean = (first + second) / 2.0;
+    let mean = f64::midpoint(first, second);
     // Some that were handed on may have been taken for the kernel's choice, and given up.
     assert!(first <= mean * 1.25 + 17.0 && second >= 10.0, "{first} and {second}");
     // All of them go on to be served, also once the node is told to end.

@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::descriptors;
 use super::handover::Predecessor;
 use super::latency::Mapper;
 use super::listeners::{Opened, Servers, counting};
@@ -49,7 +48,6 @@ pub(super) async fn serve(
     let mut signals = Signals::new()?;
     let watch = watching(dir, &loaded, hangup);
     log_findings(&loaded.diagnostics);
-    descriptors::raise(&model.node);
 
     let (mut before, handed) = Predecessor::of_this_process()?.unzip();
     let opened = Opened::open(&model.node, &mut handed.unwrap_or_default(), &metrics)?;
