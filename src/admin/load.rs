@@ -145,16 +145,6 @@ pub(super) fn families(state: &snapshot::State) -> Result<Vec<MetricFamily>, pro
             (vec![pool.name.clone(), fleet.region(*region).name.clone()], f64::from(*capacity))
         })
     });
-    let named = |pool: &str, region: &str| {
-        let pool = fleet.pools.iter().find(|other| other.name == pool);
-        pool.is_some_and(|pool| {
-            pool.capacity.iter().any(|(named, _)| fleet.region(*named).name == region)
-        })
-    };
-    let told = loads.iter().filter(|((pool, region), _)| !named(pool, region));
-    let told = told.filter_map(|((pool, region), load)| {
-        Some((vec![pool.clone(), region.clone()], load.sum.capacity?))
-    });
     let mut families = Vec::new();
     for (name, help, samples) in [
         (
@@ -184,8 +174,8 @@ pub(super) fn families(state: &snapshot::State) -> Result<Vec<MetricFamily>, pro
         ),
         (
             "meridian_pool_capacity_requests_per_second",
-            "Load that a pool can take in a region, as configured, or else as reported lately.",
-            capacities.chain(told).collect(),
+            "Load that a pool can take in a region, as configured.",
+            capacities.collect(),
         ),
     ] {
         families.extend(gauges(name, help, &labels, samples)?);

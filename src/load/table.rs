@@ -221,7 +221,6 @@ mod tests {
             monitors: Vec::new(),
             min_up: 0.5,
             capacity: Vec::new(),
-            learns_capacity: false,
             endpoints,
         };
         let endpoint = |pool, region, depends_on: &[u16]| Endpoint {

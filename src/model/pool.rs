@@ -26,8 +26,6 @@ pub struct Pool {
     pub min_up: f64,
     /// Requests a second that a region can take; one that is not named takes what comes.
     pub capacity: Vec<(RegionId, u32)>,
-    /// Whether proxies learn what a region can take that is not named there.
-    pub learns_capacity: bool,
     /// The pool's endpoints, as a range of [`super::Fleet::endpoints`].
     pub endpoints: Range<u32>,
 }

@@ -54,7 +54,6 @@ pub(super) fn fleet(endpoints: impl Iterator<Item = u16>, monitors: Vec<Monitor>
             monitors: (0..).map(MonitorId).take(monitors.len()).collect(),
             min_up: 0.5,
             capacity: Vec::new(),
-            learns_capacity: false,
             endpoints: 0..endpoints.len() as u32,
         }],
         monitors,

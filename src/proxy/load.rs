@@ -11,7 +11,7 @@ use super::balance::PeakEwma;
 use super::queue::Queue;
 use crate::clock::Tick;
 use crate::health::{CauseKind, EndpointIdentity, Subject};
-use crate::load::{Totals, Work};
+use crate::load::Totals;
 use crate::metrics::ProxyMetrics;
 
 /// One endpoint's requests, over all routes and threads.
@@ -32,8 +32,6 @@ pub(super) struct EndpointLoad {
     /// Locked for a few instructions, and only by routes that choose by it.
     latency: Mutex<PeakEwma>,
     faults: Faults,
-    /// Its requests at the last look at its pool; changed by the judge alone.
-    looked: AtomicU64,
     /// What votes on its requests are about.
     subject: Subject,
     address: String,
@@ -81,7 +79,6 @@ impl EndpointLoad {
             queue,
             latency: Mutex::default(),
             faults: Faults::default(),
-            looked: AtomicU64::new(0),
             subject: Subject::of_traffic(identity),
             address,
         }
@@ -188,19 +185,15 @@ impl Loads {
         loads.map(|(identity, load)| (identity.pool.clone(), load.clone())).collect()
     }
 
-    /// What each pool has done in a region, and does: its work, requests in flight and waiting.
-    pub(super) fn of_region(&self, region: &str) -> HashMap<String, (Work, u64, u64)> {
+    /// What each pool has done in a region, and does: its totals, requests in flight and waiting.
+    pub(super) fn of_region(&self, region: &str) -> HashMap<String, (Totals, u64, u64)> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pools: HashMap<String, (Work, u64, u64)> = HashMap::new();
+        let mut pools: HashMap<String, (Totals, u64, u64)> = HashMap::new();
         for (identity, load) in all.loads.iter().filter(|(other, _)| other.region == region) {
-            let (work, in_flight, _) = pools.entry(identity.pool.clone()).or_default();
-            let Tally { requests, failed, .. } = load.tally();
-            let Totals { requests: all_requests, errors } = &mut work.totals;
-            *all_requests += requests;
-            *errors += failed;
-            work.replies += load.took.get_sample_count();
-            work.seconds += load.took.get_sample_sum();
-            work.endpoints += usize::from(load.looked.swap(requests, Ordering::Relaxed) < requests);
+            let (totals, in_flight, _) = pools.entry(identity.pool.clone()).or_default();
+            let tally = load.tally();
+            totals.requests += tally.requests;
+            totals.errors += tally.failed;
             *in_flight += load.in_flight.get().unsigned_abs();
         }
         for ([pool, _], queue) in all.queues.iter().filter(|([_, other], _)| other == region) {

@@ -8,7 +8,7 @@ use super::load::{Loads, Tally};
 use super::round_trips::{RoundTrip, RoundTrips};
 use crate::clock::Tick;
 use crate::health::{CauseKind, Outcome, Subject};
-use crate::load::{Learned, Meter, Sample, Work};
+use crate::load::{Meter, Sample, Totals};
 use crate::metrics::ProxyMetrics;
 
 /// What the proxy sees of endpoints.
@@ -22,8 +22,8 @@ pub struct Witness {
     pub(super) round_trips: RoundTrips,
     /// What was told of each. Locked by the judge alone.
     told: Mutex<HashMap<Subject, Told>>,
-    /// The rates of pools, and what they can do. Locked by the judge alone.
-    meters: Mutex<HashMap<String, (Meter, Learned)>>,
+    /// The rates of pools. Locked by the judge alone.
+    meters: Mutex<HashMap<String, Meter>>,
 }
 
 /// What was told of an endpoint.
@@ -39,27 +39,15 @@ impl Witness {
         self.round_trips.take()
     }
 
-    /// The load of each pool in this region, as this node's proxy sees it, with what it has learned
-    /// of the capacity of those that `learns` says so of. To be called every second.
-    pub fn loads(
-        &self,
-        region: &str,
-        learns: impl Fn(&str) -> bool,
-        now: Tick,
-    ) -> Vec<(String, Sample)> {
+    /// The load of each pool in this region, as this node's proxy sees it. To be called every
+    /// second.
+    pub fn loads(&self, region: &str, now: Tick) -> Vec<(String, Sample)> {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         let pools = self.loads.of_region(region);
         meters.retain(|pool, _| pools.contains_key(pool));
-        let sample = |(pool, (work, in_flight, queue)): (String, (Work, u64, u64))| {
-            let (meter, learned) = meters.entry(pool.clone()).or_default();
-            let (requests, errors) = meter.read(work.totals, now);
-            let capacity = if learns(&pool) {
-                learned.read(work, now)
-            } else {
-                *learned = Learned::default();
-                None
-            };
-            (pool, Sample { requests, errors, in_flight, queue, capacity })
+        let sample = |(pool, (totals, in_flight, queue)): (String, (Totals, u64, u64))| {
+            let (requests, errors) = meters.entry(pool.clone()).or_default().read(totals, now);
+            (pool, Sample { requests, errors, in_flight, queue, capacity: None })
         };
         pools.into_iter().map(sample).collect()
     }

@@ -97,7 +97,6 @@ impl World {
                 monitors: Vec::new(),
                 min_up: 0.5,
                 capacity: Vec::new(),
-                learns_capacity: false,
                 endpoints: start..fleet.endpoints.len() as u32,
             });
         }

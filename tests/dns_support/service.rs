@@ -115,7 +115,6 @@ impl Fixed {
             monitors: Vec::new(),
             min_up: 0.5,
             capacity: Vec::new(),
-            learns_capacity: false,
             endpoints: 0..addresses.len() as u32,
         };
         Fleet {

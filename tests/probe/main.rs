@@ -147,7 +147,6 @@ fn fleet(check: Check, probe: ProbeAddress, timeout: Duration) -> Fleet {
             monitors: vec![MonitorId(0)],
             min_up: 0.5,
             capacity: Vec::new(),
-            learns_capacity: false,
             endpoints: 0..1,
         }],
         endpoints: vec![Endpoint {

@@ -238,10 +238,7 @@ impl Judge {
             self.measured(Measurement::Clients(trips), count);
         }
         let (name, now) = (&model.node.name, clock::now());
-        let pools = &model.fleet.pools;
-        let learns =
-            |name: &str| pools.iter().any(|pool| pool.learns_capacity && pool.name == name);
-        for (pool, sample) in witness.loads(region, learns, now) {
+        for (pool, sample) in witness.loads(region, now) {
             // The error is that others have reported too much, which status shows.
             let _ = self.publisher.loads().report(&pool, region, name, sample, now);
         }

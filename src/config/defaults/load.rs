@@ -6,8 +6,6 @@ use super::{Preset, preset};
 
 /// Range of `pool.capacity`: requests a second of a whole region.
 pub(in crate::config) const CAPACITY_RANGE: RangeInclusive<u32> = 1..=1_000_000_000;
-/// `pool.learn_capacity`: what operators have measured is better than what happened to be seen.
-pub(in crate::config) const LEARN_CAPACITY: Preset<bool> = preset(false, "false");
 /// `target` of `spill`: room for what comes between two reports, and for the clients of a small
 /// region that dies.
 pub(in crate::config) const SPILL_TARGET: Preset<f64> = preset(0.8, "0.8");

@@ -286,11 +286,7 @@ fn pool(
     let probe = probe.filter(|_| monitored);
     let found = endpoint::resolve(section, id, &table.endpoints, names, monitored, probe);
     let capacity = capacity::resolve(section, table, names, &found);
-    let learn = |flag: &bool| Ok(*flag);
-    let learns_capacity =
-        section.value("learn_capacity", &table.learn_capacity, d::LEARN_CAPACITY, learn);
     draft.endpoints.extend(found);
     let range = u32::try_from(first).ok()?..u32::try_from(draft.endpoints.len()).ok()?;
-    let name = name.to_owned();
-    Some(Pool { name, monitors, min_up, capacity, learns_capacity, endpoints: range })
+    Some(Pool { name: name.to_owned(), monitors, min_up, capacity, endpoints: range })
 }

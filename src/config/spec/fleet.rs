@@ -193,8 +193,6 @@ pub(in crate::config) struct PoolTable {
     pub min_up: Field<f64>,
     /// Requests a second, by region.
     pub capacity: Field<BTreeMap<Spanned<String>, Spanned<i64>>>,
-    /// Whether proxies learn it of the other regions.
-    pub learn_capacity: Field<bool>,
     /// The endpoints.
     pub endpoints: List<Table<EndpointTable>>,
 }

@@ -57,7 +57,6 @@ fn fleet(addresses: &[&str], monitors: u16) -> Fleet {
             monitors: (0..monitors).map(MonitorId).collect(),
             min_up: 0.5,
             capacity: Vec::new(),
-            learns_capacity: false,
             endpoints: 0..addresses.len() as u32,
         }],
         endpoints: addresses.iter().map(endpoint).collect(),

@@ -284,7 +284,6 @@ fn fleet(serving: &[&(String, Site)]) -> Fleet {
             monitors: Vec::new(),
             min_up: 0.5,
             capacity: Vec::default(),
-            learns_capacity: false,
             endpoints: 0..serving.len() as u32,
         }],
         endpoints: (0..serving.len()).map(endpoint).collect(),

@@ -20,7 +20,6 @@ fn chain() -> Fleet {
         monitors: monitors.to_vec(),
         min_up: 0.5,
         capacity: Vec::new(),
-        learns_capacity: false,
         endpoints,
     };
     fleet.pools =
