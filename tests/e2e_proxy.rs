@@ -20,6 +20,8 @@ mod capacity;
 mod certificates;
 #[path = "proxy/certified.rs"]
 mod certified;
+#[path = "proxy/deploy.rs"]
+mod deploy;
 #[cfg(feature = "failpoints")]
 #[path = "proxy/failpoint.rs"]
 mod failpoint;
@@ -31,6 +33,8 @@ mod handover;
 mod http3;
 #[path = "proxy/knee.rs"]
 mod knee;
+#[path = "proxy/multiplexed.rs"]
+mod multiplexed;
 #[path = "proxy/origin.rs"]
 mod origin;
 #[path = "proxy/protection.rs"]
@@ -45,7 +49,11 @@ mod rest;
 mod secure;
 #[path = "proxy/shape.rs"]
 mod shape;
+#[path = "proxy/slow.rs"]
+mod slow;
 mod support;
+#[path = "proxy/threads.rs"]
+mod threads;
 #[path = "proxy/tunnels.rs"]
 mod tunnels;
 #[path = "proxy/upstream.rs"]

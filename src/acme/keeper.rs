@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use instant_acme::{Account, AccountBuilder, NewAccount};
+use instant_acme::{Account, AccountBuilder, ExternalAccountKey, NewAccount};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// What peers get to hear of a challenge before the authority looks.
     pub spread: Duration,
+    /// Hears of each order that has failed: how its certificate stands now.
+    pub failed: Box<dyn Fn(&Stage) + Send + Sync>,
 }
 
 /// Orders what is wanted, one certificate at a time, until `stop`.
@@ -110,29 +112,32 @@ impl Keeper {
     /// How all certificates stand, and which is to be ordered now.
     fn look(&mut self, wanted: Option<&Acme>, now: u64) -> (Vec<Stage>, Option<usize>) {
         let certificates = wanted.map_or(&[][..], |acme| &acme.certificates);
-        let mut stages = Vec::with_capacity(certificates.len());
-        for ordered in certificates {
-            let key = key(ordered);
-            let own = self.own.entry(key.clone()).or_insert_with(Own::new);
-            // What was issued last may not be read yet; who takes its file away wants another.
-            let issued = own.issued.filter(|_| ordered.held.is_some() || ordered.file.exists());
-            let both = ordered.validity().into_iter().chain(issued);
-            let validity = both.max_by_key(|(_, to)| *to);
-            let record = self.records.get(&key).cloned().unwrap_or_default();
-            stages.push(Stage {
-                names: ordered.names.clone(),
-                challenge: ordered.challenge.as_str(),
-                ends: validity.map(|(_, to)| to),
-                next: due(validity, &record, now, own.chance),
-                failures: record.failures,
-                last: record.last.map(|(_, outcome)| outcome),
-                error: own.error.clone(),
-            });
-        }
+        let stages: Vec<Stage> =
+            certificates.iter().map(|ordered| self.stage(ordered, now)).collect();
         // The one that waits the longest, so that none loses its turn by another's failures.
         let ready = stages.iter().enumerate().filter(|(_, stage)| stage.next <= now);
         let first = ready.min_by_key(|(_, stage)| stage.next).map(|(index, _)| index);
         (stages, first)
+    }
+
+    /// How one certificate stands.
+    fn stage(&mut self, ordered: &Ordered, now: u64) -> Stage {
+        let key = key(ordered);
+        let own = self.own.entry(key.clone()).or_insert_with(Own::new);
+        // What was issued last may not be read yet; who takes its file away wants another.
+        let issued = own.issued.filter(|_| ordered.held.is_some() || ordered.file.exists());
+        let both = ordered.validity().into_iter().chain(issued);
+        let validity = both.max_by_key(|(_, to)| *to);
+        let record = self.records.get(&key).cloned().unwrap_or_default();
+        Stage {
+            names: ordered.names.clone(),
+            challenge: ordered.challenge.as_str(),
+            ends: validity.map(|(_, to)| to),
+            next: due(validity, &record, now, own.chance),
+            failures: record.failures,
+            last: record.last.map(|(_, outcome)| outcome),
+            error: own.error.clone(),
+        }
     }
 
     fn gauge(&self, stages: &[Stage]) {
@@ -169,7 +174,7 @@ impl Keeper {
         self.around.metrics.acme.orders.with_label_values(&[outcome.as_str()]).inc();
         let mut record = before;
         record.note(outcome, now);
-        self.records.insert(key.clone(), record.clone());
+        self.records.insert(key.clone(), record);
         let own = self.own.entry(key).or_insert_with(Own::new);
         own.chance = fastrand::f64();
         match got {
@@ -185,8 +190,10 @@ impl Keeper {
             }
             Err(Failure { why, .. }) => {
                 own.error.clone_from(&why);
-                let again = clock::utc(due(wanted.validity(), &record, now, own.chance));
+                let stage = self.stage(wanted, now);
+                let again = clock::utc(stage.next);
                 warn!(names, why, again, "no certificate; what there is serves on");
+                (self.around.failed)(&stage);
             }
         }
         self.save(acme, now).await;
@@ -272,7 +279,11 @@ impl Keeper {
             terms_of_service_agreed: true,
             only_return_existing: false,
         };
-        let (account, credentials) = builder.create(&new, acme.directory.clone(), None).await?;
+        let external = acme.external.as_ref();
+        let key =
+            external.map(|own| ExternalAccountKey::new(own.key_id.clone(), own.secret.octets()));
+        let made = builder.create(&new, acme.directory.clone(), key.as_ref());
+        let (account, credentials) = made.await?;
         let (store, directory) = (self.store.clone(), acme.directory.clone());
         let kept = on_disk(move || store.save_account(&directory, &credentials)).await;
         // Authorities allow a few new accounts a day: none may be lost at each start.

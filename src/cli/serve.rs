@@ -1,6 +1,7 @@
 //! `meridian serve`: runs the roles of this node until it is told to stop.
 
 mod cluster;
+mod descriptors;
 mod handover;
 mod judge;
 mod latency;

@@ -1,7 +1,7 @@
 //! What the proxy counts.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use super::{Http3Metrics, ProtectionMetrics};
@@ -17,6 +17,10 @@ pub struct ProxyMetrics {
     pub connections: IntGauge,
     /// Those of them that wait for a request and keep no buffers.
     pub resting: IntGauge,
+    /// Connections of clients by thread.
+    pub held: IntGaugeVec,
+    /// Connections that a thread handed to another one.
+    pub handed: IntCounter,
     /// Connections of clients that began to speak HTTP, by protocol.
     pub opened: IntCounterVec,
     /// Connections of clients that this side closed, or did not take, by reason.
@@ -65,6 +69,11 @@ impl ProxyMetrics {
             resting: IntGauge::new(
                 "meridian_proxy_connections_resting",
                 "Connections of clients that wait for a request and keep no buffers.",
+            )?,
+            held: held()?,
+            handed: IntCounter::new(
+                "meridian_proxy_connections_handed_total",
+                "Connections of clients that a thread with many handed to one with few.",
             )?,
             opened: counters(
                 "meridian_proxy_connections_opened_total",
@@ -138,6 +147,8 @@ impl ProxyMetrics {
     pub(super) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.connections.clone()))?;
         registry.register(Box::new(self.resting.clone()))?;
+        registry.register(Box::new(self.held.clone()))?;
+        registry.register(Box::new(self.handed.clone()))?;
         registry.register(Box::new(self.opened.clone()))?;
         registry.register(Box::new(self.closed.clone()))?;
         registry.register(Box::new(self.requests.clone()))?;
@@ -154,6 +165,12 @@ impl ProxyMetrics {
         self.tunnels.register(registry)?;
         self.protection.register(registry)
     }
+}
+
+/// Connections of clients by thread.
+fn held() -> Result<IntGaugeVec, prometheus::Error> {
+    let opts = Opts::new("meridian_proxy_thread_connections", "Connections of clients by thread.");
+    IntGaugeVec::new(opts, &["thread"])
 }
 
 /// What caches of routes do.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustls::pki_types::CertificateDer;
 
+use super::Secret;
 use crate::tls::Certificate;
 
 /// `[proxy.acme]`
@@ -15,8 +16,19 @@ pub struct Acme {
     pub authorities: Option<Vec<CertificateDer<'static>>>,
     /// Mail addresses that the authority may write to.
     pub contact: Vec<String>,
+    /// The account elsewhere that a new one is bound to (RFC 8555 section 7.3.4); `None`: to none.
+    pub external: Option<ExternalAccount>,
     /// What is ordered, each under another first name.
     pub certificates: Vec<Ordered>,
+}
+
+/// An account that an authority knows by other means than ACME.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// What the authority calls it.
+    pub key_id: String,
+    /// The key that shows that it is ours, for HMAC-SHA256.
+    pub secret: Secret,
 }
 
 /// One certificate that is ordered.

@@ -36,7 +36,7 @@ mod way;
 mod webhook;
 
 pub use access_log::AccessLog;
-pub use acme::{Acme, ChallengeKind, Ordered};
+pub use acme::{Acme, ChallengeKind, ExternalAccount, Ordered};
 pub use admin::{Admin, AdminListen, AdminTls, Role, Token, token_digest};
 pub use balance::Balance;
 pub use cache::CacheRules;

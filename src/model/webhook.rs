@@ -20,7 +20,7 @@ pub struct Webhook {
 }
 
 /// The kinds of happenings.
-pub const EVENT_KINDS: [&str; 13] = [
+pub const EVENT_KINDS: [&str; 14] = [
     "flip",
     "region",
     "mode",
@@ -32,6 +32,7 @@ pub const EVENT_KINDS: [&str; 13] = [
     "drill.ended",
     "drill.reported",
     "certificate",
+    "certificate.failed",
     "geo",
     "drift",
 ];

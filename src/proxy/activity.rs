@@ -1,10 +1,11 @@
 //! What a client's connection is doing, and since when: the sweeper of its thread reads it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use super::unread::Unread;
 use crate::clock::Tick;
 
 /// What a connection is told.
@@ -67,6 +68,8 @@ pub(super) struct Activity {
     requests: AtomicU32,
     multiplexed: AtomicBool,
     order: AtomicU32,
+    /// Replies that go unread; there over HTTP/2 alone, where the socket does not tell.
+    unread: OnceLock<Box<Unread>>,
     /// Wakes the connection; set when it first runs. Locked for a moment, by its own thread.
     waker: Mutex<Option<Waker>>,
 }
@@ -82,6 +85,7 @@ impl Activity {
             requests: AtomicU32::new(0),
             multiplexed: AtomicBool::new(false),
             order: AtomicU32::new(0),
+            unread: OnceLock::new(),
             waker: Mutex::new(None),
         }
     }
@@ -90,6 +94,18 @@ impl Activity {
     pub(super) fn multiplexed(&self) {
         self.multiplexed.store(true, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
+    }
+
+    /// From now on its client says by windows how much it takes, as with HTTP/2.
+    pub(super) fn windowed(&self) {
+        self.multiplexed();
+        // The error is that it is so already.
+        let _ = self.unread.set(Box::default());
+    }
+
+    /// Its replies that go unread; `None`: the socket or another tells of them.
+    pub(super) fn unread(&self) -> Option<&Unread> {
+        self.unread.get().map(|unread| &**unread)
     }
 
     /// Whether it is one of many requests at a time.
@@ -146,6 +162,11 @@ impl Activity {
         } else {
             None
         }
+    }
+
+    /// Whether its client takes nothing of what waits for it, at this moment.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled_since.load(Ordering::Relaxed) != 0
     }
 
     /// Whether it is of HTTP/1 and has had no request for so long: nothing has come or waits to go.

@@ -361,6 +361,10 @@ impl ReplyBody {
     pub(super) fn new(content: Content, exchange: Box<Exchange>) -> Self {
         let mut body = Self { content, exchange: Some(exchange) };
         body.note_end();
+        let waits = !body.is_end_stream();
+        if let Some(exchange) = body.exchange.as_mut().filter(|_| waits) {
+            exchange.offers(true);
+        }
         body
     }
 
@@ -389,7 +393,9 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let Self { content, exchange } = &mut *self;
         let Some(exchange) = exchange else { return Poll::Ready(None) };
-        let frame = ready!(content.poll_next(context, &mut exchange.in_flight));
+        let next = content.poll_next(context, &mut exchange.in_flight);
+        exchange.offers(matches!(next, Poll::Ready(Some(Ok(_)))));
+        let frame = ready!(next);
         if let Some(Ok(frame)) = &frame {
             exchange.sent(frame.data_ref().map_or(0, Bytes::len));
             self.note_end();

@@ -8,14 +8,41 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
-use super::activity::Activity;
+use super::activity::{Activity, Order};
+use super::guard::Guarded;
 use super::round_trips::Meter;
 use crate::clock;
 
+/// A stream of a client.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The connection below it.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Transport for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Transport for Box<TlsStream<TcpStream>> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+impl<S: Transport> Transport for Guarded<S> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().socket()
+    }
+}
+
 /// A stream between the client and the HTTP library.
 #[derive(Debug)]
-pub(super) struct Channel<S> {
+pub(super) struct Channel<S: Transport> {
     link: Link<S>,
     activity: Arc<Activity>,
     /// Where the stream goes when the library drops it; `None`: it ends then.
@@ -65,22 +92,27 @@ impl<S> Home<S> {
     }
 }
 
-impl<S> Channel<S> {
+impl<S: Transport> Channel<S> {
     pub(super) fn new(link: Link<S>, activity: Arc<Activity>, home: Option<Home<S>>) -> Self {
         Self { link, activity, home }
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TokioIo<S>>>
-    where
-        S: Unpin,
-    {
+    fn stream(&mut self) -> io::Result<Pin<&mut TokioIo<S>>> {
         let stream = self.link.stream.as_mut().map(Pin::new);
         stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
-impl<S> Drop for Channel<S> {
+impl<S: Transport> Drop for Channel<S> {
     fn drop(&mut self) {
+        if let Some(stream) = &self.link.stream
+            && self.activity.order() == Order::Close
+            && self.activity.is_stalled()
+        {
+            // The kernel would keep what the client does not take, for minutes, and go on to offer
+            // it. The error is that the connection is gone already.
+            let _ = stream.inner().socket().set_zero_linger();
+        }
         if let Some(home) = &self.home {
             let link = Link { meter: self.link.meter.take(), stream: self.link.stream.take() };
             *home.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
@@ -88,7 +120,7 @@ impl<S> Drop for Channel<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Read for Channel<S> {
+impl<S: Transport> Read for Channel<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -102,7 +134,7 @@ impl<S: AsyncRead + Unpin> Read for Channel<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Write for Channel<S> {
+impl<S: Transport> Write for Channel<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::CONNECTION;
@@ -18,14 +18,14 @@ use hyper::server::conn::http1::{self, UpgradeableConnection};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::activity::{Activity, Order};
-use super::channel::{Channel, Home, Link};
+use super::channel::{Channel, Home, Link, Transport};
 use super::exchange::Client;
 use super::forward;
 use super::guard::{Bounds, Flood, Guard, Guarded, RequestGuard};
@@ -54,23 +54,6 @@ const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 const GOODBYE: Duration = Duration::from_millis(200);
 /// A client that does not answer a ping for this long is gone.
 const PING: Duration = Duration::from_secs(20);
-
-/// A stream of a client, which says when something comes without taking it.
-trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
-}
-
-impl Transport for TcpStream {
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
-    }
-}
-
-impl Transport for Box<TlsStream<TcpStream>> {
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().0.poll_read_ready(context)
-    }
-}
 
 /// A connection's place among those that are swept.
 pub(super) struct Entry {
@@ -263,7 +246,7 @@ async fn talk_http2<S: Transport>(
     let service = service_fn(move |request: Request<Incoming>| {
         forward::answer(own.clone(), asking.clone(), request)
     });
-    client.activity.multiplexed();
+    client.activity.windowed();
     let mut builder = http2::Builder::new(Local);
     builder.timer(TokioTimer::new());
     builder.max_concurrent_streams(STREAMS);
@@ -352,7 +335,7 @@ async fn rest<S: Transport>(link: &mut Link<Guarded<S>>, activity: &Activity) ->
         let order = activity.order();
         // What TLS has not sent yet goes on meanwhile; who cannot be reached is told so below.
         let _ = Pin::new(&mut *stream).poll_flush(context);
-        if order > Order::Rest || stream.get_ref().poll_ready(context).is_ready() {
+        if order > Order::Rest || stream.socket().poll_read_ready(context).is_ready() {
             return Poll::Ready(order);
         }
         Poll::Pending

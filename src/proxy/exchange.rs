@@ -17,6 +17,7 @@ use super::identity::Session;
 use super::load::InFlight;
 use super::request_body::Progress;
 use super::tunnel::Tunnel;
+use super::unread::Counted;
 use super::upgrade::Upgrade;
 use super::view::RouteView;
 use crate::clock;
@@ -86,6 +87,8 @@ pub(super) struct Exchange {
     pub(super) upgrade: Option<Box<Upgrade>>,
     /// Whether it has become a tunnel, whose time is nobody's waiting.
     is_tunnel: bool,
+    /// Where its reply is counted as one that its client has not read; `None`: it is not.
+    unread: Option<Counted>,
     octets: u64,
 }
 
@@ -95,7 +98,7 @@ impl Exchange {
         client.activity.begin();
         let begun = clock::stopwatch();
         let (route, in_flight, progress, upgrade) = (None, None, None, None);
-        let (endpoint, record, is_tunnel, octets) = (None, None, false, 0);
+        let (endpoint, record, is_tunnel, unread, octets) = (None, None, false, None, 0);
         Self {
             client,
             begun,
@@ -106,6 +109,7 @@ impl Exchange {
             record,
             upgrade,
             is_tunnel,
+            unread,
             octets,
         }
     }
@@ -164,6 +168,17 @@ impl Exchange {
         self.is_tunnel = true;
     }
 
+    /// Whether its reply has something for the client, which has yet to ask for more.
+    pub(super) fn offers(&mut self, something: bool) {
+        if let Some(unread) = self.client.activity.unread() {
+            if something {
+                self.unread = Some(unread.waits(self.unread));
+            } else {
+                unread.leaves(self.unread.take());
+            }
+        }
+    }
+
     fn observe(&self, took: Duration) {
         if let Some(route) = &self.route {
             route.counters.duration.observe(took.as_secs_f64());
@@ -180,6 +195,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let now = clock::stopwatch();
         let took = now.saturating_duration_since(self.begun);
+        self.offers(false);
         if let Some(route) = &self.route {
             let counters = &route.counters;
             if !self.is_tunnel {

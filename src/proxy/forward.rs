@@ -9,6 +9,7 @@ use http::header::{ALT_SVC, COOKIE, EXPECT, HOST};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Body;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::balance::Key;
@@ -187,14 +188,22 @@ async fn forward(
         let keep = is_tried_again(&route, &parts.method);
         RequestBody::new(body, &view.proxy.limits, timeouts.idle, progress, keep)
     };
-    let begun = tokio::time::Instant::from_std(exchange.begun);
+    let begun = Instant::from_std(exchange.begun);
+    let last = route.route.protection.total.map(|total| begun + total);
+    let ready = if body.is_empty() {
+        begun
+    } else {
+        // Most requests have no body; they need no room for it.
+        Box::pin(awaited(&body, last)).await?;
+        Instant::now()
+    };
     let tries = Tries {
         worker,
         route: &route,
         key: Key::client(told.client),
         held: shaping.as_ref().and_then(|(_, pending)| pending.held),
-        end: begun + timeouts.request,
-        last: route.route.protection.total.map(|total| begun + total),
+        end: ready + timeouts.request,
+        last,
         idempotent: parts.method.is_idempotent(),
         priority,
         offered: exchange.upgrade.as_ref().map(|upgrade| upgrade.offered.clone()),
@@ -214,6 +223,15 @@ async fn forward(
         }
         _ => reply,
     })
+}
+
+/// Waits for a body that has to be whole before an endpoint is asked; until `last` at most.
+async fn awaited(body: &RequestBody, last: Option<Instant>) -> Result<(), Failure> {
+    let Some(awaited) = body.awaited() else { return Ok(()) };
+    match last {
+        None => awaited.await,
+        Some(last) => timeout_at(last, awaited).await.unwrap_or(Err(Failure::Timeout)),
+    }
 }
 
 /// Whether a request with a body may go to a second endpoint: where the first may have looked at it

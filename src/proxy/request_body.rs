@@ -1,6 +1,7 @@
 //! The body of a request on its way to an endpoint, and what is kept of it for another one.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,9 @@ use crate::model::ProxyLimits;
 
 /// Octets of a body that are kept until the reply begins: forms and calls of interfaces, not files.
 pub(super) const KEPT_MAX: u64 = 64 << 10;
+/// Octets of a body, as its length tells them, up to which it is waited for before an endpoint is
+/// asked: as much as a form or a call has.
+const AWAITED_MAX: u64 = 16 << 10;
 /// Parts of it, which take memory of their own.
 const PARTS_MAX: usize = 256;
 
@@ -73,6 +77,8 @@ struct Again {
 struct Kept {
     coming: RefCell<Coming>,
     parts: RefCell<Parts>,
+    /// Whether it is waited for.
+    short: bool,
     /// Whose turn it is: a reader whose endpoint was given up may still be there.
     turn: Cell<u32>,
 }
@@ -108,15 +114,17 @@ impl RequestBody {
         progress: Rc<Progress>,
         keep: bool,
     ) -> Self {
-        let fits = inner.size_hint().lower() <= KEPT_MAX;
+        let size = inner.size_hint();
+        let fits = size.lower() <= KEPT_MAX;
+        let short = size.exact().is_some_and(|octets| octets <= AWAITED_MAX);
         let pace = limits.body_rate.map(|least| Box::new(Pace::new(least)));
         let timed = Timed::paced(inner, idle, pace);
         let coming = Coming { timed, progress, left: limits.body.unwrap_or(u64::MAX) };
-        if !(keep && fits) {
+        if !(keep && fits || short) {
             return Passage::Once(coming).into();
         }
         let (coming, parts) = (RefCell::new(coming), RefCell::default());
-        let body = Rc::new(Kept { coming, parts, turn: Cell::new(0) });
+        let body = Rc::new(Kept { coming, parts, short, turn: Cell::new(0) });
         Passage::Again(Again { body, next: 0, turn: None }).into()
     }
 
@@ -135,6 +143,16 @@ impl RequestBody {
                 Some(Passage::Again(Again { body, next: 0, turn: None }).into())
             }
         }
+    }
+
+    /// What is to be waited for before an endpoint is asked, so that a client that sends little and
+    /// slowly has no place there; `None`: nothing, as bodies that are long or of no known length go
+    /// on as they come.
+    pub(super) fn awaited(&self) -> Option<impl Future<Output = Result<(), Failure>> + use<>> {
+        let Some(Passage::Again(again)) = self.0.as_deref() else { return None };
+        let body = again.body.clone();
+        let waited = move |context: &mut Context<'_>| body.poll_whole(context);
+        again.body.short.then(|| poll_fn(waited))
     }
 
     /// Whether all that came of it is there to be sent.
@@ -228,7 +246,37 @@ impl Again {
     }
 }
 
+impl Kept {
+    /// Takes in all of it.
+    fn poll_whole(&self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let (mut coming, mut parts) = (self.coming.borrow_mut(), self.parts.borrow_mut());
+        while !parts.ended {
+            if parts.all.len() >= PARTS_MAX {
+                parts.join();
+            }
+            let frame = ready!(coming.poll_frame(context));
+            parts.ended = frame.is_none() || coming.timed.is_end_stream();
+            match frame {
+                Some(Ok(frame)) => parts.keep(&frame, true),
+                Some(Err(fault)) => return Poll::Ready(Err(fault.failure())),
+                None => {}
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl Parts {
+    /// Makes one part of what came in many, before trailers, behind which nothing comes.
+    fn join(&mut self) {
+        let data = |part: &Part| match part {
+            Part::Data(data) => data.clone(),
+            Part::Trailers(_) => Bytes::new(),
+        };
+        let all: Vec<Bytes> = self.all.iter().map(data).collect();
+        self.all = vec![Part::Data(all.concat().into())];
+    }
+
     fn keep(&mut self, frame: &Frame<Bytes>, wanted: bool) {
         self.octets += frame.data_ref().map_or(0, Bytes::len) as u64;
         let part = match (frame.data_ref(), frame.trailers_ref()) {
@@ -278,7 +326,8 @@ impl Body for RequestBody {
                     Part::Trailers(_) => 0,
                 });
                 let had: u64 = had.sum();
-                match again.body.coming.borrow().timed.size_hint().exact() {
+                let left = again.body.coming.borrow().timed.size_hint().exact();
+                match left.or(parts.ended.then_some(0)) {
                     Some(left) => SizeHint::with_exact(had + left),
                     None => SizeHint::default(),
                 }

@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::access_log::{AccessLog, AccessLogWriter};
 use super::cache::Shelves;
+use super::crew::{Crew, Mailbox};
 use super::http3::QuicLimits;
 use super::rates::Rates;
 use super::relay::count_from_zero;
@@ -55,6 +56,7 @@ impl ProxySockets {
         let addresses = self.addresses().to_vec();
         let (access_log, writer) = log.unzip();
         let (stop, ending) = (CancellationToken::new(), CancellationToken::new());
+        let (crew, mailboxes) = Crew::new(self.threads.len());
         let shared = Arc::new(Shared {
             snapshot: snapshot.clone(),
             metrics: metrics.clone(),
@@ -62,6 +64,7 @@ impl ProxySockets {
             rates: Rates::default(),
             shelves: shelves.clone(),
             seats: Arc::default(),
+            crew,
             started: proxy.clone(),
             threads: self.threads.len(),
             tls: Tls::new(snapshot, proxy)?,
@@ -74,13 +77,13 @@ impl ProxySockets {
         for relay in &proxy.tcp {
             count_from_zero(&metrics.proxy, relay.name());
         }
-        let start = |(number, listeners): (usize, Listeners)| {
+        let start = |(number, (listeners, mailbox)): (usize, (Listeners, Mailbox))| {
             let shared = shared.clone();
             let thread = Builder::new().name(format!("proxy-{number}"));
-            thread.spawn(move || keep_running(&listeners, &shared, number == 0))
+            thread.spawn(move || keep_running(&listeners, &shared, number, mailbox))
         };
         let sockets = self.threads.into_iter().zip(self.relays).zip(self.quic);
-        let threads = sockets.enumerate().map(start);
+        let threads = sockets.zip(mailboxes).enumerate().map(start);
         let threads = threads.collect::<io::Result<_>>();
         if threads.is_err() {
             stop.cancel();
@@ -105,8 +108,14 @@ fn alternative(quic: &[Vec<UdpSocket>]) -> Option<HeaderValue> {
 
 /// Runs one thread; after a panic outside its connections, which each have their own, it begins
 /// anew at the same sockets.
-fn keep_running(((listeners, relays), quic): &Listeners, shared: &Arc<Shared>, is_first: bool) {
+fn keep_running(
+    ((listeners, relays), quic): &Listeners,
+    shared: &Arc<Shared>,
+    number: usize,
+    mut mailbox: Mailbox,
+) {
     loop {
+        let mailbox = &mut mailbox;
         let run = || {
             let copy = |one: &Listener| {
                 Ok(Listener { socket: one.socket.try_clone()?, secure: one.secure })
@@ -114,7 +123,7 @@ fn keep_running(((listeners, relays), quic): &Listeners, shared: &Arc<Shared>, i
             let own = listeners.iter().map(copy).collect::<io::Result<_>>()?;
             let quic = quic.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?;
             let relays = relays.try_clone()?;
-            worker::run(((own, relays), quic), shared.clone(), is_first)
+            worker::run(((own, relays), quic), shared.clone(), (number, mailbox))
         };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => return,

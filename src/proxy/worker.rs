@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{JoinSet, spawn_local, yield_now};
@@ -19,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::access_log::AccessLog;
-use super::activity::{Activity, Order, Patience};
+use super::activity::{Activity, Order, Overdue, Patience};
 use super::cache::Shelves;
 use super::compress::Compressions;
 use super::connection;
+use super::crew::{Arrival, Crew, Entrance, Mailbox};
 use super::http3::{Quic, QuicLimits};
 use super::pool::Pool;
 use super::rates::Rates;
@@ -30,6 +32,7 @@ use super::relay::{RelaySockets, UdpTask, serve_connection};
 use super::seats::Seats;
 use super::shown::Tls;
 use super::sockets::Listener;
+use super::unread::{PARTS, Unread};
 use super::view::{Sources, View};
 use super::witness::Witness;
 use crate::clock;
@@ -69,6 +72,8 @@ pub(super) struct Shared {
     pub(super) shelves: Arc<Shelves>,
     /// How many connections there are.
     pub(super) seats: Arc<Seats>,
+    /// Who of the threads has how many of them.
+    pub(super) crew: Crew,
     /// The role as it was at the start.
     pub(super) started: Proxy,
     /// How many threads there are.
@@ -89,15 +94,6 @@ pub(super) struct Shared {
 
 /// The sockets of one thread: of HTTP, of relays, of HTTP/3.
 pub(super) type Listeners = ((Vec<Listener>, RelaySockets), Vec<UdpSocket>);
-
-/// What a connection came in by.
-#[derive(Clone, Copy, Debug)]
-enum Entrance {
-    /// A listener of HTTP.
-    Http { secure: bool },
-    /// The relay that listens there.
-    Relay(SocketAddr),
-}
 
 /// One thread.
 #[derive(Debug)]
@@ -125,8 +121,10 @@ pub(super) struct Worker {
     pub(super) retiring: Cell<bool>,
     /// For octets on their way through a relay, within one look at a socket.
     pub(super) scratch: RefCell<Box<[u8]>>,
-    /// Whether it is the one that looks after what all threads share.
-    is_first: bool,
+    /// Its place among the threads; the first looks after what all of them share.
+    number: usize,
+    /// Connections of clients that it has.
+    held: IntGauge,
     /// Tunnels that are open, on this thread.
     pub(super) tunnels: Cell<usize>,
     /// Ends tunnels, at the end of a drain.
@@ -134,7 +132,11 @@ pub(super) struct Worker {
 }
 
 /// Runs a thread until it is told to stop, and its connections have ended or the drain is over.
-pub(super) fn run(sockets: Listeners, shared: Arc<Shared>, is_first: bool) -> io::Result<()> {
+pub(super) fn run(
+    sockets: Listeners,
+    shared: Arc<Shared>,
+    (number, mailbox): (usize, &mut Mailbox),
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let started = Rc::new(shared.started.clone());
@@ -152,12 +154,14 @@ pub(super) fn run(sockets: Listeners, shared: Arc<Shared>, is_first: bool) -> io
             ending: shared.ending.child_token(),
             retiring: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
-            is_first,
+            number,
+            held: shared.metrics.proxy.held.with_label_values(&[&number.to_string()]),
             tunnels: Cell::new(0),
             closing: CancellationToken::new(),
             shared,
         });
-        worker.serve(sockets).await
+        worker.count();
+        worker.serve(sockets, mailbox).await
     })
 }
 
@@ -171,7 +175,11 @@ impl Drop for Shaking {
 }
 
 impl Worker {
-    async fn serve(self: Rc<Self>, ((listeners, relays), quic): Listeners) -> io::Result<()> {
+    async fn serve(
+        self: Rc<Self>,
+        ((listeners, relays), quic): Listeners,
+        mailbox: &mut Mailbox,
+    ) -> io::Result<()> {
         let mut acceptors = JoinSet::new();
         let mut listening = Vec::new();
         for socket in quic {
@@ -194,7 +202,7 @@ impl Worker {
             datagrams.spawn_local(task.run());
         }
         let sweeper = spawn_local(self.clone().sweep());
-        self.shared.stop.cancelled().await;
+        self.take_handed(mailbox).await;
         // Who has connected may have asked: the acceptors take them in before they end.
         while acceptors.join_next().await.is_some() {}
         // What was accepted last has not begun yet.
@@ -282,6 +290,7 @@ impl Worker {
         self.arriving.set(self.arriving.get().saturating_sub(1));
         self.open.borrow_mut().insert(number, activity);
         self.shared.metrics.proxy.connections.inc();
+        self.count();
         number
     }
 
@@ -289,6 +298,63 @@ impl Worker {
     pub(super) fn leave(&self, number: u64) {
         if self.open.borrow_mut().remove(&number).is_some() {
             self.shared.metrics.proxy.connections.dec();
+            self.count();
+        }
+    }
+
+    /// Tells how many connections there are.
+    fn count(&self) {
+        let open = self.open.borrow().len();
+        self.held.set(open.try_into().unwrap_or(i64::MAX));
+        self.shared.crew.has(self.number, open + self.arriving.get());
+    }
+
+    /// Takes in what other threads hand on, until the end.
+    async fn take_handed(self: &Rc<Self>, mailbox: &mut Mailbox) {
+        loop {
+            tokio::select! {
+                () = self.shared.stop.cancelled() => break,
+                Some(arrival) = mailbox.recv() => self.take_back(arrival),
+            }
+        }
+        // From now on everyone keeps what comes; what was handed on before is taken in.
+        mailbox.close();
+        while let Some(arrival) = mailbox.recv().await {
+            self.take_back(arrival);
+        }
+    }
+
+    /// Takes in a connection that is with no thread.
+    fn take_back(self: &Rc<Self>, arrival: Arrival<std::net::TcpStream>) {
+        match arrival.over(TcpStream::from_std) {
+            Ok(arrival) => self.take(arrival),
+            Err(error) => warn!(%error, "a connection of a client is lost"),
+        }
+    }
+
+    /// Serves a connection from now on.
+    fn take(self: &Rc<Self>, arrival: Arrival<TcpStream>) {
+        let Arrival { stream, peer, entrance, announced, seat } = arrival;
+        let worker = self.clone();
+        self.arrives();
+        self.count();
+        match entrance {
+            Entrance::Http { secure } => {
+                spawn_local(connection::serve(worker, stream, (peer, secure, announced), seat));
+            }
+            Entrance::Relay(listen) => {
+                spawn_local(serve_connection(worker, stream, (peer, listen), seat));
+            }
+        }
+    }
+
+    /// Takes a connection, or hands it to a thread that has far fewer.
+    fn take_or_hand(self: &Rc<Self>, arrival: Arrival<TcpStream>) {
+        let Some(to) = self.shared.crew.other(self.number) else { return self.take(arrival) };
+        match arrival.over(TcpStream::into_std).map(|arrival| self.shared.crew.hand(to, arrival)) {
+            Ok(Ok(())) => self.shared.metrics.proxy.handed.inc(),
+            Ok(Err(arrival)) => self.take_back(arrival),
+            Err(error) => warn!(%error, "a connection of a client is lost"),
         }
     }
 
@@ -316,19 +382,7 @@ impl Worker {
         let proxy = self.view().proxy.clone();
         let announced = matches!(entrance, Entrance::Http { .. }) && proxy.announces(client);
         match self.shared.seats.take((!announced).then_some(client), &proxy) {
-            Ok(seat) => {
-                let worker = self.clone();
-                self.arrives();
-                match entrance {
-                    Entrance::Http { secure } => {
-                        let by = (peer, secure, announced);
-                        spawn_local(connection::serve(worker, stream, by, seat));
-                    }
-                    Entrance::Relay(listen) => {
-                        spawn_local(serve_connection(worker, stream, (peer, listen), seat));
-                    }
-                }
-            }
+            Ok(seat) => self.take_or_hand(Arrival { stream, peer, entrance, announced, seat }),
             Err(why) => {
                 let reason = why.as_str();
                 debug!(%peer, reason, "a connection is not taken");
@@ -340,7 +394,7 @@ impl Worker {
     /// Looks at all connections again and again, and closes what is overdue.
     async fn sweep(self: Rc<Self>) {
         let mut ticks = interval(SWEEP_EVERY);
-        let mut rounds = 0_u32;
+        let (mut rounds, mut turned) = (0_u32, clock::now());
         loop {
             ticks.tick().await;
             self.measurable.store(MEASURED_MAX, Ordering::Relaxed);
@@ -348,8 +402,14 @@ impl Worker {
             let view = self.view();
             let limits = &view.proxy.limits;
             let patience = Patience { header: limits.header_timeout, idle: limits.idle };
+            let turns = now.since(turned) >= limits.idle / PARTS;
+            if turns {
+                turned = now;
+            }
             for activity in self.open.borrow().values() {
-                if let Some(overdue) = activity.overdue(patience, now)
+                let stale = || turns && activity.unread().is_some_and(Unread::turn);
+                let overdue = activity.overdue(patience, now);
+                if let Some(overdue) = overdue.or_else(|| stale().then_some(Overdue::Stalled))
                     && activity.order() != Order::Close
                 {
                     let closed = &self.shared.metrics.proxy.closed;
@@ -364,7 +424,7 @@ impl Worker {
                 continue;
             }
             self.pool.sweep(now);
-            if self.is_first {
+            if self.number == 0 {
                 self.shared.witness.loads.sweep(&self.shared.metrics.proxy);
                 self.shared.shelves.sweep(&self.shared.metrics.proxy);
             }

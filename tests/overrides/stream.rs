@@ -1,51 +1,8 @@
 //! What happens is told as it happens.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
-
-use serde_json::Value;
-
 use crate::support::PATIENCE;
+use crate::support::events::Reader;
 use crate::{run, site};
-
-/// A reader of the stream.
-struct Reader(BufReader<TcpStream>);
-
-impl Reader {
-    fn new(at: SocketAddr, last: Option<&str>) -> Self {
-        let mut stream = TcpStream::connect(at).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let last = last.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
-        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {at}\r\n{last}\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut reader = Self(BufReader::new(stream));
-        let head: Vec<String> =
-            std::iter::from_fn(|| Some(reader.line()).filter(|line| !line.is_empty())).collect();
-        assert!(head[0].contains("200 OK"), "{head:?}");
-        assert!(head.iter().any(|line| line == "content-type: text/event-stream"), "{head:?}");
-        reader
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// The next event: identity, kind and data. Chunks are marked by lines of their own.
-    fn event(&mut self) -> (String, String, Value) {
-        let (mut id, mut kind) = (String::new(), String::new());
-        loop {
-            let line = self.line();
-            match line.split_once(": ") {
-                Some(("id", text)) => text.clone_into(&mut id),
-                Some(("event", text)) => text.clone_into(&mut kind),
-                Some(("data", text)) => return (id, kind, serde_json::from_str(text).unwrap()),
-                _ => {}
-            }
-        }
-    }
-}
 
 #[test]
 fn overrides_and_flips_are_told_and_missed_ones_told_again() {

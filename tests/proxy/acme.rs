@@ -1,5 +1,6 @@
 //! Certificates by ACME from a real authority, pebble.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +15,7 @@ use crate::Front;
 use crate::certificates::Authority;
 use crate::origin::curl;
 use crate::support::dns::kdig;
+use crate::support::events::Reader;
 use crate::support::meridian::{Meridian, command};
 use crate::support::nats::NatsServer;
 use crate::support::process::{Process, output};
@@ -35,6 +37,17 @@ impl Pebble {
     /// One that resolves names at `dns`, looks for files at `port`, and whose certificates live
     /// for so many seconds; `None`: for years.
     fn start(front: &Front, dns: SocketAddr, port: u16, life: Option<u32>) -> Self {
+        Self::taking(front, dns, port, life, &[])
+    }
+
+    /// [`Pebble::start`], but it takes those alone who know one of these keys, if there are any.
+    fn taking(
+        front: &Front,
+        dns: SocketAddr,
+        port: u16,
+        life: Option<u32>,
+        known: &[(&str, &str)],
+    ) -> Self {
         let ip = front.site.address(5).into();
         let (listen, management) = free_pair(ip);
         let authority = Authority::new("directory");
@@ -50,6 +63,8 @@ impl Pebble {
             "httpPort": port,
             "tlsPort": 1,
             "certificateValidityPeriod": life.unwrap_or(0),
+            "externalAccountBindingRequired": !known.is_empty(),
+            "externalAccountMACKeys": known.iter().copied().collect::<BTreeMap<_, _>>(),
         }});
         front.site.write("pebble.json", &settings.to_string());
         let mut program = Command::new("pebble");
@@ -225,6 +240,49 @@ fn what_an_authority_refuses_is_told_and_the_rest_serves_on() {
     let told =
         wait("the reason", || scene.told().into_iter().find(|told| told["error"] != Value::Null));
     assert!(told["error"].as_str().unwrap().contains("refused"), "{told}");
+}
+
+#[test]
+fn an_authority_that_takes_whom_it_knows_is_shown_who_asks() {
+    let scene = Scene::new("{ names = [\"www.example.com\"] }", None);
+    let Scene { front, https, pebble } = scene;
+    // As authorities give them out: in the alphabet of URLs and unpadded.
+    let key = "-_zzy0aGm3wJzTJcC4h9Nm1Xv2b8sQe7RkLp5TgUyWo";
+    drop(pebble);
+    let (dns, port) = (front.site.dns, front.http.port());
+    let pebble = Pebble::taking(&front, dns, port, None, &[("kid-1", key)]);
+    let scene = Scene { front, https, pebble };
+    let site = &scene.front.site;
+    site.write("right.key", &format!("{key}\n"));
+    site.write("wrong.key", &format!("{}\n", key.replace('z', "y")));
+    let names = |name: &str| format!("{{ names = [\"{name}.example.com\"] }}");
+    let bound = |name: &str, key: &str| {
+        let account = "external_account.key_id = \"kid-1\"\nexternal_account.secret_file";
+        scene.node(&scene.pebble.directory, &names(name));
+        let node = fs::read_to_string(site.path("config/node.toml")).unwrap();
+        let more = format!("{account} = \"../{key}.key\"\nagree_terms");
+        site.write("config/node.toml", &node.replace("agree_terms", &more));
+    };
+    scene.node(&scene.pebble.directory, &names("www"));
+    let meridian = scene.front.serve();
+    wait("the refusal", || (ended(&meridian, "refused") >= 1.0).then_some(()));
+    let mut reader = Reader::of_all(site.admin);
+    let (_, kind, told) = reader.event();
+    assert_eq!(kind, "certificate.failed", "{told}");
+    let words = told["error"].as_str().unwrap();
+    assert!(words.contains("externalAccountRequired"), "{told}");
+    assert_eq!(told["names"], serde_json::json!(["www.example.com"]));
+    assert_eq!((&told["outcome"], &told["ends"]), (&"refused".into(), &Value::Null));
+    let (time, next) = (told["time"].as_u64().unwrap(), told["next"].as_u64().unwrap());
+    assert!(told["failures"] == 1 && next >= time + 600, "{told}");
+    bound("api", "wrong");
+    wait("the next refusal", || (ended(&meridian, "refused") >= 2.0).then_some(()));
+    scene.zone(&format!("new IN A {}\n", scene.front.http.ip()));
+    bound("new", "right");
+    wait("the certificate", || scene.shown("new.example.com"));
+    assert_eq!((ended(&meridian, "issued"), ended(&meridian, "refused")), (1.0, 2.0));
+    let log = meridian.process.log();
+    assert!(!log.contains(key), "keys are nobody's business: {log}");
 }
 
 /// Makes the streams of a bus, as an operator does once.

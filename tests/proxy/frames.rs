@@ -14,9 +14,9 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -25,8 +25,8 @@ const UNKNOWN: u8 = 0xbb;
 
 // Flags.
 const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const WITH_PRIORITY: u8 = 0x20;
 /// A head that is a whole request.
@@ -55,7 +55,7 @@ enum Expected {
 
 use Expected::{Ends, Pong, Reply, Reset};
 
-fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = (content.len() as u32).to_be_bytes();
     [&length[..], &[kind, flags], &stream.to_be_bytes(), content].concat()
 }
@@ -77,12 +77,12 @@ const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a.test")];
 
 /// A request with more fields, whose head has these flags.
-fn get(flags: u8, stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn get(flags: u8, stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, flags, stream, &fields(&[&GET, more].concat()))
 }
 
 /// A POST without its body.
-fn post(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn post(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     let mut all = GET;
     all[0].1 = "POST";
     frame(HEADERS, END_HEADERS, stream, &fields(&[&all, more].concat()))
@@ -98,7 +98,7 @@ fn block(before: &[u8], after: &[u8]) -> Vec<u8> {
     frame(HEADERS, WHOLE, 1, &[before, &fields(&GET), after].concat())
 }
 
-fn setting(number: u16, value: u32) -> Vec<u8> {
+pub(crate) fn setting(number: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[&number.to_be_bytes()[..], &value.to_be_bytes()].concat())
 }
 

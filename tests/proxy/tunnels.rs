@@ -17,7 +17,7 @@ use crate::support::meridian::Meridian;
 use crate::support::wait_for;
 
 /// A server of the WebSocket protocol that gives back what it gets.
-fn echo(front: &Front) -> u16 {
+pub(crate) fn echo(front: &Front) -> u16 {
     let listener = TcpListener::bind((front.site.address(10), 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     spawn(move || {
@@ -41,11 +41,11 @@ fn echo(front: &Front) -> u16 {
 }
 
 /// A reply that changes the protocol, and what follows.
-const WEBSOCKET: &[u8] = b"HTTP/1.1 101 Changed\r\nConnection: upgrade\r\n\
+pub(crate) const WEBSOCKET: &[u8] = b"HTTP/1.1 101 Changed\r\nConnection: upgrade\r\n\
     Upgrade: WebSocket\r\nSec-WebSocket-Accept: wrong\r\n\r\nhello";
 
 /// A server that answers each connection's first head with these octets, and says what it got.
-fn raw(front: &Front, reply: &'static [u8]) -> (u16, mpsc::Receiver<(String, Vec<u8>)>) {
+pub(crate) fn raw(front: &Front, reply: &'static [u8]) -> (u16, mpsc::Receiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind((front.site.address(10), 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (told, seen) = mpsc::channel();
@@ -70,7 +70,7 @@ fn raw(front: &Front, reply: &'static [u8]) -> (u16, mpsc::Receiver<(String, Vec
     (port, seen)
 }
 
-fn fleet(front: &Front, port: u16, more: &str) {
+pub(crate) fn fleet(front: &Front, port: u16, more: &str) {
     let address = front.site.address(10);
     front.fleet(&format!(
         "[pool.web]\nendpoints = [{{ region = \"eu\", address = \"{address}\" }}]\n\
@@ -89,12 +89,12 @@ fn said(socket: &mut WebSocket<TcpStream>, message: Message) -> Message {
     socket.read().unwrap()
 }
 
-fn ended(meridian: &Meridian, cause: &str) -> f64 {
+pub(crate) fn ended(meridian: &Meridian, cause: &str) -> f64 {
     let labels = ["route=\"chat\"", &format!("cause=\"{cause}\"")];
     meridian.metric("meridian_proxy_tunnels_ended_total", &labels)
 }
 
-fn open(meridian: &Meridian) -> f64 {
+pub(crate) fn open(meridian: &Meridian) -> f64 {
     meridian.metric("meridian_proxy_tunnels", &["route=\"chat\""])
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod api;
 pub(crate) mod certificates;
 pub(crate) mod dns;
+pub(crate) mod events;
 pub(crate) mod geography;
 pub(crate) mod load;
 pub(crate) mod meridian;

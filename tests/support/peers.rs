@@ -57,7 +57,7 @@ impl Nginx {
         // One process without a master, so that ending it ends the service.
         let text = format!(
             "daemon off; master_process off; pid {folder}/pid; error_log stderr;\n\
-             events {{ worker_connections 256; }}\n\
+             events {{ worker_connections 4096; }}\n\
              http {{ access_log off; {temporary}{servers} }}\n"
         );
         let path = self.folder.join("nginx.conf");

@@ -188,6 +188,8 @@ function told(event) {
     case 'certificate':
       return ['degraded',
         `certificate of ${event.names.join(', ')} (${event.place}): ${event.days_left} days left`];
+    case 'certificate.failed':
+      return ['degraded', `no certificate of ${event.names.join(', ')}: ${event.error}`];
     case 'geo':
       return ['degraded', `geo database ${event.database} is ${event.days} days old`];
     default: {

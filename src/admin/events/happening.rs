@@ -89,6 +89,22 @@ pub enum Happening {
         /// Whole days that are left; negative: since it has ended.
         days_left: i64,
     },
+    /// An order of a certificate has failed; what there is serves on.
+    CertificateFailed {
+        /// The names that were asked for.
+        names: Vec<String>,
+        /// unreached, refused or limited.
+        outcome: String,
+        /// Why, in the authority's words where it gave any.
+        error: String,
+        /// Orders in a row that failed.
+        failures: u32,
+        /// When the certificate there is ends, in seconds since 1970-01-01 UTC; null: there is
+        /// none.
+        ends: Option<i64>,
+        /// When it is ordered again, in seconds since 1970-01-01 UTC.
+        next: u64,
+    },
     /// A peer serves another configuration than this node, or no longer does.
     Drift {
         /// Region of the peer.
@@ -135,6 +151,7 @@ impl Happening {
             Self::DrillEnded { .. } => "drill.ended",
             Self::DrillReported { .. } => "drill.reported",
             Self::Certificate { .. } => "certificate",
+            Self::CertificateFailed { .. } => "certificate.failed",
             Self::GeoAge { .. } => "geo",
             Self::Drift { .. } => "drift",
         }
@@ -147,6 +164,9 @@ impl Happening {
                 Some(format!("flip {pool} {region} {endpoint}"))
             }
             Self::Region { region, .. } => Some(format!("region {region}")),
+            Self::CertificateFailed { names, .. } => {
+                Some(format!("certificate.failed {}", names.join(" ")))
+            }
             Self::Drift { region, peer, .. } => Some(format!("drift {region} {peer}")),
             Self::Mode { .. } | Self::Reload { .. } => Some(self.kind().to_owned()),
             _ => None,

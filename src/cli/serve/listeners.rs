@@ -13,6 +13,7 @@ use socket2::Type;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 
+use super::descriptors;
 use super::node::cannot;
 use super::running::Sockets;
 use crate::admin::Socket;
@@ -53,6 +54,7 @@ impl Opened {
         handed: &mut Handed,
         metrics: &Metrics,
     ) -> Result<Self, String> {
+        descriptors::raise(node);
         let dns = node.dns.as_ref().map(|dns| Listeners::open(dns, handed)).transpose()?;
         let front = Front::open(node, handed, metrics)?;
         let admin = admin_socket(node, handed)?;

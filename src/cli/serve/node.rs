@@ -93,7 +93,7 @@ pub(super) async fn serve(
         tasks.keep_fresh(&snapshot, &metrics, listen.clone(), &stop);
         tasks.notify(Notifier::new(snapshot.clone(), counters.clone(), listen), &stop);
     }
-    tasks.order_certificates(&model.node, &snapshot, &metrics, &stop);
+    tasks.order_certificates(&model.node, &snapshot, (&metrics, &events), &stop);
     let running = Running { servers, proxy, tasks, admin, stop, phase, sockets };
     if !goes_on {
         running.end().await;

@@ -20,7 +20,7 @@ use super::resolvers::sound_resolvers;
 use super::serials::Serials;
 use super::state::Saver;
 use crate::acme;
-use crate::admin::{Events, Keeper, tell_webhook, watch_ages};
+use crate::admin::{Events, Happening, Keeper, tell_webhook, watch_ages};
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Model, Node, Webhook};
@@ -181,7 +181,7 @@ impl Tasks {
         &mut self,
         node: &Node,
         snapshot: &Arc<ArcSwap<Snapshot>>,
-        metrics: &Arc<Metrics>,
+        (metrics, events): (&Arc<Metrics>, &Arc<Events>),
         stop: &CancellationToken,
     ) {
         if node.proxy.is_none() {
@@ -195,12 +195,14 @@ impl Tasks {
             node.proxy.as_ref()?.acme.clone()
         };
         let alone = node.cluster == Cluster::Embedded;
+        let events = events.clone();
         let around = acme::Surroundings {
             wanted: Box::new(wanted),
             state: node.state.clone(),
             issuance,
             metrics: metrics.clone(),
             spread: if alone { Duration::ZERO } else { SPREAD },
+            failed: Box::new(move |stage| events.tell(unissued(stage))),
         };
         let task = tokio::spawn(acme::keep(around, stop.child_token()));
         self.all.spawn(async move { ("keeper of certificates", task.await) });
@@ -239,6 +241,18 @@ impl Tasks {
                 error!(task, %error, "a task ended badly");
             }
         }
+    }
+}
+
+/// What is told of an order that has failed.
+fn unissued(stage: &acme::Stage) -> Happening {
+    Happening::CertificateFailed {
+        names: stage.names.clone(),
+        outcome: stage.last.map_or_else(String::new, |outcome| outcome.as_str().to_owned()),
+        error: stage.error.clone(),
+        failures: stage.failures,
+        ends: stage.ends,
+        next: stage.next,
     }
 }
 

@@ -11,6 +11,8 @@ pub(in crate::config) const DIRECTORY: Preset<&str> = Preset {
 /// `proxy.acme.certificates[].challenge`: needs nothing but the proxy.
 pub(in crate::config) const CHALLENGE: Preset<ChallengeKind> =
     Preset { value: ChallengeKind::Http, written: "\"http-01\"" };
+/// Longest `proxy.acme.external_account.key_id`, in characters; those of authorities have 20 to 40.
+pub(in crate::config) const KEY_ID_MAX: usize = 256;
 /// Names of a certificate; no public authority takes more.
 pub(in crate::config) const NAMES_MAX: usize = 100;
 /// Certificates of a node.

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use http::Uri;
 use toml::Spanned;
 
+use super::keys::secret_of;
 use super::transports::validity;
 use super::zones::ZonesDraft;
 use crate::config::defaults::acme as d;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
-use crate::config::spec::{AcmeTable, OrderedTable, Table};
+use crate::config::spec::{AcmeTable, ExternalAccountTable, OrderedTable, Table};
 use crate::config::value::{Fault, hostname, word};
 use crate::diagnostic::reason;
-use crate::model::{Acme, ChallengeKind, Ordered};
+use crate::model::{Acme, ChallengeKind, ExternalAccount, Ordered};
 use crate::name::Name;
 use crate::tls::{Certificate, authorities};
 
@@ -63,9 +64,34 @@ fn resolve(
     });
     agreed(&mut section, table);
     let contact = section.list("contact", &table.contact, |text| mail(text).map(Some));
+    let external = table.external_account.as_ref();
+    let external = external.and_then(|table| external_account(&mut section, table, folder, files));
     let mut by_zone = Vec::new();
     let certificates = certificates(&mut section, table, http, (state, &mut by_zone), files);
-    (Acme { directory, authorities, contact, certificates }, by_zone)
+    (Acme { directory, authorities, contact, external, certificates }, by_zone)
+}
+
+/// The account that the authority knows already.
+fn external_account(
+    acme: &mut Section<'_>,
+    table: &Spanned<Table<ExternalAccountTable>>,
+    folder: &Place,
+    files: &mut Files,
+) -> Option<ExternalAccount> {
+    let mut section = acme.inside("external_account", table.span());
+    let table = &table.get_ref().0;
+    let key_id = section.required("key_id", table.key_id.as_ref(), |text| {
+        let fits = (1..=d::KEY_ID_MAX).contains(&text.len());
+        if fits && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Ok(text.to_owned());
+        }
+        let most = d::KEY_ID_MAX;
+        let fault = Fault::new(format!("`{text}` is not what an authority calls an account"));
+        Err(fault.hint(format!("1 to {most} visible characters, as the authority shows them")))
+    });
+    let fields = (table.secret_file.as_ref(), table.secret.as_ref());
+    let secret = secret_of(&mut section, fields, folder, files);
+    Some(ExternalAccount { key_id: key_id?, secret: secret? })
 }
 
 /// Nobody is made a party to a contract by a default.

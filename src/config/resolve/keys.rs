@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use data_encoding::BASE64;
+use data_encoding::BASE64_NOPAD;
 use toml::Spanned;
 
 use super::node::path;
@@ -127,14 +127,16 @@ fn variable(value: &TextOr<EnvTable>) -> Result<Secret, Fault> {
     }
 }
 
-/// A secret in base64, as every DNS server writes it; the text itself is never shown.
+/// A secret in base64: as every DNS server writes it, or as authorities give it out, in the
+/// alphabet of RFC 4648 section 5 and unpadded. The text itself is never shown.
 fn secret(from: &str, text: &str) -> Result<Secret, Fault> {
     let fault = |why: &str| {
         let hint = "such as `openssl rand -base64 32` prints it";
         Fault::new(format!("{from} holds no secret: {why}")).hint(hint)
     };
     let packed: String = text.split_whitespace().collect();
-    let octets = BASE64.decode(packed.as_bytes()).map_err(|_| fault("expected base64"))?;
+    let plain = packed.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    let octets = BASE64_NOPAD.decode(plain.as_bytes()).map_err(|_| fault("expected base64"))?;
     match octets.len() {
         0 => Err(fault("it is empty")),
         1..=SECRET_MAX => Ok(Secret::new(octets)),

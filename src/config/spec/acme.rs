@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Field, List, Table};
+use super::{EnvTable, Field, List, Table, TextOr};
 
 /// `[proxy.acme]`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,8 +16,22 @@ pub(in crate::config) struct AcmeTable {
     pub agree_terms: Field<bool>,
     /// Mail addresses.
     pub contact: List<String>,
+    /// Who the authority knows already.
+    pub external_account: Field<Table<ExternalAccountTable>>,
     /// What is ordered.
     pub certificates: List<Table<OrderedTable>>,
+}
+
+/// `[proxy.acme.external_account]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ExternalAccountTable {
+    /// What the authority calls the account that it knows.
+    pub key_id: Field<String>,
+    /// File of the key that belongs to it, in base64.
+    pub secret_file: Field<String>,
+    /// The same from the environment.
+    pub secret: Field<TextOr<EnvTable>>,
 }
 
 /// One item of `proxy.acme.certificates`.

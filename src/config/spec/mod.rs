@@ -25,7 +25,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-pub(super) use acme::{AcmeTable, OrderedTable};
+pub(super) use acme::{AcmeTable, ExternalAccountTable, OrderedTable};
 pub(super) use drill::{AbortTable, DrillFile, DrillTable, ExpectTable};
 pub(super) use fleet::{
     CacheTable, CoordinatesTable, EndpointTable, EnvTable, FleetFile, MonitorTable, NetworkTable,
