@@ -92,8 +92,7 @@ fn receive(
     let (mut parts, body) = request.into_parts();
     let mut accept = None;
     if parts.method == Method::CONNECT {
-        let random = u128::from(worker.random()) << 64 | u128::from(worker.random());
-        accept = upgrade::unfold(&mut parts, random);
+        accept = upgrade::unfold(&mut parts, worker.long_random());
         join_cookies(&mut parts.headers);
     }
     let (route, authority) = find(view, &parts, client.secure)?;
@@ -315,7 +314,7 @@ fn prepare(
     // The library answers it when the body is first asked for; the endpoint is not waited for.
     headers.remove(EXPECT);
     let told = head::forward(headers, peer);
-    Trace::ensure(headers, (u128::from(worker.random()) << 64 | 1, worker.random()));
+    Trace::ensure(headers, (worker.long_random(), worker.random()));
     if !headers.contains_key(HOST) {
         let host = peer.host.map(ToString::to_string).unwrap_or_default();
         let host = HeaderValue::from_str(&host).map_err(|_| Failure::Malformed)?;

@@ -259,6 +259,11 @@ impl Worker {
         self.random.borrow_mut().u64(..)
     }
 
+    /// A random number of twice the length.
+    pub(super) fn long_random(&self) -> u128 {
+        self.random.borrow_mut().u128(..)
+    }
+
     /// A random number from 0 to 1, which is not reached.
     pub(super) fn random_share(&self) -> f64 {
         self.random.borrow_mut().f64()
