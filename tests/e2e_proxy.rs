@@ -43,6 +43,9 @@ mod secure;
 #[path = "proxy/shape.rs"]
 mod shape;
 mod support;
+#[cfg(feature = "otlp")]
+#[path = "proxy/traces.rs"]
+mod traces;
 #[path = "proxy/tunnels.rs"]
 mod tunnels;
 #[path = "proxy/upstream.rs"]

@@ -365,11 +365,13 @@ impl Body for ReplyBody {
         let Self { content, exchange } = &mut *self;
         let Some(exchange) = exchange else { return Poll::Ready(None) };
         let frame = ready!(content.poll_next(context, &mut exchange.in_flight));
-        if let Some(Ok(frame)) = &frame {
-            exchange.sent(frame.data_ref().map_or(0, Bytes::len));
-            self.note_end();
-        } else if frame.is_none() {
-            exchange.completed();
+        match &frame {
+            Some(Ok(frame)) => {
+                exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                self.note_end();
+            }
+            Some(Err(_)) => exchange.broken(),
+            None => exchange.completed(),
         }
         Poll::Ready(frame)
     }

@@ -37,14 +37,17 @@ use crate::model::{ClientCertificate, Prioritized, Priority, Route};
 pub(super) async fn answer(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    request: Request<Source>,
+    mut request: Request<Source>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let mut exchange = Exchange::new(client.clone());
     let is_grpc = failure::is_grpc(&request);
     let head = request.method() == Method::HEAD;
+    let by = (client.address, client.secure);
     if let Some(log) = &worker.shared.access_log {
-        let by = (client.address, client.secure);
         exchange.record = log.begin(&request, by, worker.random_share());
+    }
+    if let Some(traces) = &worker.shared.traces {
+        traces.begin(&mut request, by, &worker, &mut exchange.record);
     }
     let forwarded = Spared::new(forward(&worker, &client, request, &mut exchange)).await;
     let failure = match forwarded {
@@ -124,7 +127,8 @@ fn receive(
     exchange.upgrade = upgrade.map(Box::new);
     if let Some(record) = &mut exchange.record {
         record.client = told.client;
-        record.trace = Trace::read(&parts.headers).map(|trace| trace.id);
+        let read = || Trace::read(&parts.headers).map(|trace| trace.id);
+        record.trace = record.trace.or_else(read);
     }
     let protection = &route.route.protection;
     if let Some(limit) = &protection.rate_limit {

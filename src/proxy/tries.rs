@@ -24,6 +24,7 @@ use super::load::InFlight;
 use super::place::Place;
 use super::pool::{ConnectionKey, Sender};
 use super::request_body::{Progress, RequestBody};
+use super::traces::Attempt;
 use super::upgrade;
 use super::view::{NoPlace, RouteView};
 use super::worker::Worker;
@@ -111,12 +112,11 @@ impl Tries<'_> {
 
     pub(super) async fn try_all(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let retry = &self.route.route.retry;
         self.route.budget.borrow_mut().request(clock::now());
-        let mut request = request;
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
         let mut stale = 0;
@@ -126,18 +126,20 @@ impl Tries<'_> {
             let taken = self.place(&tried, request.headers_mut()).await;
             // What was tried last says more than that nothing is left.
             let (place, in_flight) = taken.map_err(|no_place| failed.unwrap_or(no_place))?;
-            self.goes_to(place, in_flight, exchange);
+            let mut span = self.goes_to(place, in_flight, &mut request, exchange);
             let fresh = stale >= STALE_MAX;
             let (mut sender, reused) = match self.connection(place, fresh).await {
                 Ok(found) => found,
                 Err(failure) => {
-                    failed = Some(self.tried(place, failure, &mut tried)?);
+                    failed = Some(self.tried(place, span.failed(failure), &mut tried)?);
                     continue;
                 }
             };
             let sent = clock::stopwatch();
             let asked = self.ask(&mut sender, request, exchange.progress.as_deref()).await;
-            let (outcome, spare) = asked.map_err(|failure| self.noted(place, failure))?;
+            let (outcome, spare) =
+                asked.map_err(|failure| self.noted(place, span.failed(failure)))?;
+            span.came(&outcome);
             let failure = match (outcome, spare) {
                 (Outcome::Reply(reply), spare) => {
                     self.heard(place, &reply, sent.elapsed());
@@ -180,11 +182,18 @@ impl Tries<'_> {
         }
     }
 
-    /// The next try is at this place.
-    fn goes_to(&self, place: &Place, in_flight: InFlight, exchange: &mut Exchange) {
+    /// The next try is at this place; gives its span, which the head of the request then names.
+    fn goes_to(
+        &self,
+        place: &Place,
+        in_flight: InFlight,
+        request: &mut Request<RequestBody>,
+        exchange: &mut Exchange,
+    ) -> Attempt {
         exchange.in_flight = Some(in_flight);
         exchange.tried(place.address);
         self.current.set(Some(place.address));
+        self.attempt(exchange.spans(), place, request, false)
     }
 
     /// A failure at a place, of which its route has heard.

@@ -30,6 +30,7 @@ use super::relay::{RelaySockets, UdpTask, serve_connection};
 use super::seats::Seats;
 use super::shown::Tls;
 use super::sockets::Listener;
+use super::traces::Traces;
 use super::view::{Sources, View};
 use super::witness::Witness;
 use crate::clock;
@@ -81,6 +82,8 @@ pub(super) struct Shared {
     pub(super) alternative: Option<HeaderValue>,
     /// Where requests are written down; `None`: nowhere.
     pub(super) access_log: Option<Arc<AccessLog>>,
+    /// Where spans of requests go; `None`: nowhere.
+    pub(super) traces: Option<Arc<Traces>>,
     /// Ends the taking of connections.
     pub(super) stop: CancellationToken,
     /// Ends connections that ask for nothing, too.
