@@ -19,7 +19,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use prometheus::IntCounter;
 
 use self::output::Output;
@@ -152,9 +153,9 @@ impl AccessLog {
     }
 
     /// A request whose head has come, when it may be logged; `random` is from 0 to 1.
-    pub(super) fn begin<B>(
+    pub(super) fn begin(
         self: &Arc<Self>,
-        request: &Request<B>,
+        request: &Parts,
         by: (IpAddr, bool),
         random: f64,
     ) -> Option<Box<Record>> {
@@ -177,8 +178,8 @@ impl AccessLog {
 impl Record {
     /// A request whose head has come, and of which nobody is told yet; `by` is its client, and
     /// whether that speaks TLS.
-    pub(super) fn of<B>(request: &Request<B>, (client, secure): (IpAddr, bool)) -> Self {
-        let field = |name| request.headers().get(name).cloned();
+    pub(super) fn of(request: &Parts, (client, secure): (IpAddr, bool)) -> Self {
+        let field = |name| request.headers.get(name).cloned();
         Self {
             log: None,
             sampled: false,
@@ -186,9 +187,9 @@ impl Record {
             time: clock::unix_time(),
             client,
             secure,
-            version: request.version(),
-            method: request.method().clone(),
-            target: request.uri().clone(),
+            version: request.version,
+            method: request.method.clone(),
+            target: request.uri.clone(),
             host: field(HOST),
             user_agent: field(USER_AGENT),
             trace: None,

@@ -152,8 +152,6 @@ pub(super) struct Lease {
     pub(super) key: ConnectionKey,
     /// How long it may wait.
     pub(super) idle: Duration,
-    /// When the reply must have ended; `None`: whenever it does.
-    pub(super) end: Option<tokio::time::Instant>,
 }
 
 impl Lease {
@@ -169,12 +167,44 @@ impl fmt::Debug for Lease {
     }
 }
 
+/// A body as an endpoint sends it.
+#[derive(Debug)]
+pub(super) struct Passing {
+    pub(super) timed: Timed,
+    /// The connection that it comes over; `None`: it has been given back.
+    pub(super) lease: Option<Lease>,
+}
+
+impl Passing {
+    /// What comes over the connection of `lease`, and must have come to its end by then.
+    pub(super) fn new(
+        inner: Incoming,
+        lease: Lease,
+        end: Option<tokio::time::Instant>,
+    ) -> Box<Self> {
+        let timed = Timed { end, ..Timed::new(inner, lease.idle) };
+        Box::new(Self { timed, lease: Some(lease) })
+    }
+
+    /// It may come to its end whenever it does.
+    pub(super) fn unbind(&mut self) {
+        self.timed.end = None;
+    }
+
+    /// Keeps the connection for the next request.
+    pub(super) fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
 /// The body of a reply on its way to the client.
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     content: Content,
     /// Over when the body is; `None`: the request goes on as a tunnel.
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
 }
 
 /// Where the body of a reply comes from.
@@ -182,8 +212,8 @@ pub(super) struct ReplyBody {
 pub(super) enum Content {
     /// A text of ours, or a kept one.
     Own(Option<Bytes>),
-    /// What an endpoint sends. The lease is `None` when the connection has been given back.
-    Passed(Timed, Option<Lease>),
+    /// What an endpoint sends.
+    Passed(Box<Passing>),
     /// What is being fetched for the shelf, and where the rest lies if it is too long for it.
     Filled(Reader, Option<Rc<RefCell<Option<Rest>>>>),
     /// One of these, which becomes shorter.
@@ -209,8 +239,7 @@ type Next = Poll<Option<Result<Frame<Bytes>, BodyFault>>>;
 pub(super) struct Rest {
     /// What came last.
     pub(super) first: Option<Bytes>,
-    pub(super) body: Timed,
-    pub(super) lease: Lease,
+    pub(super) passing: Box<Passing>,
     pub(super) in_flight: Option<InFlight>,
 }
 
@@ -220,10 +249,9 @@ impl Content {
         Self::Own((!text.is_empty()).then_some(text))
     }
 
-    /// What an endpoint sends over the connection of `lease`.
-    pub(super) fn passed(inner: Incoming, lease: Lease) -> Self {
-        let timed = Timed { end: lease.end, ..Timed::new(inner, lease.idle) };
-        let mut content = Self::Passed(timed, Some(lease));
+    /// What an endpoint sends.
+    pub(super) fn passed(passing: Box<Passing>) -> Self {
+        let mut content = Self::Passed(passing);
         content.give_back_at_end();
         content
     }
@@ -237,19 +265,17 @@ impl Content {
 
     /// Whether it comes from an endpoint for this request alone.
     pub(super) fn is_passed(&self) -> bool {
-        matches!(self, Self::Passed(..) | Self::Filled(_, Some(_)))
+        matches!(self, Self::Passed(_) | Self::Filled(_, Some(_)))
     }
 
     /// The next part; `in_flight` is what an endpoint works on.
     fn poll_next(&mut self, context: &mut Context<'_>, in_flight: &mut Option<InFlight>) -> Next {
         let frame = match self {
             Self::Own(text) => text.take().map(|text| Ok(Frame::data(text))),
-            Self::Passed(timed, lease) => {
-                let frame = ready!(timed.poll_frame(context));
-                if frame.is_none()
-                    && let Some(lease) = lease.take()
-                {
-                    lease.give_back();
+            Self::Passed(passing) => {
+                let frame = ready!(passing.timed.poll_frame(context));
+                if frame.is_none() {
+                    passing.give_back();
                 }
                 frame
             }
@@ -273,7 +299,7 @@ impl Content {
                     None => Some(Err(BodyFault::Cut)),
                     Some(rest) => {
                         *in_flight = rest.in_flight;
-                        *self = Self::Passed(rest.body, Some(rest.lease));
+                        *self = Self::Passed(rest.passing);
                         rest.first.map(|part| Ok(Frame::data(part)))
                     }
                 }
@@ -283,11 +309,10 @@ impl Content {
 
     /// Keeps the connection for the next request once all has come.
     fn give_back_at_end(&mut self) {
-        if let Self::Passed(timed, lease) = self
-            && timed.is_end_stream()
-            && let Some(lease) = lease.take()
+        if let Self::Passed(passing) = self
+            && passing.timed.is_end_stream()
         {
-            lease.give_back();
+            passing.give_back();
         }
     }
 }
@@ -333,7 +358,7 @@ impl Encoded {
 
 impl ReplyBody {
     /// This content; `exchange` is over when it is.
-    pub(super) fn new(content: Content, exchange: Exchange) -> Self {
+    pub(super) fn new(content: Content, exchange: Box<Exchange>) -> Self {
         let mut body = Self { content, exchange: Some(exchange) };
         body.note_end();
         body
@@ -379,7 +404,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Own(text) => text.is_none(),
-            Content::Passed(timed, _) => timed.is_end_stream(),
+            Content::Passed(passing) => passing.timed.is_end_stream(),
             Content::Filled(..) | Content::Encoded(_) => false,
         }
     }
@@ -394,7 +419,7 @@ impl Content {
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Passed(timed, _) => timed.size_hint(),
+            Self::Passed(passing) => passing.timed.size_hint(),
             Self::Filled(..) | Self::Encoded(_) => SizeHint::default(),
         }
     }

@@ -12,20 +12,19 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
 use prometheus::IntCounter;
 use tokio::task::spawn_local;
 use tokio::time::timeout_at;
 
 use super::activity::Activity;
-use super::body::{Content, Rest, Timed};
+use super::body::{Content, Rest};
 use super::cache::{
     self, Control, Found, Head, Kept, Lead, Outcome, Shelf, Shelves, Stored, Turn, Use,
     is_not_modified, make_conditional, renew,
 };
 use super::exchange::{Client, Exchange};
 use super::failure::Failure;
-use super::request_body::RequestBody;
+use super::request_body::{Onward, RequestBody};
 use super::tries::{Forwarded, Tries, copy};
 use super::view::RouteView;
 use super::worker::Worker;
@@ -189,7 +188,7 @@ impl Cached<'_> {
     pub(super) async fn reply(
         &self,
         asked: Asked,
-        request: Request<RequestBody>,
+        request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Response<Content>, Failure> {
         self.answer(asked, request, exchange).await.map(|answer| self.counted(answer))
@@ -198,7 +197,7 @@ impl Cached<'_> {
     async fn answer(
         &self,
         asked: Asked,
-        request: Request<RequestBody>,
+        request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Answer, Failure> {
         let fetches = request.method() == Method::GET && request.body().is_empty();
@@ -236,7 +235,7 @@ impl Cached<'_> {
             };
         }
         let forwarded = self.tries.run(request, exchange).await?;
-        Ok((passed(forwarded), Via::Pass))
+        Ok((forwarded.map(Content::passed), Via::Pass))
     }
 
     /// Asks the origin; `old` is what is kept, and whether it may be used should the origin fail.
@@ -244,7 +243,7 @@ impl Cached<'_> {
         &self,
         lead: Lead,
         old: Option<(Arc<Kept>, bool)>,
-        mut request: Request<RequestBody>,
+        mut request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Answer, Failure> {
         // The origin is asked on behalf of all who may come; a client's conditions are judged here.
@@ -256,7 +255,7 @@ impl Cached<'_> {
         let conditional =
             old.as_ref().is_some_and(|kept| make_conditional(request.headers_mut(), &kept.headers));
         let sent = clock::unix_seconds();
-        let (reply, lease) = match self.tries.run(request, exchange).await {
+        let reply = match self.tries.run(request, exchange).await {
             Ok(forwarded) => forwarded,
             Err(failure) => {
                 lead.failed(failure);
@@ -271,7 +270,7 @@ impl Cached<'_> {
             Some(kept) if conditional && reply.status() == StatusCode::NOT_MODIFIED => {
                 let kept = self.renewed(lead, &kept, &asked, &reply, times);
                 // Its connection goes back.
-                drop(passed((reply, lease)));
+                drop(reply.map(Content::passed));
                 Ok(give(&kept, &asked, Via::Renewed, times.1))
             }
             // RFC 5861 section 4.
@@ -279,7 +278,7 @@ impl Cached<'_> {
                 lead.failed(Failure::Unavailable);
                 Ok(give(&kept, &asked, Via::Failing, times.1))
             }
-            _ => Ok(self.fetched(lead, &asked, (reply, lease), times, exchange)),
+            _ => Ok(self.fetched(lead, &asked, reply, times, exchange)),
         }
     }
 
@@ -288,27 +287,28 @@ impl Cached<'_> {
         &self,
         lead: Lead,
         asked: &Request<RequestBody>,
-        (reply, lease): Forwarded,
+        reply: Forwarded,
         times: (u64, u64),
         exchange: &mut Exchange,
     ) -> Answer {
         let stored = self.judge(asked, reply.status(), reply.headers(), times);
-        let length = reply.body().size_hint().exact();
+        let length = reply.body().timed.size_hint().exact();
         let fits = length.is_none_or(|length| length <= self.rules.object);
         let Some(stored) = stored.filter(|_| fits) else {
             lead.alone(times.1);
-            return (passed((reply, lease)), Via::Pass);
+            return (reply.map(Content::passed), Via::Pass);
         };
-        let (parts, body) = reply.into_parts();
+        let (parts, mut passing) = reply.into_parts();
         let headers = fields(&parts.headers, &stored, Via::Miss, times.1);
         let not_modified =
             parts.status == StatusCode::OK && is_not_modified(asked.headers(), &parts.headers);
         let head = Head { stored, status: parts.status, headers: parts.headers };
         let reader = lead.given(head, length.is_some());
         let rest = Rc::new(RefCell::new(None));
-        let timed = Timed::new(body, lease.idle);
+        // It goes on for whoever else waits for it, whatever time this client's request has left.
+        passing.unbind();
         let in_flight = exchange.in_flight.take();
-        spawn_local(fill(Rest { first: None, body: timed, lease, in_flight }, lead, rest.clone()));
+        spawn_local(fill(Rest { first: None, passing, in_flight }, lead, rest.clone()));
         let reply = if not_modified {
             unchanged(headers)
         } else {
@@ -323,7 +323,7 @@ impl Cached<'_> {
         lead: Lead,
         kept: &Kept,
         asked: &Request<RequestBody>,
-        reply: &Response<Incoming>,
+        reply: &Forwarded,
         times: (u64, u64),
     ) -> Arc<Kept> {
         let mut headers = kept.headers.clone();
@@ -401,7 +401,7 @@ impl Cached<'_> {
 /// rest is for that client then.
 async fn fill(mut from: Rest, mut lead: Lead, rest: Rc<RefCell<Option<Rest>>>) {
     loop {
-        match poll_fn(|context| from.body.poll_frame(context)).await {
+        match poll_fn(|context| from.passing.timed.poll_frame(context)).await {
             Some(Ok(frame)) => {
                 // Trailers are not kept.
                 let Ok(part) = frame.into_data() else { continue };
@@ -415,7 +415,7 @@ async fn fill(mut from: Rest, mut lead: Lead, rest: Rc<RefCell<Option<Rest>>>) {
             // Who waits for it learns so from the end of `lead`.
             Some(Err(_)) => return,
             None => {
-                from.lease.give_back();
+                from.passing.give_back();
                 lead.finish();
                 return;
             }
@@ -459,9 +459,4 @@ fn response(status: StatusCode, headers: HeaderMap, content: Content) -> Respons
 fn unchanged(mut headers: HeaderMap) -> Response<Content> {
     headers.remove(CONTENT_LENGTH);
     response(StatusCode::NOT_MODIFIED, headers, Content::own(Bytes::new()))
-}
-
-/// A reply as it came.
-fn passed((reply, lease): Forwarded) -> Response<Content> {
-    reply.map(|body| Content::passed(body, lease))
 }

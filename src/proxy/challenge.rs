@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 
 use super::body::Content;
-use super::source::Source;
 use super::worker::Worker;
 
 /// Where authorities look (RFC 8555 section 8.3).
@@ -13,9 +13,9 @@ const FOLDER: &str = "/.well-known/acme-challenge/";
 
 /// The reply to an authority; `None`: the request is for the routes, as are those for files of
 /// others, who may order certificates behind them.
-pub(super) fn reply(worker: &Worker, request: &http::Request<Source>) -> Option<Response<Content>> {
-    let token = request.uri().path().strip_prefix(FOLDER)?;
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+pub(super) fn reply(worker: &Worker, request: &Parts) -> Option<Response<Content>> {
+    let token = request.uri.path().strip_prefix(FOLDER)?;
+    if !matches!(request.method, Method::GET | Method::HEAD) {
         return None;
     }
     let snapshot = worker.shared.snapshot.load();

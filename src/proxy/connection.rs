@@ -33,7 +33,6 @@ use super::identity::Session;
 use super::local::Local;
 use super::round_trips::Meter;
 use super::seats::{NoSeat, Seat};
-use super::source::Source;
 use super::worker::Worker;
 use crate::clock::{self, Tick};
 use crate::proxy_header::{self, Ends};
@@ -262,7 +261,7 @@ async fn talk_http2<S: Transport>(
     let limits = worker.view().proxy.limits.clone();
     let (own, asking) = (worker.clone(), client.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        forward::answer(own.clone(), asking.clone(), request.map(Source::from))
+        forward::answer(own.clone(), asking.clone(), request)
     });
     client.activity.multiplexed();
     let mut builder = http2::Builder::new(Local);
@@ -299,8 +298,7 @@ async fn talk_http1<S: Transport>(
     let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (own.clone(), asking.clone());
         async move {
-            let mut reply =
-                forward::answer(worker.clone(), client, request.map(Source::from)).await?;
+            let mut reply = forward::answer(worker.clone(), client, request).await?;
             let goes_on = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
             if worker.retiring.get() && !goes_on {
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::body::{Content, ReplyBody};
 use super::exchange::Exchange;
@@ -15,12 +16,12 @@ const CAUSE: HeaderName = HeaderName::from_static("x-meridian-cause");
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Whether a request is a call of gRPC, whose clients look for its own status alone.
-pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
+pub(super) fn is_grpc(request: &Parts) -> bool {
     let is_call = |kind: &HeaderValue| {
         let rest = kind.as_bytes().strip_prefix(b"application/grpc");
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     };
-    request.version() >= Version::HTTP_2 && request.headers().get(CONTENT_TYPE).is_some_and(is_call)
+    request.version >= Version::HTTP_2 && request.headers.get(CONTENT_TYPE).is_some_and(is_call)
 }
 
 /// Why a request got no reply from an endpoint.
@@ -145,7 +146,7 @@ impl Failure {
     }
 
     /// The reply to a call of gRPC: a head that is the end as well.
-    pub(super) fn grpc_reply(self, exchange: Exchange) -> Response<ReplyBody> {
+    pub(super) fn grpc_reply(self, exchange: Box<Exchange>) -> Response<ReplyBody> {
         let mut reply = Response::new(ReplyBody::new(Content::Own(None), exchange));
         let headers = reply.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -167,7 +168,7 @@ impl Failure {
     }
 
     /// The reply, as its route wants it; without its body to a request by HEAD.
-    pub(super) fn reply(self, exchange: Exchange, head: bool) -> Response<ReplyBody> {
+    pub(super) fn reply(self, exchange: Box<Exchange>, head: bool) -> Response<ReplyBody> {
         let route = exchange.route.as_ref().map(|view| view.route.clone());
         let own = self.own(route.as_deref());
         let status = self.status_on(route.as_deref());

@@ -22,7 +22,7 @@ use super::guard::Verdict;
 use super::head::{self, Authority, Peer, Told, Trace};
 use super::identity;
 use super::refused::Refused;
-use super::request_body::{Progress, RequestBody};
+use super::request_body::{Onward, Progress, RequestBody};
 use super::router::Target;
 use super::source::Source;
 use super::spared::Spared;
@@ -33,23 +33,38 @@ use super::view::{RouteView, View};
 use super::worker::Worker;
 use crate::model::{ClientCertificate, Prioritized, Priority, Route};
 
+/// A request as it came. It goes through many hands, so what moves is its address.
+struct Asked {
+    parts: request::Parts,
+    body: Source,
+}
+
 /// Answers a request, whatever becomes of it.
-pub(super) async fn answer(
+pub(super) fn answer(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    mut request: Request<Source>,
+    request: Request<impl Into<Source>>,
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> {
+    let (parts, body) = request.into_parts();
+    answered(worker, client, Box::new(Asked { parts, body: body.into() }))
+}
+
+async fn answered(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    mut asked: Box<Asked>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let mut exchange = Exchange::new(client.clone());
-    let is_grpc = failure::is_grpc(&request);
-    let head = request.method() == Method::HEAD;
+    let mut exchange = Box::new(Exchange::new(client.clone()));
+    let is_grpc = failure::is_grpc(&asked.parts);
+    let head = asked.parts.method == Method::HEAD;
     let by = (client.address, client.secure);
     if let Some(log) = &worker.shared.access_log {
-        exchange.record = log.begin(&request, by, worker.random_share());
+        exchange.record = log.begin(&asked.parts, by, worker.random_share());
     }
     if let Some(traces) = &worker.shared.traces {
-        traces.begin(&mut request, by, &worker, &mut exchange.record);
+        traces.begin(&mut asked.parts, by, &worker, &mut exchange.record);
     }
-    let forwarded = Spared::new(forward(&worker, &client, request, &mut exchange)).await;
+    let forwarded = Spared::new(forward(&worker, &client, asked, &mut exchange)).await;
     let failure = match forwarded {
         Ok(Ok(mut reply)) => {
             if client.secure
@@ -73,12 +88,10 @@ pub(super) async fn answer(
     Ok(if is_grpc { failure.grpc_reply(exchange) } else { failure.reply(exchange, head) })
 }
 
-/// A request whose head is that of the next hop, and what is known of it.
+/// What is known of a request whose head is that of the next hop.
 struct Received {
     route: Rc<RouteView>,
     authority: Option<Authority<'static>>,
-    parts: request::Parts,
-    body: Source,
     told: Told,
     priority: Option<Priority>,
 }
@@ -89,16 +102,16 @@ fn receive(
     worker: &Worker,
     client: &Client,
     view: &View,
-    request: Request<Source>,
+    asked: &mut Asked,
     exchange: &mut Exchange,
 ) -> Result<Received, Failure> {
-    let (mut parts, body) = request.into_parts();
+    let Asked { parts, body } = asked;
     let mut accept = None;
     if parts.method == Method::CONNECT {
-        accept = upgrade::unfold(&mut parts, worker.long_random());
+        accept = upgrade::unfold(parts, worker.long_random());
         join_cookies(&mut parts.headers);
     }
-    let (route, authority) = find(view, &parts, client.secure)?;
+    let (route, authority) = find(view, parts, client.secure)?;
     exchange.route = Some(route.clone());
     #[cfg(feature = "failpoints")]
     super::failpoint::reach(&parts.uri);
@@ -120,7 +133,7 @@ fn receive(
     // A tunnel is made of a connection that nobody shares.
     let changes = body.is_end_stream() && !route.route.upstream.way.http2;
     let tunnels = accept.is_some();
-    let (told, upgrade) = prepare(worker, &mut parts, &peer, (changes, accept))?;
+    let (told, upgrade) = prepare(worker, parts, &peer, (changes, accept))?;
     if tunnels && upgrade.is_none() {
         return Err(Failure::Refused(Refused::Connect));
     }
@@ -136,25 +149,26 @@ fn receive(
         rates.allow(name, limit, &parts.headers, told.client)?;
     }
     let priority = protection.priority.as_ref().map(|rule| priority(rule, &parts.headers, &peer));
-    Ok(Received { route, authority, parts, body, told, priority })
+    Ok(Received { route, authority, told, priority })
 }
 
 async fn forward(
     worker: &Rc<Worker>,
     client: &Client,
-    request: Request<Source>,
+    mut asked: Box<Asked>,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
-    if let Some(reply) = challenge::reply(worker, &request) {
+    if let Some(reply) = challenge::reply(worker, &asked.parts) {
         return Ok(reply);
     }
     let view = worker.view();
-    let received = receive(worker, client, &view, request, exchange)?;
-    let Received { route, authority, mut parts, body, told, priority } = received;
+    let received = receive(worker, client, &view, &mut asked, exchange)?;
+    let Received { route, authority, told, priority } = received;
+    let parts = &mut asked.parts;
     // By what the client asked for, whatever the endpoint is asked for.
     let key = route.cache.as_ref().map(|_| key(told.secure, authority.as_ref(), &parts.uri));
     let shaping = match &route.shaping {
-        Some(shaping) => Some((shaping, shaping.request(&mut parts, told, authority.as_ref())?)),
+        Some(shaping) => Some((shaping, shaping.request(parts, told, authority.as_ref())?)),
         None => None,
     };
     if let Some((shaping, pending)) = &shaping
@@ -164,9 +178,10 @@ async fn forward(
     }
     let way = &route.route.upstream.way;
     if way.http2 {
-        address(&mut parts, way.tls.is_some())?;
+        address(parts, way.tls.is_some())?;
     }
     let timeouts = route.route.timeouts;
+    let Asked { parts, body } = *asked;
     let body = if body.is_end_stream() {
         RequestBody::empty()
     } else {
@@ -190,7 +205,7 @@ async fn forward(
         ends: client.spoken_for(told.client),
         current: Cell::new(None),
     };
-    let request = Request::from_parts(parts, body);
+    let request = Box::new(Request::from_parts(parts, body));
     let reply = if exchange.upgrade.is_some() {
         change(client, tries.run(request, exchange).await?, exchange)?
     } else {
@@ -217,7 +232,7 @@ async fn reply(
     tries: &Tries<'_>,
     route: &Rc<RouteView>,
     key: Option<String>,
-    request: Request<RequestBody>,
+    request: Onward,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
     let kept = route.cache.as_ref().zip(route.route.cache.as_ref()).zip(key);
@@ -241,21 +256,20 @@ async fn reply(
 /// The reply of an endpoint, as it comes.
 async fn passed(
     tries: &Tries<'_>,
-    request: Request<RequestBody>,
+    request: Onward,
     exchange: &mut Exchange,
 ) -> Result<Response<Content>, Failure> {
-    let (reply, lease) = tries.run(request, exchange).await?;
-    Ok(reply.map(|body| Content::passed(body, lease)))
+    Ok(tries.run(request, exchange).await?.map(Content::passed))
 }
 
 /// The reply to a request that asked for another protocol, which it has got or not.
 fn change(
     client: &Client,
-    (reply, lease): Forwarded,
+    reply: Forwarded,
     exchange: &Exchange,
 ) -> Result<Response<Content>, Failure> {
     if !exchange.upgrade.as_ref().is_some_and(|upgrade| upgrade.has_changed(&reply)) {
-        return Ok(reply.map(|body| Content::passed(body, lease)));
+        return Ok(reply.map(Content::passed));
     }
     match client.guard.get().and_then(Verdict::refused) {
         // Octets of the new protocol came before it was agreed on.

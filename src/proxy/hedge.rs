@@ -15,7 +15,7 @@ use super::budget::RetryBudget;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::load::InFlight;
-use super::request_body::RequestBody;
+use super::request_body::{Onward, RequestBody};
 use super::traces::Spans;
 use super::tries::{Forwarded, Outcome, Tries, copy};
 use crate::clock::{self, Tick};
@@ -147,7 +147,7 @@ impl Tries<'_> {
     pub(super) async fn hedged(
         &self,
         hedging: &Hedging,
-        request: Request<RequestBody>,
+        request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let Some(after) = hedging.begin(clock::now()) else {
@@ -199,7 +199,7 @@ impl Tries<'_> {
     /// better to say than to wait.
     async fn second(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Onward,
         tried: SocketAddr,
         spans: Option<&Rc<Spans>>,
     ) -> Option<Second> {
@@ -207,12 +207,14 @@ impl Tries<'_> {
         let place = self.route.pick(&[tried], self.key, at, false).ok()?;
         let in_flight = InFlight::new(place.load.clone());
         let mut span = self.attempt(spans, place, &mut request, true);
-        let mut failed = |failure| self.noted(place, span.failed(failure));
-        let (mut sender, _) = self.connection(place, false).await.map_err(&mut failed).ok()?;
+        let connected = self.connection(place, false).await;
+        let noted = |failure| self.noted(place, failure);
+        let connected = connected.map_err(|failure| noted(span.failed(failure)));
+        let (mut sender, _) = connected.ok()?;
         let sent = clock::stopwatch();
         let asked = self.ask(&mut sender, request, None).await;
-        let (outcome, _) = asked.map_err(&mut failed).ok()?;
-        span.came(&outcome);
+        span.came(&asked);
+        let (outcome, _) = asked.map_err(noted).ok()?;
         let Outcome::Reply(reply) = outcome else { return None };
         let took = sent.elapsed();
         self.heard(place, &reply, took);

@@ -56,7 +56,8 @@ impl<'a> Tries<'a> {
             && admission != Admission::Turned
             && let Some(queue) = queue.filter(|queue| queue.length() < limit)
         {
-            return self.wait(tried, queue).await;
+            // Few requests wait; the others need no room for it.
+            return Box::pin(self.wait(tried, queue)).await;
         }
         let at = (clock::now(), self.worker.random());
         // All that are left fail requests, which is better than nothing, and shows when they no

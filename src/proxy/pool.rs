@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use hyper::client::conn::http2;
 use rustls::pki_types::ServerName;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use super::guard::{Expected, Guard, Verdict};
-use super::request_body::RequestBody;
+use super::request_body::{Onward, Progress, RequestBody};
 use super::shared::{Shared, Stream, Usage};
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
 use crate::model::Way;
 use crate::proxy_header::Ends;
 
@@ -29,6 +31,9 @@ const IDLE_MAX: usize = 256;
 /// Addresses, ways and clients whose connections may wait, for each thread: only connections that
 /// speak for one client make many.
 const KEYS_MAX: usize = 4_096;
+
+/// The connections used last, among which one is looked for that is ready.
+const READY_AMONG: usize = 16;
 
 /// What connections are kept by: any with the same key will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +72,9 @@ pub(super) enum Sender {
     Stream(Stream),
 }
 
+/// The head of a reply, or why there is none.
+pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
 /// A connection that has one request at a time.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -85,14 +93,23 @@ impl Sender {
         })
     }
 
-    /// Sends a request; the reply's head, or why there is none.
+    /// Sends a request; the reply's head, or why there is none. `None`: it did not come
+    /// [in time](in_time).
     pub(super) async fn send(
         &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        request: Onward,
+        progress: Option<&Progress>,
+        patience: Duration,
+    ) -> Option<Sent> {
         match self {
-            Self::Own(own) => own.send.try_send_request(request).await,
-            Self::Stream(stream) => stream.send.try_send_request(request).await,
+            Self::Own(own) => {
+                let sent = pin!(own.send.try_send_request(*request));
+                in_time(sent, progress, patience).await
+            }
+            Self::Stream(stream) => {
+                let sent = pin!(stream.send.try_send_request(*request));
+                in_time(sent, progress, patience).await
+            }
         }
     }
 
@@ -130,8 +147,7 @@ impl Pool {
     /// A connection that waits under this key and seems to be alive.
     pub(super) async fn take(&self, key: ConnectionKey, now: Tick) -> Option<Own> {
         loop {
-            let waiting = self.waiting.borrow_mut().get_mut(&key)?.pop()?;
-            let Waiting { own, until } = waiting;
+            let Waiting { own, until } = next(self.waiting.borrow_mut().get_mut(&key)?)?;
             if own.is_closed() || until < now {
                 continue;
             }
@@ -211,6 +227,18 @@ impl Pool {
     }
 }
 
+/// The one that is to be used next.
+fn next(waiting: &mut Vec<Waiting>) -> Option<Waiting> {
+    // Where many requests come at once, the tasks of the last ones may not have run since their
+    // replies came to an end.
+    let latest = waiting.iter().enumerate().rev().take(READY_AMONG);
+    let ready = latest.map(|(at, one)| (at, one.own.send.is_ready())).find(|(_, ready)| *ready);
+    match ready {
+        Some((at, _)) => Some(waiting.remove(at)),
+        None => waiting.pop(),
+    }
+}
+
 /// A shared connection that is being made.
 #[derive(Debug)]
 pub(super) struct Making<'a> {
@@ -222,5 +250,28 @@ impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.pool.making.borrow_mut().remove(&self.key);
         self.pool.made.notify_waiters();
+    }
+}
+
+/// Waits for the reply to a request, for `patience` after the end of its body; `None`: it did not
+/// come. While the body is under way it has a clock of its own.
+async fn in_time<F: Future>(
+    mut sent: Pin<&mut F>,
+    progress: Option<&Progress>,
+    patience: Duration,
+) -> Option<F::Output> {
+    let mut timer = pin!(sleep(patience));
+    loop {
+        tokio::select! {
+            biased;
+            reply = &mut sent => return Some(reply),
+            () = &mut timer => {}
+        }
+        let ended = progress?.ended.get();
+        let passed = ended.map_or(Duration::ZERO, |ended| clock::now().since(ended));
+        if passed >= patience {
+            return None;
+        }
+        timer.as_mut().reset(tokio::time::Instant::now() + patience.saturating_sub(passed));
     }
 }

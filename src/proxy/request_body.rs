@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::{BodyFault, Timed};
@@ -35,7 +35,10 @@ pub(super) struct Progress {
 
 /// The body of a request on its way to an endpoint.
 #[derive(Debug)]
-pub(super) struct RequestBody(Option<Passage>);
+pub(super) struct RequestBody(Option<Box<Passage>>);
+
+/// A request on its way to an endpoint. It goes through many hands, so what moves is its address.
+pub(super) type Onward = Box<Request<RequestBody>>;
 
 /// How often it may go.
 #[derive(Debug)]
@@ -110,11 +113,11 @@ impl RequestBody {
         let timed = Timed::paced(inner, idle, pace);
         let coming = Coming { timed, progress, left: limits.body.unwrap_or(u64::MAX) };
         if !(keep && fits) {
-            return Self(Some(Passage::Once(coming)));
+            return Passage::Once(coming).into();
         }
         let (coming, parts) = (RefCell::new(coming), RefCell::default());
         let body = Rc::new(Kept { coming, parts, turn: Cell::new(0) });
-        Self(Some(Passage::Again(Again { body, next: 0, turn: None })))
+        Passage::Again(Again { body, next: 0, turn: None }).into()
     }
 
     /// Whether there is none.
@@ -124,19 +127,19 @@ impl RequestBody {
 
     /// The same from its beginning; `None`: it is not kept.
     pub(super) fn again(&self) -> Option<Self> {
-        match &self.0 {
+        match self.0.as_deref() {
             None => Some(Self(None)),
             Some(Passage::Once(_)) => None,
             Some(Passage::Again(again)) => {
                 let body = again.body.clone();
-                Some(Self(Some(Passage::Again(Again { body, next: 0, turn: None }))))
+                Some(Passage::Again(Again { body, next: 0, turn: None }).into())
             }
         }
     }
 
     /// Whether all that came of it is there to be sent.
     pub(super) fn is_whole(&self) -> bool {
-        match &self.0 {
+        match self.0.as_deref() {
             None => true,
             Some(Passage::Once(_)) => false,
             Some(Passage::Again(again)) => {
@@ -144,6 +147,12 @@ impl RequestBody {
                 sound && !again.body.parts.borrow().lost
             }
         }
+    }
+}
+
+impl From<Passage> for RequestBody {
+    fn from(passage: Passage) -> Self {
+        Self(Some(Box::new(passage)))
     }
 }
 
@@ -240,7 +249,7 @@ impl Body for RequestBody {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Next {
-        match &mut self.0 {
+        match self.0.as_deref_mut() {
             None => Poll::Ready(None),
             Some(Passage::Once(coming)) => coming.poll_frame(context),
             Some(Passage::Again(again)) => again.poll_frame(context),
@@ -248,7 +257,7 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match self.0.as_deref() {
             None => true,
             Some(Passage::Once(coming)) => coming.timed.is_end_stream(),
             Some(Passage::Again(again)) => {
@@ -259,7 +268,7 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match self.0.as_deref() {
             None => SizeHint::with_exact(0),
             Some(Passage::Once(coming)) => coming.timed.size_hint(),
             Some(Passage::Again(again)) => {

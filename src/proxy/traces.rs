@@ -18,7 +18,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Request;
+use http::HeaderMap;
+use http::request::Parts;
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -125,25 +126,24 @@ impl Traces {
 
     /// Begins the spans of a request whose head has come, where its trace is recorded: as who sent
     /// it says, or by chance. Its head then names its span.
-    pub(super) fn begin<B>(
+    pub(super) fn begin(
         self: &Arc<Self>,
-        request: &mut Request<B>,
+        request: &mut Parts,
         by: (IpAddr, bool),
         worker: &Worker,
         record: &mut Option<Box<Record>>,
     ) {
         let (trace, span) = (worker.long_random(), worker.random());
         let random = Random { share: worker.random_share(), trace, span };
-        if let Some(position) = self.position(request, random) {
+        if let Some(position) = self.position(&mut request.headers, random) {
             let record = record.get_or_insert_with(|| Box::new(Record::of(request, by)));
             record.trace = Some(position.trace);
             record.spans = Some(Rc::new(Spans::new(self.clone(), position)));
         }
     }
 
-    /// Where a request is in its trace, if that is recorded.
-    fn position<B>(&self, request: &mut Request<B>, random: Random) -> Option<Position> {
-        let headers = request.headers_mut();
+    /// Where the request of this head is in its trace, if that is recorded.
+    fn position(&self, headers: &mut HeaderMap, random: Random) -> Option<Position> {
         let known = Trace::read(headers);
         if !known.map_or(random.share < self.sample, |trace| trace.sampled) {
             return None;

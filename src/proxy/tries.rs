@@ -3,17 +3,16 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::balance::Key;
-use super::body::Lease;
+use super::body::{Lease, Passing};
 use super::dial::Dial;
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -23,7 +22,7 @@ use super::hedge::Hedging;
 use super::load::InFlight;
 use super::place::Place;
 use super::pool::{ConnectionKey, Sender};
-use super::request_body::{Progress, RequestBody};
+use super::request_body::{Onward, Progress, RequestBody};
 use super::traces::Attempt;
 use super::upgrade;
 use super::view::{NoPlace, RouteView};
@@ -36,8 +35,8 @@ use crate::proxy_header::Ends;
 /// closed all at once.
 const STALE_MAX: u32 = 3;
 
-/// The reply of an endpoint, and the connection it comes over.
-pub(super) type Forwarded = (Response<Incoming>, Lease);
+/// The reply of an endpoint.
+pub(super) type Forwarded = Response<Box<Passing>>;
 
 /// The tries of one request.
 pub(super) struct Tries<'a> {
@@ -70,9 +69,9 @@ pub(super) enum Outcome {
     /// The head of a reply came.
     Reply(Response<Incoming>),
     /// Nothing of the request was sent.
-    Unsent(Request<RequestBody>),
+    Unsent(Onward),
     /// The endpoint did not look at it, and takes no more for now.
-    Declined(Request<RequestBody>),
+    Declined(Onward),
     /// The connection broke.
     Broke(Failure),
 }
@@ -81,7 +80,7 @@ impl Tries<'_> {
     /// The first reply that is not to be tried again, or why there is none.
     pub(super) async fn run(
         &self,
-        request: Request<RequestBody>,
+        request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         // Few requests are hedged or have an end of their own; the others need no room for it.
@@ -95,7 +94,7 @@ impl Tries<'_> {
         &self,
         hedging: Option<&Hedging>,
         last: Option<Instant>,
-        request: Request<RequestBody>,
+        request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let tried = async {
@@ -112,7 +111,7 @@ impl Tries<'_> {
 
     pub(super) async fn try_all(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Onward,
         exchange: &mut Exchange,
     ) -> Result<Forwarded, Failure> {
         let retry = &self.route.route.retry;
@@ -127,8 +126,7 @@ impl Tries<'_> {
             // What was tried last says more than that nothing is left.
             let (place, in_flight) = taken.map_err(|no_place| failed.unwrap_or(no_place))?;
             let mut span = self.goes_to(place, in_flight, &mut request, exchange);
-            let fresh = stale >= STALE_MAX;
-            let (mut sender, reused) = match self.connection(place, fresh).await {
+            let (mut sender, reused) = match self.connection(place, stale >= STALE_MAX).await {
                 Ok(found) => found,
                 Err(failure) => {
                     failed = Some(self.tried(place, span.failed(failure), &mut tried)?);
@@ -137,13 +135,13 @@ impl Tries<'_> {
             };
             let sent = clock::stopwatch();
             let asked = self.ask(&mut sender, request, exchange.progress.as_deref()).await;
-            let (outcome, spare) =
-                asked.map_err(|failure| self.noted(place, span.failed(failure)))?;
-            span.came(&outcome);
+            span.came(&asked);
+            let (outcome, spare) = asked.map_err(|failure| self.noted(place, failure))?;
             let failure = match (outcome, spare) {
                 (Outcome::Reply(reply), spare) => {
-                    self.heard(place, &reply, sent.elapsed());
-                    exchange.heard(sent.elapsed());
+                    let took = sent.elapsed();
+                    self.heard(place, &reply, took);
+                    exchange.heard(took);
                     let status = reply.status().as_u16();
                     let spare = spare.filter(|_| retry.on_status.contains(&status));
                     let Some(spare) = spare.filter(|_| self.again(tried.len() + 1)) else {
@@ -187,7 +185,7 @@ impl Tries<'_> {
         &self,
         place: &Place,
         in_flight: InFlight,
-        request: &mut Request<RequestBody>,
+        request: &mut Onward,
         exchange: &mut Exchange,
     ) -> Attempt {
         exchange.in_flight = Some(in_flight);
@@ -206,9 +204,9 @@ impl Tries<'_> {
     pub(super) async fn ask(
         &self,
         sender: &mut Sender,
-        request: Request<RequestBody>,
+        request: Onward,
         progress: Option<&Progress>,
-    ) -> Result<(Outcome, Option<Request<RequestBody>>), Failure> {
+    ) -> Result<(Outcome, Option<Onward>), Failure> {
         // A stream may be handed back unread, whatever its request is.
         let copied = self.idempotent || self.is_shared();
         let body = if copied { request.body().again() } else { None };
@@ -342,9 +340,9 @@ impl Tries<'_> {
     async fn send(
         &self,
         sender: &mut Sender,
-        request: Request<RequestBody>,
+        request: Onward,
         progress: Option<&Progress>,
-        spare: &mut Option<Request<RequestBody>>,
+        spare: &mut Option<Onward>,
     ) -> Result<Outcome, Failure> {
         let left = self.end.saturating_duration_since(tokio::time::Instant::now());
         let patience = self.route.route.timeouts.response.min(left);
@@ -352,14 +350,13 @@ impl Tries<'_> {
         if !sender.await_reply(Expected { head, upgrade: self.offered.is_some() }) {
             return Ok(Outcome::Unsent(request));
         }
-        let sent = sender.send(request);
-        let Some(sent) = in_time(sent, progress, patience).await else {
+        let Some(sent) = sender.send(request, progress, patience).await else {
             return Err(Failure::Timeout);
         };
         match sent {
             Ok(reply) => Ok(Outcome::Reply(reply)),
             Err(mut error) => match error.take_message() {
-                Some(unsent) => Ok(Outcome::Unsent(unsent)),
+                Some(unsent) => Ok(Outcome::Unsent(Box::new(unsent))),
                 None if sender.is_refused() => Ok(Outcome::Broke(Failure::BadReply)),
                 None => Ok(match unread(error.error()) {
                     Some(unread) => {
@@ -388,7 +385,8 @@ impl Tries<'_> {
         *reply.version_mut() = Version::HTTP_11;
         let idle = self.route.route.timeouts.idle;
         let worker = self.worker.clone();
-        Ok((reply, Lease { worker, sender, key, idle, end: self.last }))
+        let lease = Lease { worker, sender, key, idle };
+        Ok(reply.map(|body| Passing::new(body, lease, self.last)))
     }
 }
 
@@ -428,35 +426,11 @@ fn why(error: &hyper::Error, progress: Option<&Progress>) -> Failure {
 }
 
 /// The same request once more, with this body.
-pub(super) fn copy(request: &Request<RequestBody>, body: RequestBody) -> Request<RequestBody> {
-    let mut copy = Request::new(body);
+pub(super) fn copy(request: &Request<RequestBody>, body: RequestBody) -> Onward {
+    let mut copy = Box::new(Request::new(body));
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-/// Waits for the reply to a request, for `patience` after the end of its body; `None`: it did not
-/// come. While the body is under way it has a clock of its own.
-async fn in_time<F: Future>(
-    sent: F,
-    progress: Option<&Progress>,
-    patience: Duration,
-) -> Option<F::Output> {
-    let mut sent = pin!(sent);
-    let mut timer = pin!(sleep(patience));
-    loop {
-        tokio::select! {
-            biased;
-            reply = &mut sent => return Some(reply),
-            () = &mut timer => {}
-        }
-        let ended = progress?.ended.get();
-        let passed = ended.map_or(Duration::ZERO, |ended| clock::now().since(ended));
-        if passed >= patience {
-            return None;
-        }
-        timer.as_mut().reset(tokio::time::Instant::now() + patience.saturating_sub(passed));
-    }
 }

@@ -37,7 +37,7 @@ pub(super) struct Tunnel {
     client: OnUpgrade,
     endpoint: OnUpgrade,
     /// The request that asked for it, which goes on.
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     /// The name of its route.
     route: String,
     /// It is closed when nothing has come from either side for so long.
@@ -87,7 +87,7 @@ pub(super) fn open(
     client: &Rc<Client>,
     upgrade: Upgrade,
     mut reply: Response<Content>,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
 ) -> Response<ReplyBody> {
     exchange.tunnels();
     let route = exchange.route.as_ref().map(|view| &view.route);

@@ -30,7 +30,8 @@ impl Started {
 
     /// A request that ended with this status.
     fn ask(&self, target: &str, random: f64, status: u16) {
-        let request = Request::get(target).header("user-agent", "t\"x").body(()).unwrap();
+        let request = http::Request::get(target).header("user-agent", "t\"x").body(()).unwrap();
+        let (request, ()) = request.into_parts();
         let client = ("192.0.2.7".parse().unwrap(), true);
         if let Some(mut record) = self.log.begin(&request, client, random) {
             record.trace = Some(0xbeef);

@@ -11,7 +11,7 @@ use crate::proxy::access_log::shortened;
 use crate::proxy::failure::Failure;
 use crate::proxy::head::Trace;
 use crate::proxy::place::Place;
-use crate::proxy::request_body::RequestBody;
+use crate::proxy::request_body::Onward;
 use crate::proxy::tries::{Outcome, Tries};
 
 /// What becomes of a try that nobody waits for any more: another one won, time was up, or the
@@ -57,7 +57,7 @@ impl Tries<'_> {
         &self,
         spans: Option<&Rc<Spans>>,
         place: &Place,
-        request: &mut Request<RequestBody>,
+        request: &mut Onward,
         hedge: bool,
     ) -> Attempt {
         let Some(spans) = spans else { return Attempt::default() };
@@ -88,11 +88,11 @@ impl Spans {
 
 impl Attempt {
     /// This came of it.
-    pub(in crate::proxy) fn came(&mut self, outcome: &Outcome) {
-        self.set(match outcome {
-            Outcome::Reply(reply) => Fate::Replied(reply.status().as_u16()),
-            Outcome::Unsent(_) | Outcome::Declined(_) => Fate::Failed(UNSENT),
-            Outcome::Broke(failure) => Fate::Failed(failure.cause()),
+    pub(in crate::proxy) fn came(&mut self, asked: &Result<(Outcome, Option<Onward>), Failure>) {
+        self.set(match asked {
+            Ok((Outcome::Reply(reply), _)) => Fate::Replied(reply.status().as_u16()),
+            Ok((Outcome::Unsent(_) | Outcome::Declined(_), _)) => Fate::Failed(UNSENT),
+            Ok((Outcome::Broke(failure), _)) | Err(failure) => Fate::Failed(failure.cause()),
         });
     }
 

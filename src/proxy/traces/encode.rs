@@ -231,7 +231,7 @@ mod tests {
         let request = Request::builder().method(method).uri(target);
         let request = request.version(http::Version::HTTP_2).header("user-agent", "t");
         let client = ("192.0.2.7".parse().unwrap(), true);
-        let mut record = Record::of(&request.body(()).unwrap(), client);
+        let mut record = Record::of(&request.body(()).unwrap().into_parts().0, client);
         record.ended.status = Some(200);
         record.ended.route = Some("web".to_owned());
         record.ended.tries = 2;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
 
 use super::attempt::Fate;
 use super::*;
@@ -41,12 +41,12 @@ fn request(parent: Option<HeaderValue>) -> Request<()> {
 /// The spans of a request that is recorded.
 fn begun(traces: &Arc<Traces>) -> (Rc<Spans>, Request<()>) {
     let mut request = request(None);
-    let position = traces.position(&mut request, random(0.0)).unwrap();
+    let position = traces.position(request.headers_mut(), random(0.0)).unwrap();
     (Rc::new(Spans::new(traces.clone(), position)), request)
 }
 
 fn entry() -> Entry {
-    Record::of(&request(None), ("192.0.2.7".parse().unwrap(), false)).entry()
+    Record::of(&request(None).into_parts().0, ("192.0.2.7".parse().unwrap(), false)).entry()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn who_sent_the_request_decides_and_else_chance_does() {
     ] {
         let before = parent.clone();
         let mut request = request(parent);
-        let position = traces.position(&mut request, random(share));
+        let position = traces.position(request.headers_mut(), random(share));
         let found = position.map(|position| (position.trace, position.parent));
         assert_eq!(found, expected, "{case}");
         match position {
@@ -75,9 +75,15 @@ fn who_sent_the_request_decides_and_else_chance_does() {
         }
     }
     let all = self::traces(1.0, 1).0;
-    assert!(all.position(&mut request(None), random(0.999)).is_some(), "a share of 1 is all");
+    assert!(
+        all.position(request(None).headers_mut(), random(0.999)).is_some(),
+        "a share of 1 is all"
+    );
     let none = self::traces(0.0, 1).0;
-    assert!(none.position(&mut request(None), random(0.0)).is_none(), "a share of 0 is none");
+    assert!(
+        none.position(request(None).headers_mut(), random(0.0)).is_none(),
+        "a share of 0 is none"
+    );
 }
 
 #[test]
