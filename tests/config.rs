@@ -336,43 +336,23 @@ fn traces_take_a_collector_a_proxy_and_a_program_built_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let (base, _) = cases();
     base.lay_out(&base, folder.path());
-    let collector = |url: &str| format!("[proxy]\n[telemetry]\notlp = \"{url}\"\n");
-    let local = "http://127.0.0.1:4318";
+    let unbuilt = "built without `otlp` (build it with `cargo build --release --features otlp`)";
     for (keys, fault) in [
-        (collector(local), ""),
-        (collector("http://127.0.0.1:4318/"), ""),
-        ("[proxy]\n[telemetry]\n".to_owned(), "`otlp` is missing in `telemetry`"),
-        (
-            collector("127.0.0.1:4318"),
-            "error: `127.0.0.1:4318` is not the URL of a collector (such as `http://127.0.0.1:4318`)",
-        ),
-        (collector("grpc://127.0.0.1:4317"), "`grpc://127.0.0.1:4317` is not the URL"),
-        (collector("https://a:b@c.test"), "`otlp` holds a password (it would end up in logs)"),
-        (collector("http://c.test/?a=b"), "`otlp` holds a query"),
-        (
-            collector("http://c.test/v1/traces/"),
-            "`http://c.test/v1/traces/` names the path of traces (leave out `/v1/traces`",
-        ),
-        (collector(local) + "sample = 1.5\n", "`sample` must be from 0 to 1, found `1.5`"),
-        (
-            format!("[telemetry]\notlp = \"{local}\"\n"),
-            "`[telemetry]` has no effect without a proxy (traces are those of proxied requests)",
-        ),
+        ("[proxy]\n[telemetry]\notlp = \"http://c.test/\"\n", ""),
+        ("[proxy]\n[telemetry]\n", "`otlp` is missing in `telemetry`"),
+        ("[telemetry]\notlp = \"http://c.test\"\n", "no effect without a proxy"),
+        ("[proxy]\n[telemetry]\notlp = \"c.test:4318\"\n", "`c.test:4318` is not the URL"),
+        ("[proxy]\n[telemetry]\notlp = \"http://a:b@c.test\"\n", "holds a password"),
+        ("[proxy]\n[telemetry]\notlp = \"http://c.test/?a\"\n", "holds a query"),
+        ("[proxy]\n[telemetry]\notlp = \"http://c.test/v1/traces\"\n", "leave out `/v1/traces`"),
     ] {
         let text = format!("{}\n{keys}", base.files["config/node.toml"]);
         write(folder.path(), &[("config/node.toml", text.as_bytes())]);
         let loaded = config::load(&folder.path().join("config"));
-        let found = loaded.diagnostics.to_string();
-        if !cfg!(feature = "otlp") {
-            let fault = "error: this program was built without `otlp` (build it with `cargo build \
-                         --release --features otlp`)";
-            assert!(found.contains(fault), "{keys}: {found}");
-        } else if fault.is_empty() {
-            let telemetry = loaded.model.unwrap().node.telemetry.unwrap();
-            assert_eq!((telemetry.otlp.as_str(), telemetry.sample), (local, 0.01));
-        } else {
-            assert!(found.contains(fault), "{keys}: {found}");
-        }
+        let (found, built) = (loaded.diagnostics.to_string(), cfg!(feature = "otlp"));
+        let expected = if built { fault } else { unbuilt };
+        assert!(found.contains(expected), "{keys}: {found}");
+        assert_eq!(loaded.model.is_some(), expected.is_empty(), "{keys}: {found}");
     }
 }
 
