@@ -332,6 +332,31 @@ fn xdp_takes_an_interface_and_a_program_built_for_it() {
 }
 
 #[test]
+fn traces_take_a_collector_a_proxy_and_a_program_built_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, _) = cases();
+    base.lay_out(&base, folder.path());
+    let unbuilt = "built without `otlp` (build it with `cargo build --release --features otlp`)";
+    for (keys, fault) in [
+        ("[proxy]\n[telemetry]\notlp = \"http://c.test/\"\n", ""),
+        ("[proxy]\n[telemetry]\n", "`otlp` is missing in `telemetry`"),
+        ("[telemetry]\notlp = \"http://c.test\"\n", "no effect without a proxy"),
+        ("[proxy]\n[telemetry]\notlp = \"c.test:4318\"\n", "`c.test:4318` is not the URL"),
+        ("[proxy]\n[telemetry]\notlp = \"http://a:b@c.test\"\n", "holds a password"),
+        ("[proxy]\n[telemetry]\notlp = \"http://c.test/?a\"\n", "holds a query"),
+        ("[proxy]\n[telemetry]\notlp = \"http://c.test/v1/traces\"\n", "leave out `/v1/traces`"),
+    ] {
+        let text = format!("{}\n{keys}", base.files["config/node.toml"]);
+        write(folder.path(), &[("config/node.toml", text.as_bytes())]);
+        let loaded = config::load(&folder.path().join("config"));
+        let (found, built) = (loaded.diagnostics.to_string(), cfg!(feature = "otlp"));
+        let expected = if built { fault } else { unbuilt };
+        assert!(found.contains(expected), "{keys}: {found}");
+        assert_eq!(loaded.model.is_some(), expected.is_empty(), "{keys}: {found}");
+    }
+}
+
+#[test]
 fn text_that_is_not_utf_8_is_reported_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let (base, _) = cases();

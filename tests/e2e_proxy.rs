@@ -54,6 +54,9 @@ mod slow;
 mod support;
 #[path = "proxy/threads.rs"]
 mod threads;
+#[cfg(feature = "otlp")]
+#[path = "proxy/traces.rs"]
+mod traces;
 #[path = "proxy/tunnels.rs"]
 mod tunnels;
 #[path = "proxy/upstream.rs"]

@@ -6,6 +6,7 @@ mod hedge;
 mod latency;
 mod load;
 mod safety;
+pub(super) mod telemetry;
 pub(super) mod webhook;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

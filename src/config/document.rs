@@ -12,7 +12,6 @@ use super::effective::Effective;
 use super::sheet::Sheet;
 use super::syntax::{Mended, mend, words};
 use super::tree::{Entry, Step, cut};
-use super::unsupported::{Rule, refuse};
 use super::value::Fault;
 use super::wording::{date, is_unknown_key, is_wrong_type, mistyped};
 use crate::diagnostic::{Diagnostic, Location, Source};
@@ -23,7 +22,6 @@ const PASSES_MAX: usize = 60;
 /// Reads a file into its spec; what could not be read is left out and reported in the sheet.
 pub(super) fn read<T: DeserializeOwned + Default>(
     source: Source,
-    rules: &[Rule],
     effective: Option<Vec<Effective>>,
 ) -> (T, Sheet) {
     let Mended { text, faults, broken } = mend(&source);
@@ -41,9 +39,6 @@ pub(super) fn read<T: DeserializeOwned + Default>(
         }
     }
     dates(&mut sheet, &mut table);
-    for (span, fault) in refuse(&mut table, rules, &mut sheet.cuts) {
-        sheet.error(span, fault);
-    }
     let spec = spec(&mut sheet, table);
     sheet.broken |= spec.is_none();
     (spec.unwrap_or_default(), sheet)

@@ -16,7 +16,6 @@ mod sheet;
 mod spec;
 mod syntax;
 mod tree;
-mod unsupported;
 mod value;
 mod wording;
 
@@ -33,7 +32,6 @@ use resolve::{
 use serde::de::DeserializeOwned;
 use sheet::Sheet;
 use spec::{DrillFile, FleetFile, KeysFile, NodeFile, TokensFile};
-use unsupported::Rule;
 use value::Fault;
 
 pub use effective::{Effective, Origin};
@@ -71,7 +69,7 @@ pub fn effective(dir: &Path) -> (Loaded, Vec<Effective>) {
 /// All its mistakes.
 pub fn drill(path: &Path, unix_now: u64) -> Result<Drill, Diagnostics> {
     let (spec, mut sheet) = match Files::default().read(&Place::new(path)) {
-        Ok(source) => document::read::<DrillFile>(source, &[], None),
+        Ok(source) => document::read::<DrillFile>(source, None),
         Err(error) => (DrillFile::default(), Sheet::unreadable(&path.display().to_string(), error)),
     };
     let drill = resolve_drill(&spec, &mut sheet, unix_now);
@@ -98,12 +96,11 @@ fn read(dir: &Path, effective: Option<Vec<Effective>>) -> (Loaded, Vec<Effective
     }
     let mut files = Files { folders: vec![folder.real.clone()], ..Files::default() };
     let (node_spec, mut node_sheet) =
-        document::<NodeFile>(&mut files, &folder.join("node.toml"), unsupported::NODE, effective);
+        document::<NodeFile>(&mut files, &folder.join("node.toml"), effective);
     files.sums.clear();
     let (fleet_spec, mut fleet_sheet) = document::<FleetFile>(
         &mut files,
         &folder.join("fleet.toml"),
-        unsupported::FLEET,
         node_sheet.effective.as_ref().map(|_| Vec::new()),
     );
     let mut shared = std::mem::take(&mut files.sums);
@@ -184,11 +181,10 @@ fn no_folder(folder: &Place) -> Option<Diagnostic> {
 fn document<T: DeserializeOwned + Default>(
     files: &mut Files,
     place: &Place,
-    rules: &[Rule],
     effective: Option<Vec<Effective>>,
 ) -> (T, Sheet) {
     match files.read(place) {
-        Ok(source) => document::read(source, rules, effective),
+        Ok(source) => document::read(source, effective),
         Err(error) => {
             let missing = error.at.line == 0;
             let error =
@@ -210,7 +206,7 @@ fn keys(folder: &Place, files: &mut Files, effective: bool) -> (Keys, Option<She
         return (Keys::default(), None);
     }
     let effective = effective.then(Vec::new);
-    let (spec, mut sheet) = document::<KeysFile>(files, &place, &[], effective);
+    let (spec, mut sheet) = document::<KeysFile>(files, &place, effective);
     let keys = resolve_keys(&spec, &mut sheet, folder, files);
     (keys, Some(sheet))
 }
@@ -227,7 +223,7 @@ fn tokens(
     let place = folder.join(named.get_ref());
     let effective = effective.then(Vec::new);
     let (spec, mut sheet) = match files.read(&place) {
-        Ok(source) => document::read::<TokensFile>(source, &[], effective),
+        Ok(source) => document::read::<TokensFile>(source, effective),
         Err(error) => {
             let error = error.hint("`meridian admin token` makes what belongs in it");
             let sheet = Sheet::unreadable(&place.shown, error);

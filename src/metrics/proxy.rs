@@ -37,6 +37,8 @@ pub struct ProxyMetrics {
     pub octets: IntCounterVec,
     /// Entries of the access log, by what became of them.
     pub access_log: IntCounterVec,
+    /// Spans of requests and tries, by what became of them.
+    pub spans: IntCounterVec,
     /// Replies that were compressed, by route and encoding.
     pub compressed: IntCounterVec,
     /// What endpoints do.
@@ -115,6 +117,11 @@ impl ProxyMetrics {
                 "Requests by what became of their entry in the access log.",
                 &["result"],
             )?,
+            spans: counters(
+                "meridian_proxy_spans_total",
+                "Spans of requests and tries by what became of them.",
+                &["result"],
+            )?,
             compressed: counters(
                 "meridian_proxy_compressed_total",
                 "Replies whose body was compressed.",
@@ -139,6 +146,9 @@ impl ProxyMetrics {
         for protocol in ["http1", "http2", "http3"] {
             self.opened.with_label_values(&[protocol]);
         }
+        for result in ["sent", "dropped"] {
+            self.spans.with_label_values(&[result]);
+        }
         for result in ["written", "dropped"] {
             self.access_log.with_label_values(&[result]);
         }
@@ -157,6 +167,7 @@ impl ProxyMetrics {
         registry.register(Box::new(self.retries.clone()))?;
         registry.register(Box::new(self.octets.clone()))?;
         registry.register(Box::new(self.access_log.clone()))?;
+        registry.register(Box::new(self.spans.clone()))?;
         registry.register(Box::new(self.compressed.clone()))?;
         self.upstream.register(registry)?;
         self.http3.register(registry)?;

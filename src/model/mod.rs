@@ -31,6 +31,7 @@ mod response_rates;
 mod route;
 mod service;
 mod shape;
+mod telemetry;
 mod transfer;
 mod way;
 mod webhook;
@@ -71,6 +72,7 @@ pub use service::{AllDown, Failback, Https, Service, TtlRange, ZoneFiles};
 pub use shape::{
     Action, Compress, Encoding, Redirect, Respond, Rewrite, Shape, StickyCookie, Unavailable,
 };
+pub use telemetry::Telemetry;
 pub use transfer::{Algorithm, Flattened, Key, Primary, Secondary, Secret};
 pub use way::{UpstreamTls, Way};
 pub use webhook::{EVENT_KINDS, Webhook};

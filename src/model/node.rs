@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Cluster, Cookies, Key, PoolId, Proxy, QueryLog, RegionId, ResponseRates, Secondary,
-    Webhook,
+    Telemetry, Webhook,
 };
 use crate::prefix::Prefix;
 use crate::tls::Certificate;
@@ -40,6 +40,8 @@ pub struct Node {
     pub admin: Option<Admin>,
     /// How it logs.
     pub log: Log,
+    /// Where traces of proxied requests go; `None`: nowhere.
+    pub telemetry: Option<Telemetry>,
     /// Who is told of what happens.
     pub webhooks: Vec<Webhook>,
 }

@@ -11,6 +11,7 @@ mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -23,6 +24,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use prometheus::IntCounter;
 
 use self::output::Output;
+use super::traces::Spans;
 use crate::clock;
 use crate::metrics::ProxyMetrics;
 use crate::model;
@@ -54,19 +56,19 @@ pub struct AccessLogWriter {
 
 /// One request and what became of it.
 #[derive(Clone, Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// When its head had come, since 1970.
-    time: Duration,
-    client: IpAddr,
-    secure: bool,
-    protocol: &'static str,
-    method: String,
-    host: Option<String>,
+    pub(super) time: Duration,
+    pub(super) client: IpAddr,
+    pub(super) secure: bool,
+    pub(super) protocol: &'static str,
+    pub(super) method: String,
+    pub(super) host: Option<String>,
     /// Without the query.
-    path: String,
-    user_agent: Option<String>,
+    pub(super) path: String,
+    pub(super) user_agent: Option<String>,
     trace: Option<u128>,
-    ended: Ended,
+    pub(super) ended: Ended,
 }
 
 /// What became of a request.
@@ -92,13 +94,19 @@ pub(super) struct Ended {
     pub(super) sent: u64,
     /// Whether the reply came to its end.
     pub(super) complete: bool,
+    /// Whether its source broke off.
+    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "spans alone tell"))]
+    pub(super) broken: bool,
 }
 
 /// A request while it is under way, by references to its head.
 #[derive(Debug)]
 pub(super) struct Record {
-    log: Arc<AccessLog>,
+    /// The log that may be told of it; `None`: none is.
+    log: Option<Arc<AccessLog>>,
     sampled: bool,
+    /// `None`: it is part of no recorded trace.
+    pub(super) spans: Option<Rc<Spans>>,
     time: Duration,
     /// Who asks.
     pub(super) client: IpAddr,
@@ -148,17 +156,34 @@ impl AccessLog {
     pub(super) fn begin(
         self: &Arc<Self>,
         request: &Parts,
-        (client, secure): (IpAddr, bool),
+        by: (IpAddr, bool),
         random: f64,
     ) -> Option<Box<Record>> {
         let sampled = random < self.sample;
         if !sampled && !self.errors {
             return None;
         }
+        let record = Record::of(request, by);
+        Some(Box::new(Record { log: Some(self.clone()), sampled, ..record }))
+    }
+
+    /// Takes in an entry, or drops it.
+    fn take(&self, entry: Entry) {
+        if self.queue.try_send(entry).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Record {
+    /// A request whose head has come, and of which nobody is told yet; `by` is its client, and
+    /// whether that speaks TLS.
+    pub(super) fn of(request: &Parts, (client, secure): (IpAddr, bool)) -> Self {
         let field = |name| request.headers.get(name).cloned();
-        Some(Box::new(Record {
-            log: self.clone(),
-            sampled,
+        Self {
+            log: None,
+            sampled: false,
+            spans: None,
             time: clock::unix_time(),
             client,
             secure,
@@ -169,24 +194,34 @@ impl AccessLog {
             user_agent: field(USER_AGENT),
             trace: None,
             ended: Ended::default(),
-        }))
+        }
     }
-}
 
-impl Record {
     /// Hands in a request that has ended, or drops it: never waits.
-    pub(super) fn end(self) {
+    pub(super) fn end(mut self) {
         let failed = self
             .ended
             .status
             .is_some_and(|status| status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16());
-        if !self.sampled && !failed {
-            return;
+        let log = self.log.take().filter(|_| self.sampled || failed);
+        match (log, self.spans.take()) {
+            (Some(log), None) => log.take(self.entry()),
+            (Some(log), Some(spans)) => {
+                let entry = self.entry();
+                log.take(entry.clone());
+                spans.end(entry);
+            }
+            (None, Some(spans)) => spans.end(self.entry()),
+            (None, None) => {}
         }
+    }
+
+    /// What is told of it.
+    pub(super) fn entry(self) -> Entry {
         let text = |value: &HeaderValue| shortened(&String::from_utf8_lossy(value.as_bytes()));
         // RFC 9113 section 8.3.1: HTTP/2 names the host in the target.
         let target = self.target.authority().map(|authority| shortened(authority.as_str()));
-        let entry = Entry {
+        Entry {
             time: self.time,
             client: self.client,
             secure: self.secure,
@@ -202,15 +237,12 @@ impl Record {
             user_agent: self.user_agent.as_ref().map(text),
             trace: self.trace,
             ended: self.ended,
-        };
-        if self.log.queue.try_send(entry).is_err() {
-            self.log.dropped.inc();
         }
     }
 }
 
 /// A text as far as it is kept.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     let mut end = text.len().min(TEXT_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -396,11 +396,13 @@ impl Body for ReplyBody {
         let next = content.poll_next(context, &mut exchange.in_flight);
         exchange.offers(matches!(next, Poll::Ready(Some(Ok(_)))));
         let frame = ready!(next);
-        if let Some(Ok(frame)) = &frame {
-            exchange.sent(frame.data_ref().map_or(0, Bytes::len));
-            self.note_end();
-        } else if frame.is_none() {
-            exchange.completed();
+        match &frame {
+            Some(Ok(frame)) => {
+                exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                self.note_end();
+            }
+            Some(Err(_)) => exchange.broken(),
+            None => exchange.completed(),
         }
         Poll::Ready(frame)
     }

@@ -16,6 +16,7 @@ use super::head;
 use super::identity::Session;
 use super::load::InFlight;
 use super::request_body::Progress;
+use super::traces::Spans;
 use super::tunnel::Tunnel;
 use super::unread::Counted;
 use super::upgrade::Upgrade;
@@ -119,6 +120,11 @@ impl Exchange {
         &self.client
     }
 
+    /// Its spans; `None`: it is part of no recorded trace.
+    pub(super) fn spans(&self) -> Option<&Rc<Spans>> {
+        self.record.as_ref()?.spans.as_ref()
+    }
+
     /// An endpoint replied with this status.
     pub(super) fn replied(&mut self, status: StatusCode) {
         if let Some(record) = &mut self.record {
@@ -159,6 +165,13 @@ impl Exchange {
     pub(super) fn completed(&mut self) {
         if let Some(record) = &mut self.record {
             record.ended.complete = true;
+        }
+    }
+
+    /// The source of the reply broke off.
+    pub(super) fn broken(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.ended.broken = true;
         }
     }
 

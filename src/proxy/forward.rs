@@ -53,14 +53,17 @@ pub(super) fn answer(
 async fn answered(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    asked: Box<Asked>,
+    mut asked: Box<Asked>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let mut exchange = Box::new(Exchange::new(client.clone()));
     let is_grpc = failure::is_grpc(&asked.parts);
     let head = asked.parts.method == Method::HEAD;
+    let by = (client.address, client.secure);
     if let Some(log) = &worker.shared.access_log {
-        let by = (client.address, client.secure);
         exchange.record = log.begin(&asked.parts, by, worker.random_share());
+    }
+    if let Some(traces) = &worker.shared.traces {
+        traces.begin(&mut asked.parts, by, &worker, &mut exchange.record);
     }
     let forwarded = Spared::new(forward(&worker, &client, asked, &mut exchange)).await;
     let failure = match forwarded {
@@ -106,8 +109,7 @@ fn receive(
     let Asked { parts, body } = asked;
     let mut accept = None;
     if parts.method == Method::CONNECT {
-        let random = u128::from(worker.random()) << 64 | u128::from(worker.random());
-        accept = upgrade::unfold(parts, random);
+        accept = upgrade::unfold(parts, worker.long_random());
         join_cookies(&mut parts.headers);
     }
     let (route, authority) = find(view, parts, client.secure)?;
@@ -139,7 +141,8 @@ fn receive(
     exchange.upgrade = upgrade.map(Box::new);
     if let Some(record) = &mut exchange.record {
         record.client = told.client;
-        record.trace = Trace::read(&parts.headers).map(|trace| trace.id);
+        let read = || Trace::read(&parts.headers).map(|trace| trace.id);
+        record.trace = record.trace.or_else(read);
     }
     let protection = &route.route.protection;
     if let Some(limit) = &protection.rate_limit {
@@ -347,7 +350,7 @@ fn prepare(
     // The library answers it when the body is first asked for; the endpoint is not waited for.
     headers.remove(EXPECT);
     let told = head::forward(headers, peer);
-    Trace::ensure(headers, (u128::from(worker.random()) << 64 | 1, worker.random()));
+    Trace::ensure(headers, (worker.long_random(), worker.random()));
     if !headers.contains_key(HOST) {
         let host = peer.host.map(ToString::to_string).unwrap_or_default();
         let host = HeaderValue::from_str(&host).map_err(|_| Failure::Malformed)?;

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::Request;
@@ -15,6 +16,7 @@ use super::exchange::Exchange;
 use super::failure::Failure;
 use super::load::InFlight;
 use super::request_body::{Onward, RequestBody};
+use super::traces::Spans;
 use super::tries::{Forwarded, Outcome, Tries, copy};
 use crate::clock::{self, Tick};
 use crate::metrics::ProxyMetrics;
@@ -152,6 +154,7 @@ impl Tries<'_> {
             return self.try_all(request, exchange).await;
         };
         let again = copy(&request, RequestBody::empty());
+        let spans = exchange.spans().cloned();
         let won = {
             let mut first = pin!(self.try_all(request, exchange));
             tokio::select! {
@@ -162,7 +165,7 @@ impl Tries<'_> {
             // One that waits for a place is not helped by taking another one's.
             let tried = self.current.get().filter(|_| hedging.may(clock::now()));
             let Some(tried) = tried else { return first.await };
-            let mut second = pin!(self.second(again, tried));
+            let mut second = pin!(self.second(again, tried, spans.as_ref()));
             let (failed, won) = tokio::select! {
                 biased;
                 done = &mut first => match done {
@@ -194,15 +197,24 @@ impl Tries<'_> {
 
     /// Asks another endpoint than the one that was tried; `None`: there is none that has anything
     /// better to say than to wait.
-    async fn second(&self, request: Onward, tried: SocketAddr) -> Option<Second> {
+    async fn second(
+        &self,
+        mut request: Onward,
+        tried: SocketAddr,
+        spans: Option<&Rc<Spans>>,
+    ) -> Option<Second> {
         let at = (clock::now(), self.worker.random());
         let place = self.route.pick(&[tried], self.key, at, false).ok()?;
         let in_flight = InFlight::new(place.load.clone());
+        let mut span = self.attempt(spans, place, &mut request, true);
         let connected = self.connection(place, false, at.0).await;
-        let (mut sender, _) = connected.map_err(|failure| self.noted(place, failure)).ok()?;
+        let noted = |failure| self.noted(place, failure);
+        let connected = connected.map_err(|failure| noted(span.failed(failure)));
+        let (mut sender, _) = connected.ok()?;
         let sent = clock::stopwatch();
         let asked = self.ask(&mut sender, request, None, sent).await;
-        let (outcome, _) = asked.map_err(|failure| self.noted(place, failure)).ok()?;
+        span.came(&asked);
+        let (outcome, _) = asked.map_err(noted).ok()?;
         let Outcome::Reply(reply) = outcome else { return None };
         let took = sent.elapsed();
         self.heard(place, &reply, took);

@@ -54,6 +54,8 @@ mod source;
 mod spared;
 pub mod sticky;
 mod tcp_info;
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "nothing starts it then"))]
+mod traces;
 mod tries;
 mod tunnel;
 mod unread;
@@ -67,4 +69,5 @@ pub use round_trips::RoundTrip;
 pub use router::{Router, Target};
 pub use server::ProxyServer;
 pub use sockets::ProxySockets;
+pub use traces::{SpanSender, Traces};
 pub use witness::Witness;

@@ -19,6 +19,7 @@ use super::rates::Rates;
 use super::relay::count_from_zero;
 use super::shown::Tls;
 use super::sockets::{Listener, ProxySockets};
+use super::traces::{SpanSender, Traces};
 use super::witness::Witness;
 use super::worker::{self, Listeners, Shared};
 use crate::metrics::Metrics;
@@ -35,13 +36,15 @@ pub struct ProxyServer {
     addresses: Vec<SocketAddr>,
     /// Ends after the threads, whose last words it writes.
     writer: Option<AccessLogWriter>,
+    /// Likewise, of spans.
+    sender: Option<SpanSender>,
     stop: CancellationToken,
     ending: CancellationToken,
 }
 
 impl ProxySockets {
-    /// Starts to answer; `proxy` is the role at the start, replies are kept on `shelves`, and `log`
-    /// is where requests are written down.
+    /// Starts to answer; `proxy` is the role at the start, replies are kept on `shelves`, and
+    /// requests are told to `log` and `traces`.
     ///
     /// # Errors
     /// When threads run out, or TLS cannot be set up.
@@ -52,9 +55,10 @@ impl ProxySockets {
         metrics: &Arc<Metrics>,
         (witness, shelves): (&Arc<Witness>, &Arc<Shelves>),
         log: Option<(Arc<AccessLog>, AccessLogWriter)>,
+        traces: Option<(Arc<Traces>, SpanSender)>,
     ) -> io::Result<ProxyServer> {
         let addresses = self.addresses().to_vec();
-        let (access_log, writer) = log.unzip();
+        let ((access_log, writer), (traces, sender)) = (log.unzip(), traces.unzip());
         let (stop, ending) = (CancellationToken::new(), CancellationToken::new());
         let (crew, mailboxes) = Crew::new(self.threads.len());
         let shared = Arc::new(Shared {
@@ -71,6 +75,7 @@ impl ProxySockets {
             quic: QuicLimits::new(),
             alternative: alternative(&self.quic),
             access_log,
+            traces,
             stop: stop.clone(),
             ending: ending.clone(),
         });
@@ -88,7 +93,7 @@ impl ProxySockets {
         if threads.is_err() {
             stop.cancel();
         }
-        Ok(ProxyServer { threads: threads?, addresses, writer, stop, ending })
+        Ok(ProxyServer { threads: threads?, addresses, writer, sender, stop, ending })
     }
 }
 
@@ -164,5 +169,8 @@ impl ProxyServer {
             }
         });
         let _ = joined.await;
+        if let Some(sender) = self.sender {
+            sender.end().await;
+        }
     }
 }

@@ -23,6 +23,7 @@ use super::load::InFlight;
 use super::place::Place;
 use super::pool::{ConnectionKey, Sender};
 use super::request_body::{Onward, Progress, RequestBody};
+use super::traces::Attempt;
 use super::upgrade;
 use super::view::{NoPlace, RouteView};
 use super::worker::Worker;
@@ -125,18 +126,19 @@ impl Tries<'_> {
             let taken = self.place(&tried, request.headers_mut(), now).await;
             // What was tried last says more than that nothing is left.
             let (place, in_flight) = taken.map_err(|no_place| failed.unwrap_or(no_place))?;
-            self.goes_to(place, in_flight, exchange);
+            let mut span = self.goes_to(place, in_flight, &mut request, exchange);
             let fresh = stale >= STALE_MAX;
             let (mut sender, reused) = match self.connection(place, fresh, now).await {
                 Ok(found) => found,
                 Err(failure) => {
-                    failed = Some(self.tried(place, failure, &mut tried)?);
+                    failed = Some(self.tried(place, span.failed(failure), &mut tried)?);
                     continue;
                 }
             };
             let sent = clock::stopwatch();
             let progress = exchange.progress.as_deref();
             let asked = self.ask(&mut sender, request, progress, sent).await;
+            span.came(&asked);
             let (outcome, spare) = asked.map_err(|failure| self.noted(place, failure))?;
             let failure = match (outcome, spare) {
                 (Outcome::Reply(reply), spare) => {
@@ -181,11 +183,18 @@ impl Tries<'_> {
         }
     }
 
-    /// The next try is at this place.
-    fn goes_to(&self, place: &Place, in_flight: InFlight, exchange: &mut Exchange) {
+    /// The next try is at this place; gives its span, which the head of the request then names.
+    fn goes_to(
+        &self,
+        place: &Place,
+        in_flight: InFlight,
+        request: &mut Onward,
+        exchange: &mut Exchange,
+    ) -> Attempt {
         exchange.in_flight = Some(in_flight);
         exchange.tried(place.address);
         self.current.set(Some(place.address));
+        self.attempt(exchange.spans(), place, request, false)
     }
 
     /// A failure at a place, of which its route has heard.

@@ -32,6 +32,7 @@ use super::relay::{RelaySockets, UdpTask, serve_connection};
 use super::seats::Seats;
 use super::shown::Tls;
 use super::sockets::Listener;
+use super::traces::Traces;
 use super::unread::{PARTS, Unread};
 use super::view::{Sources, View};
 use super::witness::Witness;
@@ -86,6 +87,8 @@ pub(super) struct Shared {
     pub(super) alternative: Option<HeaderValue>,
     /// Where requests are written down; `None`: nowhere.
     pub(super) access_log: Option<Arc<AccessLog>>,
+    /// Where spans of requests go; `None`: nowhere.
+    pub(super) traces: Option<Arc<Traces>>,
     /// Ends the taking of connections.
     pub(super) stop: CancellationToken,
     /// Ends connections that ask for nothing, too.
@@ -265,6 +268,11 @@ impl Worker {
     /// A random number.
     pub(super) fn random(&self) -> u64 {
         self.random.borrow_mut().u64(..)
+    }
+
+    /// A random number of twice the length.
+    pub(super) fn long_random(&self) -> u128 {
+        self.random.borrow_mut().u128(..)
     }
 
     /// A random number from 0 to 1, which is not reached.

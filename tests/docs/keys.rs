@@ -44,6 +44,7 @@ fn structs() -> BTreeMap<String, Vec<(String, String)>> {
         "acme",
         "webhook",
         "relay",
+        "telemetry",
         "keys",
         "tokens",
         "fleet",
@@ -103,63 +104,4 @@ fn every_key_of_the_specs_is_documented_and_no_other() {
     let missing: Vec<_> = keys.difference(&documented).collect();
     let unknown: Vec<_> = documented.difference(&keys).collect();
     assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
-}
-
-/// The refusals of the code: a key, or a key and the refused word.
-fn refused() -> BTreeSet<String> {
-    let text = fs::read_to_string(top().join("src/config/unsupported.rs")).unwrap();
-    let text = text.split("#[cfg(test)]").next().unwrap();
-    let rule = Regex::new(r#"(?s)\b(?:key|word)\(\s*&\[([^\]]+)\](?:,\s*When::(\w+)\("(\w+)"\))?"#);
-    let mut refused = BTreeSet::new();
-    for found in rule.unwrap().captures_iter(text) {
-        let steps: Vec<&str> =
-            found[1].split(',').map(|step| step.trim().trim_matches('"')).collect();
-        let mut path = String::new();
-        for (at, step) in steps.iter().enumerate() {
-            match *step {
-                "*" if at == 1 && path != "route" => path += ".NAME",
-                "*" => path += "[]",
-                step if at == 0 => path += step,
-                step => path = path + "." + step,
-            }
-        }
-        match (found.get(2).map(|when| when.as_str()), found.get(3)) {
-            // The short form of a method says what the long one does.
-            (Some("Is"), Some(_)) if path.ends_with("[]") => {}
-            (Some("Is"), Some(word)) => {
-                refused.insert(format!("{path} = \"{}\"", word.as_str()));
-            }
-            _ => {
-                refused.insert(path);
-            }
-        }
-    }
-    refused
-}
-
-#[test]
-fn every_refused_key_and_word_is_listed_and_no_other() {
-    let rows = Document::read("docs/configuration.md").rows();
-    let mut listed = BTreeSet::new();
-    for row in rows.iter().filter(|row| row.heading == "Not supported yet") {
-        let mut before: Option<String> = None;
-        for code in codes(&row.cells[1]) {
-            let word = code.starts_with('"');
-            match (word, &before, code.split_once(" = ")) {
-                (true, Some(path), _) => drop(listed.insert(format!("{path} = {code}"))),
-                (true, None, _) => {}
-                (false, _, Some((path, _))) => {
-                    before = Some(path.to_owned());
-                    listed.insert(code.to_owned());
-                }
-                (false, ..) => {
-                    before = None;
-                    listed.insert(code.to_owned());
-                }
-            }
-        }
-    }
-    let refused = refused();
-    assert!(!refused.is_empty(), "nothing was read");
-    assert_eq!(listed, refused);
 }

@@ -27,6 +27,7 @@ const FILES: [(&str, &str); 4] = [
          [proxy.acme]\nagree_terms = true\ncertificates = [{ names = [\"www.example.com\"] }]\n\
          [cluster]\n[cluster.nats]\nservers = [\"tls://a\"]\n\
          [admin]\ntokens = \"tokens.toml\"\n[log]\n\
+         [telemetry]\notlp = \"http://192.0.2.9:4318\"\n\
          [webhook.a]\nurl = \"https://a.example/\"\nsecret_file = \"secret\"\n",
     ),
     ("config/tokens.toml", TOKENS),

@@ -23,9 +23,11 @@ use crate::dns::{
 };
 use crate::handed::Handed;
 use crate::metrics::Metrics;
-use crate::model::{AdminListen, Dns, Io, LogTarget, Node, Proxy};
+use crate::model::{AdminListen, Dns, Io, LogTarget, Model, Node, Proxy};
 use crate::proxy::cache::Shelves;
-use crate::proxy::{AccessLog, AccessLogWriter, ProxyServer, ProxySockets, Witness};
+use crate::proxy::{
+    AccessLog, AccessLogWriter, ProxyServer, ProxySockets, SpanSender, Traces, Witness,
+};
 use crate::snapshot::{Labels, Snapshot};
 
 /// Time for a client that has connected to shake hands and to ask, when another process takes over.
@@ -50,13 +52,14 @@ impl Opened {
     /// # Errors
     /// Which address cannot be listened on, and why.
     pub(super) fn open(
-        node: &Node,
+        model: &Model,
         handed: &mut Handed,
         metrics: &Metrics,
     ) -> Result<Self, String> {
+        let node = &model.node;
         descriptors::raise(node);
         let dns = node.dns.as_ref().map(|dns| Listeners::open(dns, handed)).transpose()?;
-        let front = Front::open(node, handed, metrics)?;
+        let front = Front::open(model, handed, metrics)?;
         let admin = admin_socket(node, handed)?;
         let collect = || {
             let mut all = Vec::new();
@@ -214,16 +217,18 @@ pub(super) struct Front {
     settings: Proxy,
     sockets: ProxySockets,
     log: Option<(Arc<AccessLog>, AccessLogWriter)>,
+    traces: Option<(Arc<Traces>, SpanSender)>,
     /// The replies that it keeps.
     pub(super) shelves: Arc<Shelves>,
 }
 
 impl Front {
-    /// Opens the sockets and the log of a node that has the role.
+    /// Opens the sockets and the logs of a node that has the role.
     ///
     /// # Errors
     /// Which address cannot be listened on, or what cannot be written, and why.
-    fn open(node: &Node, handed: &mut Handed, metrics: &Metrics) -> Result<Option<Self>, String> {
+    fn open(model: &Model, handed: &mut Handed, metrics: &Metrics) -> Result<Option<Self>, String> {
+        let node = &model.node;
         let Some(settings) = node.proxy.clone() else { return Ok(None) };
         let sockets = ProxySockets::bind_over(handed, &settings).map_err(with_hint)?;
         let start = |log| AccessLog::start(log, &node.name, &metrics.proxy);
@@ -232,7 +237,8 @@ impl Front {
             let file = file.unwrap_or(Path::new("standard error"));
             cannot(&format!("write the access log `{}`", file.display()), &error)
         })?;
-        Ok(Some(Self { settings, sockets, log, shelves: Arc::default() }))
+        let traces = traces(model, metrics)?;
+        Ok(Some(Self { settings, sockets, log, traces, shelves: Arc::default() }))
     }
 
     /// Starts to answer.
@@ -245,10 +251,26 @@ impl Front {
         metrics: &Arc<Metrics>,
         witness: &Arc<Witness>,
     ) -> Result<ProxyServer, String> {
-        let shared = (witness, &self.shelves);
-        let server = self.sockets.serve(&self.settings, snapshot, metrics, shared, self.log);
+        let Self { sockets, settings, log, traces, shelves } = self;
+        let shared = (witness, &shelves);
+        let server = sockets.serve(&settings, snapshot, metrics, shared, log, traces);
         server.map_err(|error| cannot("start the proxy", &error))
     }
+}
+
+/// Starts to send spans of requests, where the node is to.
+#[cfg(feature = "otlp")]
+fn traces(model: &Model, metrics: &Metrics) -> Result<Option<(Arc<Traces>, SpanSender)>, String> {
+    let Some(settings) = &model.node.telemetry else { return Ok(None) };
+    let who = (&*model.node.name, &*model.fleet.region(model.node.region).name);
+    let started = Traces::start(settings, who, &metrics.proxy);
+    started.map(Some).map_err(|error| format!("cannot send traces: {error}"))
+}
+
+/// Without the feature no configuration asks for traces.
+#[cfg(not(feature = "otlp"))]
+fn traces(_: &Model, _: &Metrics) -> Result<Option<(Arc<Traces>, SpanSender)>, String> {
+    Ok(None)
 }
 
 /// Opens the socket of a node that has the admin listener.

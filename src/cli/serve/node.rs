@@ -50,7 +50,7 @@ pub(super) async fn serve(
     log_findings(&loaded.diagnostics);
 
     let (mut before, handed) = Predecessor::of_this_process()?.unzip();
-    let opened = Opened::open(&model.node, &mut handed.unwrap_or_default(), &metrics)?;
+    let opened = Opened::open(&model, &mut handed.unwrap_or_default(), &metrics)?;
     let Opened { dns: listeners, front, admin: admin_socket, sockets } = opened;
     // What is in the state folder may change up to this moment.
     before.as_mut().map_or(Ok(()), Predecessor::prepared)?;

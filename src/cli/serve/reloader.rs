@@ -158,6 +158,7 @@ fn warn_of_restart(old: &Node, new: &Node) {
         (admin(old) != admin(new), "[admin]"),
         (log(old) != log(new), "[log]"),
         (old.cluster != new.cluster, "[cluster]"),
+        (old.telemetry != new.telemetry, "[telemetry]"),
         (old.webhooks != new.webhooks, "[webhook]"),
         (old.state != new.state, "node.state"),
         (old.probe.is_some() != new.probe.is_some(), "the role [probe]"),

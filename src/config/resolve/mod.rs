@@ -28,6 +28,7 @@ mod response_rates;
 mod route;
 mod secrets;
 mod service;
+mod telemetry;
 mod tokens;
 mod transports;
 mod webhook;

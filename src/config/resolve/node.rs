@@ -83,6 +83,8 @@ pub(in crate::config) fn resolve(
     });
     let (proxy, by_zone) = proxy.unzip();
     let log = log(&mut top, spec.log.as_ref());
+    let proxies = proxy.is_some() || top.sheet.lost_table("proxy");
+    let telemetry = super::telemetry::resolve(&mut top, spec.telemetry.as_ref(), proxies);
     let webhooks = super::webhook::resolve(&mut top, &spec.webhook, folder, files);
     let idle = dns.is_none() && probe.is_none() && admin.is_none() && proxy.is_none();
     if idle && spec.node.is_some() && !top.sheet.lost_table("dns") {
@@ -107,6 +109,7 @@ pub(in crate::config) fn resolve(
         cluster,
         admin,
         log,
+        telemetry,
         webhooks,
     });
     let by_zone = by_zone.unwrap_or_default();

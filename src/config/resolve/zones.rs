@@ -14,7 +14,6 @@ use crate::config::effective::Effective;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{ServiceTable, ZoneFile, ZoneTable};
-use crate::config::unsupported::ZONE;
 use crate::config::value::{Fault, word};
 use crate::diagnostic::{Diagnostic, Diagnostics, Location, nearest, reason};
 use crate::model::{Flattened, PoolId, Primary, Service, ZoneFiles};
@@ -219,7 +218,7 @@ fn said(
             return Said::default();
         }
     };
-    let (spec, mut sheet): (ZoneFile, Sheet) = document::read(source, ZONE, draft.effective.take());
+    let (spec, mut sheet): (ZoneFile, Sheet) = document::read(source, draft.effective.take());
     let mut top = sheet.top();
     super::version(&mut top, &spec.version);
     let mut said = whole(&mut top, &spec, known.keys);

@@ -13,6 +13,7 @@ mod node;
 mod protection;
 mod relay;
 mod shape;
+mod telemetry;
 mod tokens;
 mod webhook;
 mod zone;
@@ -45,6 +46,7 @@ pub(super) use shape::{
     CompressTable, EditsTable, RedirectTable, RespondTable, RewriteTable, StickyTable,
     UnavailableTable,
 };
+pub(super) use telemetry::TelemetryTable;
 pub(super) use tokens::TokensFile;
 pub(super) use webhook::WebhookTable;
 pub(super) use zone::{

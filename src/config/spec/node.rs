@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{
-    AcmeTable, DurationText, EnvTable, Field, List, Named, RateText, Table, TcpTable, TextOr,
-    UdpTable, WebhookTable,
+    AcmeTable, DurationText, EnvTable, Field, List, Named, RateText, Table, TcpTable,
+    TelemetryTable, TextOr, UdpTable, WebhookTable,
 };
 
 /// The whole file.
@@ -31,6 +31,8 @@ pub(in crate::config) struct NodeFile {
     pub admin: Field<Table<AdminTable>>,
     /// How it logs.
     pub log: Field<Table<LogTable>>,
+    /// Present: requests of the proxy are traced.
+    pub telemetry: Field<Table<TelemetryTable>>,
     /// Who is told of what happens, by name.
     pub webhook: Named<WebhookTable>,
 }
