@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::Attendant;
 use crate::dns::Counters;
 use crate::metrics::Metrics;
 use crate::probe::Feeds;
@@ -69,8 +70,8 @@ pub use reports::Reported;
 use reports::Said;
 pub use scrape::scrape;
 pub use status::{
-    CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PlanStatus, PoolStatus,
-    RegionStatus, Residual, Share, Status, VoteStatus, ZoneStatus,
+    CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PeerStatus, PlanStatus,
+    PoolStatus, RegionStatus, Residual, Share, Status, VoteStatus, ZoneStatus,
 };
 pub use webhook::tell as tell_webhook;
 
@@ -97,6 +98,8 @@ pub struct Admin {
     /// What happens.
     pub events: Arc<Events>,
     /// What the listener was opened with.
+    /// Who else is there.
+    pub peers: watch::Receiver<Vec<Attendant>>,
     pub settings: Arc<model::Admin>,
     history: Arc<History>,
     failures: Arc<Failures>,
@@ -104,6 +107,9 @@ pub struct Admin {
 }
 
 impl Admin {
+/// What an [`Admin`] has of its fields from other parts of the node.
+type Shared = (Arc<Feeds>, Arc<Shelves>, Arc<Events>, watch::Receiver<Vec<Attendant>>);
+
     /// All that the listener shows and does.
     pub fn new(
         snapshot: Arc<ArcSwap<Snapshot>>,
@@ -111,7 +117,7 @@ impl Admin {
         metrics: Arc<Metrics>,
         phase: watch::Receiver<Phase>,
         desk: Desk,
-        (feeds, shelves, events): (Arc<Feeds>, Arc<Shelves>, Arc<Events>),
+        (feeds, shelves, events, peers): Shared,
         settings: model::Admin,
     ) -> Self {
         let settings = Arc::new(settings);
@@ -126,6 +132,7 @@ impl Admin {
             shelves,
             events,
             settings,
+            peers,
             history,
             failures,
             said,
