@@ -55,6 +55,7 @@ use listener::{Bounded, Limits, Peer};
 
 pub use ageing::watch_ages;
 pub use api::{Listing, Wish, Written};
+pub use audit::{AuditFile, Broken, examine_audit};
 pub use board::Board;
 pub use cache::{Purge, Purged};
 pub use drift::watch_drift;
@@ -97,19 +98,19 @@ pub struct Admin {
     pub shelves: Arc<Shelves>,
     /// What happens.
     pub events: Arc<Events>,
-    /// What the listener was opened with.
     /// Who else is there.
     pub peers: watch::Receiver<Vec<Attendant>>,
+    /// What the listener was opened with.
     pub settings: Arc<model::Admin>,
     history: Arc<History>,
     failures: Arc<Failures>,
     said: Arc<Said>,
 }
 
-impl Admin {
 /// What an [`Admin`] has of its fields from other parts of the node.
 type Shared = (Arc<Feeds>, Arc<Shelves>, Arc<Events>, watch::Receiver<Vec<Attendant>>);
 
+impl Admin {
     /// All that the listener shows and does.
     pub fn new(
         snapshot: Arc<ArcSwap<Snapshot>>,
@@ -131,8 +132,8 @@ type Shared = (Arc<Feeds>, Arc<Shelves>, Arc<Events>, watch::Receiver<Vec<Attend
             feeds,
             shelves,
             events,
-            settings,
             peers,
+            settings,
             history,
             failures,
             said,
