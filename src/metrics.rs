@@ -229,7 +229,7 @@ impl ClusterMetrics {
         for standing in ["live", "late", "dead", "impaired"] {
             self.probers.with_label_values(&[standing]);
         }
-        for kind in ["health", "beat", "need", "latency", "load", "challenge"] {
+        for kind in ["health", "beat", "need", "latency", "load", "challenge", "presence"] {
             for direction in ["sent", "received"] {
                 self.messages.with_label_values(&[kind, direction]);
             }

@@ -65,9 +65,20 @@ fn run_on(site: &Site, arguments: &[&str], code: i32) -> (String, String) {
 
 #[test]
 fn every_command_explains_itself_with_two_examples() {
-    let alone = ["serve", "check", "explain", "init", "demo", "status"];
-    let acts =
-        ["force up", "force down", "force drain", "force clear", "force list", "admin token"];
+    let alone = ["serve", "check", "explain", "init", "demo", "status", "simulate"];
+    let acts = [
+        "force up",
+        "force down",
+        "force drain",
+        "force clear",
+        "force list",
+        "drill plan",
+        "drill run",
+        "drill history",
+        "cluster check",
+        "admin token",
+        "admin audit",
+    ];
     for name in alone.into_iter().chain(acts) {
         let output = run(&name.split(' ').chain(["--help"]).collect::<Vec<_>>());
         assert_eq!(output.status.code(), Some(0), "{name}");
@@ -83,6 +94,27 @@ fn every_command_explains_itself_with_two_examples() {
         let output = run(wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?} is wrong usage");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn completions_are_what_a_shell_reads() {
+    let made = run(&["completions", "bash"]);
+    assert_eq!(made.status.code(), Some(0));
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("meridian.bash");
+    fs::write(&path, &made.stdout).unwrap();
+    // What bash itself would offer behind `meridian dr` and `meridian force up --u`.
+    for (words, offered) in [("meridian dr", "drill"), ("meridian force up --u", "--until-cleared")]
+    {
+        let script = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _meridian meridian \"${{COMP_WORDS[COMP_CWORD]}}\" x; echo \"${{COMPREPLY[@]}}\"",
+            path.display()
+        );
+        let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(out.trim(), offered, "{words}: {err}");
     }
 }
 

@@ -16,4 +16,6 @@ mod fleet;
 mod flows;
 #[path = "dashboard/outage.rs"]
 mod outage;
+#[path = "dashboard/peers.rs"]
+mod peers;
 mod support;

@@ -299,7 +299,7 @@ fn an_override_reaches_every_node_and_outlasts_the_bus() {
 
 #[test]
 fn a_peer_that_serves_other_files_is_noticed_until_it_follows() {
-    let fleet = Fleet::start(None);
+    let mut fleet = Fleet::start(None);
     let drifted = |region: &str| fleet.node(region).metric("meridian_cluster_drifted_peers", &[]);
     let all = |expected: [f64; 3]| REGIONS.map(drifted) == expected;
     assert!(all([0.0; 3]), "files reach nodes one after the other");
@@ -313,4 +313,37 @@ fn a_peer_that_serves_other_files_is_noticed_until_it_follows() {
         fleet.site.write(&path, &zone("fleet.test.", 2, "new IN TXT \"x\""));
     }
     wait(fleet.node("eu"), "all are alike again", || all([0.0; 3]));
+
+    // A node that does not probe is one like all others.
+    let path = "us/config/node.toml";
+    let text = std::fs::read_to_string(fleet.site.path(path)).unwrap();
+    fleet.site.write(path, &text.replace("[probe]\nallow_private = true\n", ""));
+    fleet.nodes[2].process.stop();
+    let (folder, dns) = (fleet.site.path("us"), fleet.nodes[2].dns);
+    fleet.nodes[2] = Meridian::start(&folder.join("config"), &folder, dns, fleet.admins[2]);
+    fleet.nodes[2].wait_ready();
+    let drifted = |region: &str| fleet.node(region).metric("meridian_cluster_drifted_peers", &[]);
+    fleet.site.write("us/zones/fleet.test.zone", &zone("fleet.test.", 3, ""));
+    let all = |expected: [f64; 3]| REGIONS.map(drifted) == expected;
+    wait(fleet.node("ap"), "it differs from both, and both from it", || all([1.0, 1.0, 2.0]));
+    let lines = status(fleet.admins[0]);
+    let line = |node: &str| lines.iter().find(|line| line.contains(node)).unwrap().as_str();
+    assert!(line("eu in eu").contains("live, digest ") && line("eu in eu").ends_with("dns probe"));
+    let us = line("us in us");
+    assert!(us.contains("live, another configuration, digest ") && us.ends_with(", dns"), "{us}");
+    assert!(line("peers heard").ends_with("2 of 2 peers heard"), "{lines:#?}");
+    fleet.nodes[2].process.kill();
+    wait(fleet.node("ap"), "it is missed", || {
+        status(fleet.admins[0])
+            .iter()
+            .any(|line| line.contains("us in us") && line.contains("dead"))
+    });
+}
+
+/// What `meridian status` shows of a node, line by line.
+fn status(admin: SocketAddr) -> Vec<String> {
+    let mut command = command();
+    command.args(["status", "--node", &format!("http://{admin}")]);
+    let output = command.output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }

@@ -26,6 +26,8 @@ mod schema;
 #[path = "overrides/stream.rs"]
 mod stream;
 mod support;
+#[path = "overrides/terminal.rs"]
+mod terminal;
 #[path = "overrides/webhook.rs"]
 mod webhook;
 

@@ -1,29 +1,26 @@
 //! The audit log: one line for each write over the API, chained by digests.
 
+mod chain;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use data_encoding::HEXLOWER;
-use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
+use self::chain::{FIRST, Lines, MARK, NAME, hash, verify};
 use super::access::Who;
 use crate::clock;
 use crate::metrics::Metrics;
 
+pub use chain::{AuditFile, Broken, examine_audit};
+
 /// A log that has become longer is put aside, and a new one goes on with its chain.
 const SIZE_MAX: u64 = 16 << 20;
-/// Longest line that is read; texts of overrides are bounded far below.
-const LINE_MAX: u64 = 1 << 20;
-/// What stands between a line's content and its digest.
-const MARK: &str = ",\"hash\":\"";
-/// The digest before the first line.
-const FIRST: &str = "";
 
 /// One write.
 #[derive(Clone, Debug, Serialize)]
@@ -119,20 +116,13 @@ struct AuditLog {
     last: String,
 }
 
-/// What is wrong with a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Broken {
-    line: u64,
-    why: &'static str,
-}
-
 impl AuditLog {
     /// Opens the log in this state folder, which need not be there, and warns of a broken chain.
     fn open(state: &Path) -> Self {
-        let path = state.join("audit.log");
+        let path = state.join(NAME);
         let mut last = FIRST.to_owned();
         match File::open(&path).and_then(|file| verify(BufReader::new(file))) {
-            Ok((digest, broken)) => {
+            Ok(Lines { last: digest, broken, .. }) => {
                 last = digest;
                 if let Some(Broken { line, why }) = broken {
                     let file = path.display();
@@ -176,42 +166,6 @@ impl AuditLog {
     }
 }
 
-/// The last digest of a log, and the first thing that is wrong with it.
-fn verify(mut log: impl BufRead) -> io::Result<(String, Option<Broken>)> {
-    let mut last: Option<String> = None;
-    let mut broken = None;
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        if io::Read::take(&mut log, LINE_MAX).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        let mut wrong = |why| {
-            broken.get_or_insert(Broken { line: number, why });
-        };
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end_matches('\n');
-        let Some((content, end)) = text.rsplit_once(MARK) else {
-            wrong("it has no digest");
-            continue;
-        };
-        let told = end.strip_suffix("\"}").unwrap_or_default();
-        // The first line of a log that goes on from another one names a digest that is not here.
-        let previous = last.as_ref().map(|last| format!(",\"previous\":\"{last}\""));
-        if hash(content) != told {
-            wrong("its content does not match its digest");
-        } else if previous.is_some_and(|previous| !content.ends_with(&previous)) {
-            wrong("a line before it is missing or changed");
-        }
-        last = Some(told.to_owned());
-    }
-    Ok((last.unwrap_or_else(|| FIRST.to_owned()), broken))
-}
-
-fn hash(content: &str) -> String {
-    HEXLOWER.encode(digest(&SHA256, content.as_bytes()).as_ref())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +176,7 @@ mod tests {
     }
 
     fn broken(text: &str) -> Option<Broken> {
-        verify(text.as_bytes()).unwrap().1
+        verify(text.as_bytes()).unwrap().broken
     }
 
     #[test]
@@ -269,5 +223,26 @@ mod tests {
             next.contains(&format!("\"previous\":\"{}\"", hash(one.rsplit_once(MARK).unwrap().0)))
         );
         assert_eq!(broken(&next), None);
+
+        // Files that were put aside are checked with it, in their order.
+        let kept = format!("{}\n", one.trim_end());
+        let aside = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside: Vec<PathBuf> = aside.filter(|file| *file != path).collect();
+        fs::write(&aside[0], &kept).unwrap();
+        let told = |files: &[AuditFile]| -> Vec<(u64, Option<u64>)> {
+            files.iter().map(|file| (file.lines, file.broken.as_ref().map(|b| b.line))).collect()
+        };
+        let files = examine_audit(folder.path()).unwrap();
+        assert_eq!(told(&files), [(1, None), (1, None)]);
+        assert_eq!((files[0].follows.as_str(), files[1].follows.as_str()), (&*files[1].last, ""));
+        fs::write(folder.path().join("audit-0.log"), "{}\n").unwrap();
+        fs::write(folder.path().join("audit-1.log"), kept.replace("first", "other")).unwrap();
+        fs::write(folder.path().join("other.log"), "").unwrap();
+        let files = examine_audit(folder.path()).unwrap();
+        assert_eq!(told(&files), [(1, None), (1, None), (1, Some(1)), (1, Some(1))]);
+        fs::write(folder.path().join("audit-1.log"), &next).unwrap();
+        let files = examine_audit(folder.path()).unwrap();
+        let stray = files.iter().find(|file| file.file.ends_with("audit-1.log")).unwrap();
+        assert_eq!(stray.broken.as_ref().unwrap().why, "no later file goes on from it");
     }
 }

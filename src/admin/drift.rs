@@ -8,25 +8,25 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::events::{Events, Happening};
-use crate::cluster::Drifted;
+use crate::cluster::Attendant;
 use crate::health::Prober;
 
 /// Tells of them as they come and go, until `stop`.
 pub async fn watch_drift(
-    mut drifted: watch::Receiver<Vec<Drifted>>,
+    mut attendants: watch::Receiver<Vec<Attendant>>,
     events: Arc<Events>,
     stop: CancellationToken,
 ) {
-    let mut known = Vec::new();
+    let mut known = BTreeMap::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = drifted.changed() => if changed.is_err() {
+            changed = attendants.changed() => if changed.is_err() {
                 // A task that ended would look like a fault of the node.
                 return stop.cancelled().await;
             },
         }
-        let now = drifted.borrow_and_update().clone();
+        let now = drifted(&attendants.borrow_and_update());
         for what in news(&known, &now) {
             if let Happening::Drift { region, peer, drifted, digest } = &what {
                 let digest = digest.as_deref().unwrap_or_default();
@@ -42,12 +42,16 @@ pub async fn watch_drift(
     }
 }
 
+/// The peers that differ, and the digests of what they serve.
+type Differing = BTreeMap<Prober, u64>;
+
+fn drifted(list: &[Attendant]) -> Differing {
+    let drifted = list.iter().filter(|one| one.drifted);
+    drifted.filter_map(|one| Some((one.peer.clone(), one.config?))).collect()
+}
+
 /// What is to be told when the peers that differ were those, and are these.
-fn news(before: &[Drifted], now: &[Drifted]) -> Vec<Happening> {
-    let by_peer = |list: &[Drifted]| -> BTreeMap<Prober, u64> {
-        list.iter().map(|one| (one.peer.clone(), one.config)).collect()
-    };
-    let (old, new) = (by_peer(before), by_peer(now));
+fn news(old: &Differing, new: &Differing) -> Vec<Happening> {
     let told = |peer: &Prober, config: Option<u64>| Happening::Drift {
         region: peer.region.clone(),
         peer: peer.node.clone(),
@@ -62,25 +66,33 @@ fn news(before: &[Drifted], now: &[Drifted]) -> Vec<Happening> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Tick;
+    use crate::cluster::Roles;
+    use crate::health::Standing;
 
     #[test]
     fn each_peer_is_told_of_when_it_differs_and_when_it_no_longer_does() {
-        let drifted = |node: &str, config| Drifted {
+        let peer = |node: &str, config, drifted| Attendant {
             peer: Prober { region: "eu".into(), node: node.into() },
-            config,
+            roles: Roles::default(),
+            version: String::new(),
+            config: Some(config),
+            heard: Tick::START,
+            standing: Standing::Live,
+            drifted,
         };
-        let words = |before: &[Drifted], now: &[Drifted]| -> Vec<String> {
+        let words = |before: &[Attendant], now: &[Attendant]| -> Vec<String> {
             let word = |what| match what {
                 Happening::Drift { peer, digest, .. } => format!("{peer} {digest:?}"),
                 other => panic!("{other:?}"),
             };
-            news(before, now).into_iter().map(word).collect()
+            news(&drifted(before), &drifted(now)).into_iter().map(word).collect()
         };
-        let (a, b) = (drifted("a", 0xabc), drifted("b", 1));
-        let both = [a.clone(), b.clone()];
+        let (a, b) = (peer("a", 0xabc, true), peer("b", 1, true));
+        let both = [a.clone(), b.clone(), peer("alike", 1, false)];
         assert_eq!(words(&[], &both), ["a Some(\"000000000abc\")", "b Some(\"000000000001\")"]);
         assert_eq!(words(&both, &both), [""; 0]);
         assert_eq!(words(&both, std::slice::from_ref(&b)), ["a None"]);
-        assert_eq!(words(&[b], &[drifted("b", 2)]), ["b Some(\"000000000002\")"], "another one");
+        assert_eq!(words(&[b], &[peer("b", 2, true)]), ["b Some(\"000000000002\")"], "another one");
     }
 }

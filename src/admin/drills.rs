@@ -1,6 +1,8 @@
 //! `/api/v1/drills`: whether a drill may run, what it would look at, and what came of earlier ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod clients;
+
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +20,12 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
+use self::clients::clients_of;
 use super::Admin;
 use super::access::Who;
 use super::api::{document, read};
 use super::audit::Note;
 use super::events::Happening;
-use super::explain::{Asked, Question};
 use super::load;
 use super::problem::Problem;
 use crate::clock;
@@ -33,20 +35,10 @@ use crate::durable;
 use crate::health::overrides::{OverrideSet, Target};
 use crate::model::{How, PoolId, RegionId};
 use crate::name::Name;
-use crate::prefix::Prefix;
 use crate::snapshot::{self, ServiceAnswers, Snapshot, ZoneEntry};
-use crate::steering::Family;
 
-/// Clients that are asked for, of each service.
-const CLIENTS_MAX: usize = 12;
 /// Services that are looked at where none is named.
 const SERVICES_MAX: usize = 8;
-/// Sorts of clients that are looked at to find them.
-const SORTS_MAX: usize = 256;
-/// Runs of addresses that are looked at to find those.
-const RUNS_MAX: usize = 500_000;
-/// Leading bits of a client's address that resolvers tell, by family.
-const BITS: (u8, u8) = (24, 56);
 /// Reports that are kept.
 const KEPT_MAX: usize = 50;
 /// Longest file of them.
@@ -83,7 +75,7 @@ pub struct DrillPlan {
     pub preflight: Preflight,
     /// The services that are looked at.
     pub services: Vec<String>,
-    /// Prefixes of clients of all sorts that the policies tell apart.
+    /// Prefixes of clients: one for each continent and region that serves people there.
     pub clients: Vec<String>,
     /// The name servers of the zones, as far as their addresses are in the zones.
     pub nodes: Vec<NodePlace>,
@@ -303,39 +295,6 @@ pub(super) fn service<'a>(name: &Name, snapshot: &'a Snapshot) -> Option<&'a Ser
         }
         _ => None,
     })
-}
-
-/// A prefix for each sort of clients that a service tells apart; of many first those who are
-/// answered with what is to be lost.
-fn clients_of(name: &Name, snapshot: &Snapshot, lost: &BTreeSet<IpAddr>) -> Vec<Prefix> {
-    let Some((answers, state)) = service(name, snapshot).zip(snapshot.state.as_ref()) else {
-        return Vec::new();
-    };
-    let mut sorts: BTreeMap<u32, Prefix> = BTreeMap::new();
-    for (first, last, _) in state.loaded.ground.runs().take(RUNS_MAX) {
-        if sorts.len() >= SORTS_MAX.min(answers.steering().classes.len()) {
-            break;
-        }
-        let prefix = Prefix::holding(first, if first.is_ipv4() { BITS.0 } else { BITS.1 });
-        // One whose ends lie in the run alone is of one sort.
-        if prefix.address() >= first && prefix.last() <= last {
-            sorts.entry(answers.locate(first).class).or_insert(prefix);
-        }
-    }
-    let concerned = |prefix: &Prefix| {
-        let families = [Family::V4, Family::V6].map(Asked::Addresses);
-        families.into_iter().any(|asked| {
-            let (name, client) = (name.clone(), prefix.address());
-            let question = Question { name, asked, client, resolver: Some(client) };
-            question.ask(snapshot).is_ok_and(|(message, _)| {
-                addresses(&message.answers).iter().any(|address| lost.contains(address))
-            })
-        })
-    };
-    let (mut chosen, others): (Vec<Prefix>, Vec<Prefix>) = sorts.into_values().partition(concerned);
-    chosen.truncate(CLIENTS_MAX * 2 / 3);
-    chosen.extend(others.into_iter().take(CLIENTS_MAX - chosen.len()));
-    chosen
 }
 
 fn addresses(records: &[hickory_proto::rr::Record]) -> Vec<IpAddr> {

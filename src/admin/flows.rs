@@ -268,7 +268,7 @@ impl Flows {
 }
 
 /// By region, its share of what a decision answers; nothing where that is no endpoint.
-fn parts(decision: &Decision, regions: usize) -> Vec<f64> {
+pub(super) fn parts(decision: &Decision, regions: usize) -> Vec<f64> {
     let mut parts = vec![0.0; regions];
     let Outcome::Tied(tied) = &decision.outcome else { return parts };
     let total: u64 = tied.iter().map(|candidate| candidate.weight).sum();
@@ -285,15 +285,17 @@ fn parts(decision: &Decision, regions: usize) -> Vec<f64> {
 }
 
 /// Clients of one prefix.
-struct Sampled {
-    country: Country,
-    address: IpAddr,
+pub(super) struct Sampled {
+    /// Where they are.
+    pub(super) country: Country,
+    /// The first address of the prefix.
+    pub(super) address: IpAddr,
     /// How many there are, in any unit.
-    weight: f64,
+    pub(super) weight: f64,
 }
 
 /// The sample, read when it is first asked for.
-static SAMPLE: LazyLock<Vec<Sampled>> = LazyLock::new(|| {
+pub(super) static SAMPLE: LazyLock<Vec<Sampled>> = LazyLock::new(|| {
     let mut rows = Rows::new("client_sample.csv", CLIENT_SAMPLE);
     let [prefix, country, weight] =
         ["prefix", "country", "weight"].map(|name| rows.column(name, true));

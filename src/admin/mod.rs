@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::Attendant;
 use crate::dns::Counters;
 use crate::metrics::Metrics;
 use crate::probe::Feeds;
@@ -54,6 +55,7 @@ use listener::{Bounded, Limits, Peer};
 
 pub use ageing::watch_ages;
 pub use api::{Listing, Wish, Written};
+pub use audit::{AuditFile, Broken, examine_audit};
 pub use board::Board;
 pub use cache::{Purge, Purged};
 pub use drift::watch_drift;
@@ -69,8 +71,8 @@ pub use reports::Reported;
 use reports::Said;
 pub use scrape::scrape;
 pub use status::{
-    CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PlanStatus, PoolStatus,
-    RegionStatus, Residual, Share, Status, VoteStatus, ZoneStatus,
+    CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PeerStatus, PlanStatus,
+    PoolStatus, RegionStatus, Residual, Share, Status, VoteStatus, ZoneStatus,
 };
 pub use webhook::tell as tell_webhook;
 
@@ -96,12 +98,17 @@ pub struct Admin {
     pub shelves: Arc<Shelves>,
     /// What happens.
     pub events: Arc<Events>,
+    /// Who else is there.
+    pub peers: watch::Receiver<Vec<Attendant>>,
     /// What the listener was opened with.
     pub settings: Arc<model::Admin>,
     history: Arc<History>,
     failures: Arc<Failures>,
     said: Arc<Said>,
 }
+
+/// What an [`Admin`] has of its fields from other parts of the node.
+type Shared = (Arc<Feeds>, Arc<Shelves>, Arc<Events>, watch::Receiver<Vec<Attendant>>);
 
 impl Admin {
     /// All that the listener shows and does.
@@ -111,7 +118,7 @@ impl Admin {
         metrics: Arc<Metrics>,
         phase: watch::Receiver<Phase>,
         desk: Desk,
-        (feeds, shelves, events): (Arc<Feeds>, Arc<Shelves>, Arc<Events>),
+        (feeds, shelves, events, peers): Shared,
         settings: model::Admin,
     ) -> Self {
         let settings = Arc::new(settings);
@@ -125,6 +132,7 @@ impl Admin {
             feeds,
             shelves,
             events,
+            peers,
             settings,
             history,
             failures,

@@ -9,6 +9,7 @@ use super::load;
 use super::readiness::{readiness, state_word};
 use crate::acme::Stage;
 use crate::clock::{self, Tick};
+use crate::cluster::Attendant;
 use crate::dns::Totals;
 use crate::health::overrides::{Entry, Override};
 use crate::health::{EndpointHealth, Level};
@@ -53,6 +54,9 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
     /// All endpoints.
     pub endpoints: Vec<EndpointStatus>,
+    /// The other nodes that were heard in the last 20 minutes, by region and name.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// Zones by name.
     pub zones: Vec<ZoneStatus>,
     /// The overrides, the oldest first.
@@ -92,6 +96,42 @@ impl From<Stage> for CertificateStatus {
             failures,
             last: last.map(|outcome| outcome.as_str().to_owned()),
             error: Some(error).filter(|error| !error.is_empty()),
+        }
+    }
+}
+
+/// Another node, as this one knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PeerStatus {
+    /// Its name.
+    pub node: String,
+    /// Its region.
+    pub region: String,
+    /// live, late (silent for 10 s) or dead (20 s).
+    pub standing: String,
+    /// How long ago it was heard last, in seconds.
+    pub heard_seconds: u64,
+    /// What it does: dns, probe, proxy.
+    pub roles: Vec<String>,
+    /// The version of its program.
+    pub version: String,
+    /// The first twelve digits of the digest of what it serves; `None`: it serves nothing yet.
+    pub digest: Option<String>,
+    /// Whether it has served something else than this node for half a minute.
+    pub drifted: bool,
+}
+
+impl PeerStatus {
+    fn of(one: &Attendant, now: Tick) -> Self {
+        Self {
+            node: one.peer.node.clone(),
+            region: one.peer.region.clone(),
+            standing: one.standing.as_str().to_owned(),
+            heard_seconds: now.since(one.heard).as_secs(),
+            roles: one.roles.names().into_iter().map(str::to_owned).collect(),
+            version: one.version.clone(),
+            digest: one.config.map(|config| format!("{config:012x}")),
+            drifted: one.drifted,
         }
     }
 }
@@ -264,10 +304,15 @@ impl Status {
             regions: Vec::new(),
             pools: Vec::new(),
             endpoints: Vec::new(),
+            peers: Vec::new(),
             zones: Vec::new(),
             overrides: listed(&admin.desk.overrides()),
             certificates: Vec::new(),
         };
+        let now = clock::now();
+        let peers = admin.peers.borrow();
+        status.peers = peers.iter().map(|one| PeerStatus::of(one, now)).collect();
+        drop(peers);
         let stages = snapshot.issuance.progress.stages();
         status.certificates = stages.into_iter().map(CertificateStatus::from).collect();
         let zone = |(apex, entry): (&crate::name::Name, _)| ZoneStatus {
@@ -276,7 +321,7 @@ impl Status {
         };
         status.zones = snapshot.zones.iter().map(zone).collect();
         if let Some(state) = &snapshot.state {
-            status.fill(state, &admin.metrics.proxy, clock::now());
+            status.fill(state, &admin.metrics.proxy, now);
         }
         if let Some(counters) = &admin.counters {
             status.count(&counters.totals());

@@ -29,7 +29,7 @@ async fn start(limits: Limits) -> Running {
     let (_, desk) = Keeper::open(state.path(), metrics.clone(), events.clone());
     let listen = model::AdminListen::Tcp(at);
     let settings = model::Admin { listen, hosts: Vec::new(), tokens: None, tls: None };
-    let shared = (Arc::default(), Arc::default(), events);
+    let shared = (Arc::default(), Arc::default(), events, watch::channel(Vec::new()).1);
     let admin = Admin::new(Arc::default(), None, metrics, told, desk, shared, settings);
     let stop = CancellationToken::new();
     let task = tokio::spawn(serve_within(Socket::Tcp(listener), admin, limits, stop.clone()));

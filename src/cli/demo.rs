@@ -141,7 +141,8 @@ fn introduce(options: &Options, config: &Path, output: &mut Output) {
     let own = std::env::args().next().unwrap_or_else(|| "meridian".to_owned());
     output.line(format!(
         "Three regions on this machine: eu, us, ap, each with a proxy and two sample backends.\n\
-         DNS on {dns}, metrics on http://{admin}/metrics. Try, in another terminal:\n\n  \
+         DNS on {dns}, dashboard on http://{admin}/, metrics on http://{admin}/metrics.\n\
+         Try, in another terminal:\n\n  \
          {dig} www.app.example.com +subnet=80.130.0.0/24     # a client in Germany\n  \
          {dig} www.app.example.com +subnet=73.0.0.0/24       # a client in the United States\n  \
          curl http://127.0.0.10:{proxies}/   # from the proxy of eu\n  \

@@ -30,8 +30,7 @@ pub(super) struct Options {
     /// The name asked for
     name: String,
     /// The type asked for: A, AAAA or HTTPS
-    #[arg(value_name = "TYPE", default_value = "A", value_parser = ["A", "AAAA", "HTTPS"],
-          ignore_case = true)]
+    #[arg(value_name = "TYPE", default_value = "A", value_parser = rtype)]
     rtype: String,
     /// The client's address
     #[arg(long, value_name = "ADDR")]
@@ -64,6 +63,17 @@ pub(super) struct Options {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// A type that can be explained. An address in its place is mostly meant as the client.
+fn rtype(text: &str) -> Result<String, String> {
+    match Asked::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None if text.parse::<IpAddr>().is_ok() => {
+            Err(format!("an address is given with its option: `--client {text}`"))
+        }
+        None => Err("expected A, AAAA or HTTPS".to_owned()),
+    }
 }
 
 pub(super) fn run(options: &Options, output: &mut Output) -> Exit {

@@ -77,9 +77,9 @@ enum Command {
     #[command(after_help = "Examples:\n  meridian drill plan --region eu-central\n  \
                             meridian drill run lose-eu.toml --report lose-eu.html")]
     Drill(drill::Options),
-    /// Make tokens for the admin listener
+    /// Make tokens for the admin listener, and check its audit log
     #[command(after_help = "Examples:\n  meridian admin token alice --role operate\n  \
-                            meridian admin token prometheus --role read")]
+                            meridian admin audit --config config")]
     Admin(admin::Options),
     /// Look after the bus between nodes
     #[command(after_help = "Examples:\n  meridian cluster check --config config\n  \

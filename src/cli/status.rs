@@ -1,5 +1,6 @@
 //! `meridian status`: what a running node serves, on one screen.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use reqwest::Method;
 use super::output::{Paint, count, time};
 use super::remote::{Node, Remote};
 use super::{Exit, Format, Output, force};
-use crate::admin::{CertificateStatus, EndpointStatus, LoadStatus, Residual, Share, Status};
+use crate::admin::{
+    CertificateStatus, EndpointStatus, LoadStatus, OverrideStatus, PeerStatus, PoolStatus,
+    Residual, Share, Status,
+};
 use crate::clock;
 use crate::tls::day;
 
@@ -17,6 +21,10 @@ use crate::tls::day;
 const EVERY: Duration = Duration::from_secs(2);
 /// Endpoints shown; those that are not up come first.
 const ENDPOINTS_MAX: usize = 40;
+/// Pools by region shown; those that are not wholly up come first.
+const POOLS_MAX: usize = 20;
+/// Peers shown; those that are not as they should be come first.
+const PEERS_MAX: usize = 12;
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -80,12 +88,22 @@ fn screen(status: &Status, paint: Paint) -> Vec<String> {
     let regions = status.regions.iter().map(|region| &region.share);
     lines.extend(regions.map(|share| place(&share.region, share)));
     lines.extend(title("pools"));
-    lines.extend(status.pools.iter().map(|pool| {
+    let mut pools: Vec<&PoolStatus> = status.pools.iter().collect();
+    pools.sort_by_key(|pool| pool.share.up == pool.share.endpoints);
+    lines.extend(pools.iter().take(POOLS_MAX).map(|pool| {
         let line = place(&format!("{} {}", pool.pool, pool.share.region), &pool.share);
         pool.load.as_ref().map_or(line.clone(), |load| format!("{line}, {}", words(load)))
     }));
+    lines.extend(left_out(pools.len(), POOLS_MAX));
     lines.extend(title("endpoints"));
     lines.extend(endpoints(status, paint));
+    lines.extend(title("peers"));
+    lines.extend(peers(status, paint));
+    let drills = drills(&status.overrides);
+    if !drills.is_empty() {
+        lines.extend(title("drills"));
+        lines.extend(drills);
+    }
     if !status.overrides.is_empty() {
         lines.extend(title("overrides"));
         lines.extend(status.overrides.iter().map(|one| format!("  {}", force::line(one))));
@@ -98,6 +116,68 @@ fn screen(status: &Status, paint: Paint) -> Vec<String> {
     let troubled = status.zones.iter().filter(|zone| zone.state != "ok");
     lines.extend(troubled.map(|zone| format!("  {} {}", zone.zone, paint.bad(&zone.state))));
     lines
+}
+
+/// The other nodes, a line each; in trouble is who is silent or serves something else.
+fn peers(status: &Status, paint: Paint) -> Vec<String> {
+    let Status { peers, mode, version: own, .. } = status;
+    if mode == "alone" {
+        return vec!["  none, this node is alone".to_owned()];
+    }
+    let mut all: Vec<&PeerStatus> = peers.iter().collect();
+    let is_well = |peer: &PeerStatus| peer.standing == "live" && !peer.drifted;
+    all.sort_by_key(|peer| is_well(peer));
+    let live = all.iter().filter(|peer| peer.standing == "live").count();
+    let seen = match mode.as_str() {
+        "live" => paint.good(mode),
+        "isolated" => paint.bad(mode),
+        _ => paint.odd(mode),
+    };
+    let mut lines = vec![format!("  {seen}, {live} of {} heard", count(all.len(), "peer"))];
+    let line = |peer: &&PeerStatus| {
+        let PeerStatus { node, region, standing, heard_seconds, roles, version, digest, drifted } =
+            *peer;
+        let heard = match standing.as_str() {
+            "live" => paint.good(standing),
+            "late" => paint.odd(&format!("late, silent for {}", time(*heard_seconds))),
+            _ => paint.bad(&format!("{standing}, silent for {}", time(*heard_seconds))),
+        };
+        let serves = match digest {
+            None => paint.odd("serves nothing yet"),
+            Some(digest) if *drifted => {
+                paint.odd(&format!("another configuration, digest {digest}"))
+            }
+            Some(digest) => format!("digest {digest}"),
+        };
+        let program = if version == own { String::new() } else { format!(", meridian {version}") };
+        let place = format!("{node} in {region}");
+        format!("  {place:<24} {heard}, {serves}, {}{program}", roles.join(" "))
+    };
+    lines.extend(all.iter().take(PEERS_MAX).map(line));
+    lines.extend(left_out(all.len(), PEERS_MAX));
+    lines
+}
+
+/// How many of a list are not shown, if any.
+fn left_out(all: usize, shown: usize) -> Option<String> {
+    all.checked_sub(shown).filter(|more| *more > 0).map(|more| format!("  and {more} more"))
+}
+
+/// The drills under way, by their overrides: what each takes out, and for how long.
+fn drills(overrides: &[OverrideStatus]) -> Vec<String> {
+    let mut drills: BTreeMap<&str, Vec<&OverrideStatus>> = BTreeMap::new();
+    for one in overrides {
+        if let Some(drill) = &one.what.drill {
+            drills.entry(drill).or_default().push(one);
+        }
+    }
+    let line = |(drill, parts): (&str, Vec<&OverrideStatus>)| {
+        let targets: Vec<String> = parts.iter().map(|one| one.what.target.to_string()).collect();
+        let left = parts.iter().filter_map(|one| one.left_seconds).max().unwrap_or_default();
+        let author = parts.first().map_or("", |one| one.what.author.as_str());
+        format!("  {drill}: {}, {} left, by {author}", targets.join(", "), time(left))
+    };
+    drills.into_iter().map(line).collect()
 }
 
 /// A certificate that the proxy orders, on one line.
@@ -177,8 +257,6 @@ fn endpoints(status: &Status, paint: Paint) -> Vec<String> {
         format!("  {place:<40} {word} for {}: {cause}{left}", time(*age_seconds))
     };
     let mut lines: Vec<String> = all.iter().take(ENDPOINTS_MAX).map(line).collect();
-    if let Some(more @ 1..) = all.len().checked_sub(ENDPOINTS_MAX) {
-        lines.push(format!("  and {more} more"));
-    }
+    lines.extend(left_out(all.len(), ENDPOINTS_MAX));
     lines
 }

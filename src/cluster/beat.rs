@@ -24,9 +24,6 @@ pub struct Beat {
     pub pages: u32,
     /// Their digest.
     pub digest: u64,
-    /// The first 48 bits of the digest of the configuration that the writer serves; `None`: it does
-    /// not say.
-    pub config: Option<u64>,
 }
 
 /// What stands between the head and the contents.
@@ -53,13 +50,7 @@ impl Beat {
         let formats = (*FORMATS.start(), *FORMATS.end());
         let state = State { impaired: self.impaired, formats };
         let (pages, digest) = (self.pages, self.digest.to_be_bytes());
-        let mut contents = vec![Content { kind: Kind::Health as u8, pages, digest }];
-        // Readers of before pass it over.
-        contents.extend(self.config.map(|config| Content {
-            kind: Kind::Config as u8,
-            pages: 0,
-            digest: config.to_be_bytes(),
-        }));
+        let contents = vec![Content { kind: Kind::Health as u8, pages, digest }];
         wire::seal(Kind::Beat, &(head, state, contents))
     }
 
@@ -71,21 +62,18 @@ impl Beat {
         let mut body = wire::open(Kind::Beat, message)?;
         let (writer, epoch, number) = Head::take(&mut body)?.read()?;
         let State { impaired, .. } = wire::take(&mut body)?;
-        let (mut pages, mut digest, mut config) = (0, EMPTY, None);
+        let (mut pages, mut digest) = (0, EMPTY);
         for _ in 0..wire::take_length(&mut body, CONTENTS_MAX)? {
             let content: Content = wire::take(&mut body)?;
             if content.pages > PAGES_MAX {
                 return Err(Dropped::Malformed);
             }
             // Kinds to come are passed over.
-            let found = u64::from_be_bytes(content.digest);
             if content.kind == Kind::Health as u8 {
-                (pages, digest) = (content.pages, found);
-            } else if content.kind == Kind::Config as u8 {
-                config = Some(found);
+                (pages, digest) = (content.pages, u64::from_be_bytes(content.digest));
             }
         }
-        Ok(Self { writer, epoch, number, impaired, pages, digest, config })
+        Ok(Self { writer, epoch, number, impaired, pages, digest })
     }
 }
 
@@ -113,14 +101,12 @@ mod tests {
     fn beat() -> Beat {
         let writer = Prober { region: "eu".into(), node: "fra-1".into() };
         let digest = digest([1, 2, 3]);
-        Beat { writer, epoch: 5, number: 9, impaired: true, pages: 3, digest, config: Some(7) }
+        Beat { writer, epoch: 5, number: 9, impaired: true, pages: 3, digest }
     }
 
     #[test]
     fn a_beat_comes_out_as_it_went_in() {
         assert_eq!(Beat::decode(&beat().encode()), Ok(beat()));
-        let silent = Beat { config: None, ..beat() };
-        assert_eq!(Beat::decode(&silent.encode()), Ok(silent));
         let mut later = beat().encode();
         later.push(1);
         assert_eq!(Beat::decode(&later), Ok(beat()), "fields to come are ignored");

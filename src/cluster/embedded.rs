@@ -69,8 +69,8 @@ impl Attached {
     pub(super) fn publish(&self, message: &Outgoing) -> bool {
         let mut inner = self.hub.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let payload = Bytes::copy_from_slice(&message.payload);
-        // Requests are of the moment, and so are loads and challenges.
-        if !matches!(message.kind, "need" | "load" | "challenge")
+        // Requests are of the moment, and so are loads, challenges and presences.
+        if !matches!(message.kind, "need" | "load" | "challenge" | "presence")
             && (inner.kept.len() < KEPT_MAX || inner.kept.contains_key(&message.subject))
         {
             inner.kept.insert(message.subject.clone(), payload.clone());

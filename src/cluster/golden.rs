@@ -7,7 +7,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 
 use super::wire::FORMATS;
-use super::{Beat, ChallengePage, LoadPage, Need, Page, Report};
+use super::{Beat, ChallengePage, LoadPage, Need, Page, Presence, Report, Roles};
 use crate::acme::Challenge;
 use crate::health::{CauseKind, Prober, Subject, Verdict, Vote};
 use crate::latency::{Client, Measured, Rtt, Way};
@@ -34,7 +34,6 @@ fn samples() -> (Page, Beat, Need, LoadPage) {
         impaired: true,
         pages: 2,
         digest: 0xfeed,
-        config: None,
     };
     let busy =
         Sample { requests: 812.125, errors: 0.5, in_flight: 31, queue: 4, capacity: Some(2_000.0) };
@@ -91,6 +90,16 @@ fn is_as_ever(file: &str, message: &[u8]) -> Vec<u8> {
 fn pages_of_challenges_are_as_they_always_were() {
     let octets = is_as_ever("challenge_1.txt", &challenges().encode());
     assert_eq!(ChallengePage::decode(&octets), Ok(challenges()));
+}
+
+#[test]
+fn presences_are_as_they_always_were() {
+    let writer = Prober { region: "eu-central".into(), node: "fra-1".into() };
+    let roles = Roles { dns: true, probe: true, proxy: false };
+    let version = "0.1.0".to_owned();
+    let presence = Presence { writer, roles, version, config: Some(0x0123_4567_89ab) };
+    let octets = is_as_ever("presence_1.txt", &presence.encode());
+    assert_eq!(Presence::decode(&octets), Ok(presence));
 }
 
 #[test]

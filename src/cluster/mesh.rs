@@ -108,8 +108,6 @@ pub struct Mesh {
     impaired: bool,
     /// Number of the last beat.
     number: u64,
-    /// What beats say of the configuration that is served.
-    config: Option<u64>,
     next_beat: Tick,
     peers: BTreeMap<Prober, Peer>,
     link: Link,
@@ -131,7 +129,6 @@ impl Mesh {
             writer: epoch.map(|epoch| Writer::new(epoch, pace.refresh)),
             impaired: false,
             number: 0,
-            config: None,
             next_beat: now,
             peers: BTreeMap::new(),
             link: Link { up: false, changed: now, told: None },
@@ -157,11 +154,6 @@ impl Mesh {
             }
             self.impaired = local.impaired;
         }
-    }
-
-    /// Takes in what is served now: the first 48 bits of its digest.
-    pub fn serve(&mut self, config: Option<u64>) {
-        self.config = config;
     }
 
     /// Takes in that the engine can be reached, or cannot.
@@ -353,8 +345,10 @@ impl Mesh {
                 }
                 if *writer == self.me { Ok(()) } else { self.reports.take_in(*page, report) }
             }
-            // Those of load and challenges are taken in elsewhere.
-            Channel::Load { .. } | Channel::Challenge { .. } => Err(Dropped::Foreign),
+            // These are taken in elsewhere.
+            Channel::Load { .. } | Channel::Challenge { .. } | Channel::Presence { .. } => {
+                Err(Dropped::Foreign)
+            }
             Channel::Beat { writer } => {
                 let beat = Beat::decode(message)?;
                 if beat.writer != *writer {
@@ -417,9 +411,8 @@ impl Mesh {
         self.next_beat = now + BEAT;
         self.number += 1;
         let (pages, digest) = writer.contents();
-        let (epoch, number, impaired, config) =
-            (self.epoch, self.number, self.impaired, self.config);
-        let beat = Beat { writer: self.me.clone(), epoch, number, impaired, pages, digest, config };
+        let (epoch, number, impaired) = (self.epoch, self.number, self.impaired);
+        let beat = Beat { writer: self.me.clone(), epoch, number, impaired, pages, digest };
         let channel = Channel::Beat { writer: self.me.clone() };
         out.push(outgoing(&self.subjects, &channel, beat.encode()));
     }

@@ -1,11 +1,11 @@
 //! Sharing verdicts and round trips between nodes: what is said, who is believed, and the engines
 //! that carry it.
 
+mod attendance;
 mod beat;
 mod challenge;
 mod control;
 mod counts;
-mod drift;
 mod embedded;
 mod engine;
 mod epoch;
@@ -19,6 +19,7 @@ mod need;
 mod open;
 mod page;
 mod peer;
+mod presence;
 mod report;
 mod reporter;
 mod reports;
@@ -28,11 +29,11 @@ mod version;
 mod wire;
 mod writer;
 
+pub use attendance::{Attendance, Attendant};
 pub use beat::Beat;
 pub use challenge::{ChallengePage, ChallengeSharing};
 pub use control::{Control, ControlError, Entries, Entry};
 pub use counts::Counts;
-pub use drift::{Drift, Drifted};
 pub use embedded::{Attached, Hub};
 pub use engine::{Engine, Signal};
 pub use epoch::next_epoch;
@@ -43,6 +44,7 @@ pub use nats::{Bus, Create, Examined, Grade, NatsControl, bucket_name, examine, 
 pub use need::Need;
 pub use open::{Opened, open};
 pub use page::{Page, VOTES_MAX};
+pub use presence::{Presence, Roles};
 pub use report::Report;
 pub use reporter::ReportWriter;
 pub use share::Share;

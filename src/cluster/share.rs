@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::attendance::{Attendance, Attendant};
 use super::challenge::{ChallengeSharing, HELD};
-use super::drift::{Drift, Drifted};
 use super::engine::{Engine, Signal};
 use super::load::{LoadPage, LoadSharing};
 use super::mesh::{Mesh, Outgoing};
@@ -30,12 +30,8 @@ const GAUGES_EVERY: Duration = Duration::from_secs(1);
 /// Longest rest, so that gauges stay true.
 const REST_MAX: Duration = Duration::from_secs(1);
 /// The standings, for metrics that show zeros.
-const STANDINGS: [(Standing, &str); 4] = [
-    (Standing::Live, "live"),
-    (Standing::Late, "late"),
-    (Standing::Dead, "dead"),
-    (Standing::Impaired, "impaired"),
-];
+const STANDINGS: [Standing; 4] =
+    [Standing::Live, Standing::Late, Standing::Dead, Standing::Impaired];
 
 /// What a node shares with others, and what it hears of them.
 pub struct Share {
@@ -61,10 +57,10 @@ pub struct Share {
     pub saying: mpsc::Receiver<(u32, Report)>,
     /// Where the keeper of round trips hears those of others.
     pub reports: mpsc::Sender<Report>,
-    /// What others serve.
-    pub drift: Drift,
-    /// Where those are told of who serve something else.
-    pub drifted: watch::Sender<Vec<Drifted>>,
+    /// Who else is there, and what they serve.
+    pub attendance: Attendance,
+    /// Where they are told of.
+    pub attendants: watch::Sender<Vec<Attendant>>,
     /// What this node serves.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Where it is counted.
@@ -77,7 +73,7 @@ impl Share {
         let mut gauged = clock::now();
         let mut votes_end = false;
         self.take_votes();
-        self.compare(gauged);
+        self.attend(gauged);
         loop {
             let now = clock::now();
             if !self.work(now, &stop).await {
@@ -85,7 +81,7 @@ impl Share {
             }
             if now.since(gauged) >= GAUGES_EVERY {
                 gauged = now;
-                self.compare(now);
+                self.attend(now);
                 self.gauge(now);
                 self.say_load(now);
                 self.say_challenges(now);
@@ -145,7 +141,10 @@ impl Share {
                     self.hear_challenges(taken, now);
                     return Vec::new();
                 }
-                self.drift.hear(&subject, &payload, now);
+                if let Some(taken) = self.attendance.take_in(&subject, &payload, now) {
+                    self.count("presence", taken);
+                    return Vec::new();
+                }
                 return self.mesh.receive(&subject, &payload, now);
             }
             Signal::Recalled { subject, payload } => {
@@ -201,20 +200,31 @@ impl Share {
         }
     }
 
-    /// Compares what is served with what others serve.
-    fn compare(&mut self, now: Tick) {
+    /// Says that this node is there and what it serves, and tells who else is.
+    fn attend(&mut self, now: Tick) {
         let state = self.snapshot.load().state.clone();
-        let own = state.map(|state| state.loaded.fingerprint.short());
-        self.mesh.serve(own);
-        self.drift.serve(own, now);
-        let drifted = self.drift.drifted(now);
-        let count = i64::try_from(drifted.len()).unwrap_or(i64::MAX);
-        self.metrics.cluster.drifted.set(count);
-        self.drifted.send_if_modified(|known| {
-            let news = *known != drifted;
-            *known = drifted;
+        self.attendance.serve(state.map(|state| state.loaded.fingerprint.short()), now);
+        if self.mesh.is_linked()
+            && let Some(message) = self.attendance.due(now)
+        {
+            self.send(message);
+        }
+        let list = self.attendance.list(now);
+        let drifted = list.iter().filter(|one| one.drifted).count();
+        self.metrics.cluster.drifted.set(i64::try_from(drifted).unwrap_or(i64::MAX));
+        self.attendants.send_if_modified(|known| {
+            let news = *known != list;
+            *known = list;
             news
         });
+    }
+
+    /// Counts a message of this kind that was taken in, or why it was not.
+    fn count(&self, kind: &str, taken: Result<(), Dropped>) {
+        match taken {
+            Ok(()) => self.metrics.cluster.messages.with_label_values(&[kind, "received"]).inc(),
+            Err(why) => self.metrics.cluster.dropped.with_label_values(&[why.as_str()]).inc(),
+        }
     }
 
     /// Tells others of the load that the proxy of this node sees, when that is due.
@@ -275,7 +285,7 @@ impl Share {
         for event in events {
             if let PeerEvent::Standing { prober, standing } = &event {
                 let (region, node) = (&prober.region, &prober.node);
-                info!(region, node, standing = word(*standing), "a prober's standing");
+                info!(region, node, standing = standing.as_str(), "a prober's standing");
             }
             // A full queue slows this task down; what then overruns is lost, and asked for anew.
             tokio::select! {
@@ -289,12 +299,12 @@ impl Share {
     }
 
     fn gauge(&self, now: Tick) {
-        for (standing, name) in STANDINGS {
+        for standing in STANDINGS {
             let count = self.mesh.standings(now).filter(|(_, found)| *found == standing).count();
             self.metrics
                 .cluster
                 .probers
-                .with_label_values(&[name])
+                .with_label_values(&[standing.as_str()])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
@@ -305,13 +315,9 @@ async fn has_room(reports: &mpsc::Sender<Report>) -> bool {
     reports.reserve().await.is_ok()
 }
 
-fn word(standing: Standing) -> &'static str {
-    STANDINGS.into_iter().find(|(known, _)| *known == standing).map_or("", |(_, word)| word)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Hub, Identity, Pace};
+    use super::super::{Hub, Identity, Pace, Roles};
     use super::*;
     use crate::load::Sample;
 
@@ -322,7 +328,8 @@ mod tests {
         let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
         let load = LoadSharing::new(me.clone(), proxies.then_some(5), "gslb");
         let challenge = ChallengeSharing::new(me.clone(), "gslb");
-        let listened = [load.listened(), challenge.listened()];
+        let attendance = Attendance::new(me.clone(), Roles::default(), "gslb");
+        let listened = [load.listened(), challenge.listened(), attendance.listened()];
         let filters = mesh.listened().into_iter().chain(listened);
         let engine = Engine::Embedded(hub.attach(filters));
         let loads = Arc::<Loads>::default();
@@ -330,7 +337,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (saying, reports) = (mpsc::channel(1).1, mpsc::channel(1).0);
         let (told, issuance) = (loads.clone(), Arc::<Issuance>::default());
-        let (drift, drifted) = (Drift::new(me.clone(), "gslb"), watch::channel(Vec::new()).0);
+        let attendants = watch::channel(Vec::new()).0;
         let snapshot = Arc::default();
         let share = Share {
             me,
@@ -344,8 +351,8 @@ mod tests {
             peers,
             saying,
             reports,
-            drift,
-            drifted,
+            attendance,
+            attendants,
             snapshot,
             metrics,
         };
@@ -353,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_load_and_the_challenges_of_a_node_are_heard_by_the_others() {
+    async fn load_challenges_and_presence_of_a_node_are_heard_by_the_others() {
         let hub = Hub::default();
         let (one, told, asked) = node(&hub, "eu", true);
         let (other, heard, answered) = node(&hub, "us", false);
@@ -363,7 +370,7 @@ mod tests {
         for region in ["eu", "us"] {
             told.report("web", region, "a", sample, clock::now()).unwrap();
         }
-        let metrics = other.metrics.clone();
+        let (metrics, mut there) = (other.metrics.clone(), other.attendants.subscribe());
         let stop = CancellationToken::new();
         let tasks = [one, other].map(|share| tokio::spawn(share.run(stop.clone())));
         let wait = async {
@@ -379,6 +386,10 @@ mod tests {
         assert_eq!(heard.of("web", "us", clock::now()), None, "nobody speaks for others' regions");
         let answers = answered.challenges.answers().unwrap();
         assert_eq!(answers.file("t"), Some("t.key"));
+        let heard = there.wait_for(|list| !list.is_empty());
+        let heard = tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap().unwrap();
+        assert_eq!((heard.len(), &*heard[0].peer.region), (1, "eu"), "others alone are listed");
+        drop(heard);
         let received = ["load", "received"];
         assert!(metrics.cluster.messages.with_label_values(&received).get() >= 1);
         stop.cancel();

@@ -45,6 +45,11 @@ pub enum Channel {
         /// Its number, from 0.
         page: u32,
     },
+    /// That a node is there.
+    Presence {
+        /// Which.
+        writer: Prober,
+    },
 }
 
 impl Channel {
@@ -57,6 +62,7 @@ impl Channel {
             Self::Need { .. } => "need",
             Self::Load { .. } => "load",
             Self::Challenge { .. } => "challenge",
+            Self::Presence { .. } => "presence",
         }
     }
 }
@@ -85,7 +91,8 @@ impl Subjects {
             }
             Channel::Beat { writer: Prober { region, node } }
             | Channel::Need { writer: Prober { region, node } }
-            | Channel::Load { writer: Prober { region, node } } => {
+            | Channel::Load { writer: Prober { region, node } }
+            | Channel::Presence { writer: Prober { region, node } } => {
                 format!("{stem}{kind}.{region}.{node}")
             }
         }
@@ -116,6 +123,7 @@ impl Subjects {
             "beat" => Channel::Beat { writer },
             "need" => Channel::Need { writer },
             "load" => Channel::Load { writer },
+            "presence" => Channel::Presence { writer },
             _ => return None,
         };
         parts.next().is_none().then_some(channel)
@@ -129,6 +137,11 @@ impl Subjects {
     /// What a node that answers authorities listens to.
     pub(super) fn challenges(&self) -> String {
         format!("{}challenge.>", self.stem)
+    }
+
+    /// What every node listens to, to know who else is there.
+    pub(super) fn presences(&self) -> String {
+        format!("{}presence.>", self.stem)
     }
 
     /// What a node listens to: all pages and signs of life, and what it is asked for itself.
@@ -155,6 +168,7 @@ mod tests {
             (Channel::Beat { writer: writer.clone() }, "gslb.v1.beat.eu-1.fra_2"),
             (Channel::Need { writer: writer.clone() }, "gslb.v1.need.eu-1.fra_2"),
             (Channel::Load { writer: writer.clone() }, "gslb.v1.load.eu-1.fra_2"),
+            (Channel::Presence { writer: writer.clone() }, "gslb.v1.presence.eu-1.fra_2"),
             (
                 Channel::Challenge { writer: writer.clone(), page: 0 },
                 "gslb.v1.challenge.eu-1.fra_2.0",

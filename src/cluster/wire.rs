@@ -41,8 +41,8 @@ pub(super) enum Kind {
     Load = 5,
     /// A page of challenges.
     Challenge = 6,
-    /// What configuration is served, which signs of life say; no message is of this kind.
-    Config = 7,
+    /// That a node is there.
+    Presence = 8,
 }
 
 /// Why a message is dropped: a bounded label for metrics.

@@ -42,6 +42,9 @@ pub struct Report {
     pub back_ms: Option<u64>,
     /// Requests that reached what was taken out; null: nobody counts them.
     pub residual_requests: Option<u64>,
+    /// What still came to each region that was taken out, where its load is measured.
+    #[serde(default)]
+    pub residual: Vec<ResidualRate>,
     /// By node.
     pub nodes: Vec<NodeReport>,
     /// The first errors that clients would have seen.
@@ -76,6 +79,23 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Aborted => "aborted",
         }
+    }
+}
+
+/// Load of a region that was taken out, in requests a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ResidualRate {
+    /// Name of the region.
+    pub region: String,
+    /// Before the drill.
+    pub before: f64,
+    /// As it was told last while the drill ran.
+    pub last: f64,
+}
+
+impl From<(&String, &(f64, f64))> for ResidualRate {
+    fn from((region, (before, last)): (&String, &(f64, f64))) -> Self {
+        Self { region: region.clone(), before: *before, last: *last }
     }
 }
 
@@ -185,11 +205,16 @@ impl Report {
         let loads = self.loads.iter().map(|l| format!("{} {:.0} %", l.region, l.highest * 100.0));
         let loads: Vec<String> = loads.collect();
         let known = |text: String| if text.is_empty() { "not measured".to_owned() } else { text };
-        let residual = self.residual_requests.map(|n| format!("{n} requests"));
+        let rate = |rate: &ResidualRate| {
+            let ResidualRate { region, before, last } = rate;
+            format!("{region} {last:.1} requests/s in the end, {before:.1} before")
+        };
+        let drained = self.residual_requests.map(|n| format!("{n} requests to what was drained"));
+        let residual: Vec<String> = self.residual.iter().map(rate).chain(drained).collect();
         vec![
             ("errors", format!("{errors} errors or empty answers, {silent} questions unanswered")),
             ("survivors' load", known(loads.join(", "))),
-            ("residual traffic", known(residual.unwrap_or_default())),
+            ("residual traffic", known(residual.join("; "))),
         ]
     }
 }

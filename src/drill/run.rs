@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::report::{
-    Checked, ErrorSeen, Mark, NodeReport, Outcome, RegionLoad, Report, Slot, Timeline,
+    Checked, ErrorSeen, Mark, NodeReport, Outcome, RegionLoad, Report, ResidualRate, Slot, Timeline,
 };
 use crate::model::{Abort, Expect};
 
@@ -82,6 +82,8 @@ pub struct Seen {
     pub down: BTreeSet<String>,
     /// Load of regions, as a share of their capacity.
     pub loads: BTreeMap<String, f64>,
+    /// Load of regions, in requests a second.
+    pub rates: BTreeMap<String, f64>,
     /// Requests that came for what is taken out.
     pub residual: Option<u64>,
 }
@@ -140,6 +142,8 @@ pub struct Run {
     errors: Vec<ErrorSeen>,
     loads: BTreeMap<String, f64>,
     residual: (Option<u64>, Option<u64>),
+    /// Load of the regions that are taken out: before, and as it was told last while they were.
+    rates: BTreeMap<String, (f64, f64)>,
     aborted: Option<String>,
     cleared: bool,
     marks: Vec<Mark>,
@@ -162,6 +166,7 @@ impl Run {
             errors: Vec::new(),
             loads: BTreeMap::new(),
             residual: (None, None),
+            rates: BTreeMap::new(),
             aborted: None,
             cleared: false,
             marks: Vec::new(),
@@ -285,17 +290,31 @@ impl Run {
     pub fn seen(&mut self, at: Duration, seen: &Seen) {
         let first = self.residual.0.or(seen.residual);
         self.residual = (first, seen.residual.or(self.residual.1));
+        let regions = self.setup.fail.iter().filter_map(|target| target.strip_prefix("region:"));
+        for (region, rate) in regions.filter_map(|region| seen.rates.get_key_value(region)) {
+            let (before, last) = self.rates.entry(region.clone()).or_insert((*rate, *rate));
+            match self.phase {
+                Phase::Before => (*before, *last) = (*rate, *rate),
+                Phase::Failing(_) => *last = *rate,
+                Phase::Returning(..) => {}
+            }
+        }
         if !matches!(self.phase, Phase::Failing(_)) {
             return;
         }
-        for (region, load) in &seen.loads {
-            let highest = self.loads.entry(region.clone()).or_default();
-            *highest = highest.max(*load);
+        let gone = |region: &str| {
+            self.setup.fail.iter().any(|target| target.strip_prefix("region:") == Some(region))
+        };
+        // What is taken out still has the load of those who have not left yet.
+        let loads: Vec<_> = seen.loads.iter().filter(|(region, _)| !gone(region)).collect();
+        for (region, load) in &loads {
+            let highest = self.loads.entry((*region).clone()).or_default();
+            *highest = highest.max(**load);
         }
         let limit = self.setup.abort.survivor_load;
-        let over = seen.loads.iter().find(|(_, load)| limit.is_some_and(|most| **load >= most));
+        let over = loads.iter().find(|(_, load)| limit.is_some_and(|most| **load >= most));
         if let Some((region, load)) = over {
-            self.abort(at, &format!("{region} has {:.0} % of its capacity as load", load * 100.0));
+            self.abort(at, &format!("{region} has {:.0} % of its capacity as load", *load * 100.0));
         }
         let named = |text: &str| text.strip_prefix("region:").unwrap_or_default().to_owned();
         let guarded = self.setup.abort.down.iter().map(|region| named(&region.value));
@@ -397,6 +416,7 @@ impl Run {
             moved_ms: self.moved(None).map(millis),
             back_ms: self.back(None).map(millis),
             residual_requests: residual.map(|(first, last)| last.saturating_sub(first)),
+            residual: self.rates.iter().map(ResidualRate::from).collect(),
             nodes: nodes.map(node).collect(),
             errors: self.errors.clone(),
             loads: self.region_loads(),

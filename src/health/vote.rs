@@ -67,6 +67,18 @@ pub enum Standing {
     Impaired,
 }
 
+impl Standing {
+    /// The word in metrics, logs and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Late => "late",
+            Self::Dead => "dead",
+            Self::Impaired => "impaired",
+        }
+    }
+}
+
 /// What this node says to its peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalVotes {

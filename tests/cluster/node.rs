@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use meridian::clock;
 use meridian::cluster::{
-    Bus, ChallengeSharing, Control, Create, Drift, Engine, Hub, Identity, Ledger, LoadSharing,
-    Mesh, NatsControl, Outgoing, Pace, Report, Share, Signal, Subjects,
+    Attendance, Bus, ChallengeSharing, Control, Create, Engine, Hub, Identity, Ledger, LoadSharing,
+    Mesh, NatsControl, Outgoing, Pace, Report, Roles, Share, Signal, Subjects,
 };
 use meridian::health::{LocalVotes, PeerEvent, Prober, Standing, Subject, Verdict, Vote};
 use meridian::load::Loads;
@@ -191,8 +191,8 @@ impl Node {
             peers,
             saying,
             reports,
-            drift: Drift::new(me.clone(), "meridian"),
-            drifted: watch::channel(Vec::new()).0,
+            attendance: Attendance::new(me.clone(), Roles::default(), "meridian"),
+            attendants: watch::channel(Vec::new()).0,
             snapshot: Arc::default(),
             metrics: metrics.clone(),
         };

@@ -69,8 +69,13 @@ impl Browser {
     /// Waits until an expression holds in the page, and says how long that took.
     #[track_caller]
     pub(crate) fn wait(&mut self, expression: &str) -> Duration {
+        self.wait_within(PATIENCE, expression)
+    }
+
+    #[track_caller]
+    fn wait_within(&mut self, patience: Duration, expression: &str) -> Duration {
         let begun = Instant::now();
-        let held = poll(PATIENCE, STEP, || (self.value(expression) == true).then_some(()));
+        let held = poll(patience, STEP, || (self.value(expression) == true).then_some(()));
         if held.is_none() {
             self.picture("failed");
             panic!("waited in vain for {expression}\n{}", self.text("main"));
@@ -84,6 +89,14 @@ impl Browser {
         let found =
             format!("(document.querySelector({at:?})?.textContent ?? '').includes({text:?})");
         self.wait(&found);
+    }
+
+    /// [`Self::wait_text`] for what nodes wait with before they say it.
+    #[track_caller]
+    pub(crate) fn wait_long(&mut self, at: &str, text: &str) {
+        let found =
+            format!("(document.querySelector({at:?})?.textContent ?? '').includes({text:?})");
+        self.wait_within(4 * PATIENCE, &found);
     }
 
     #[track_caller]

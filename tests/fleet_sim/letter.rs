@@ -34,7 +34,7 @@ impl Letter {
         let kind = match &channel {
             Channel::Need { writer } => Sort::Need { prober: number(writer) },
             Channel::Latency { .. } => unreachable!("nobody here measures round trips"),
-            Channel::Load { .. } | Channel::Challenge { .. } => {
+            Channel::Load { .. } | Channel::Challenge { .. } | Channel::Presence { .. } => {
                 unreachable!("nobody here has a proxy")
             }
             Channel::Health { writer, page: at } => {

@@ -2,7 +2,8 @@
 
 use meridian::clock::Tick;
 use meridian::cluster::{
-    Beat, ChallengePage, Identity, LENGTH_MAX, LoadPage, Mesh, Need, Pace, Page, Report, VOTES_MAX,
+    Beat, ChallengePage, Identity, LENGTH_MAX, LoadPage, Mesh, Need, Pace, Page, Presence, Report,
+    VOTES_MAX,
 };
 use meridian::health::Prober;
 
@@ -28,6 +29,9 @@ pub fn run(input: &[u8]) {
     }
     if let Ok(page) = ChallengePage::decode(message) {
         assert_eq!(ChallengePage::decode(&page.encode()), Ok(page));
+    }
+    if let Ok(presence) = Presence::decode(message) {
+        assert_eq!(Presence::decode(&presence.encode()), Ok(presence));
     }
     let me = Prober { region: "eu".into(), node: "me".into() };
     let identity = Identity { me, epoch: Some(5), prefix: "gslb".into() };

@@ -29,12 +29,11 @@ function draw() {
   link();
   if (!status) return;
   const regions = fleet.survey(status, charts.rates());
-  const drifts = fleet.drifted(events);
-  fleet.verdict(status, regions, flows, drifts);
+  fleet.verdict(status, regions, flows);
   fleet.listRegions(regions, flows, pick);
   fleet.listPools(status, regions);
   fleet.listEndpoints(status, by('find').value, by('troubled').checked);
-  fleet.config(status, regions, drifts, status.time_ms - told.wall);
+  fleet.config(status, regions, status.time_ms - told.wall);
   map.draw(regions, flows, pick);
   overrides.list(status);
   overrides.targets(status);

@@ -82,7 +82,7 @@ export function survey(status, rates) {
 const WORST = ['down', 'drained', 'degraded', 'unknown'];
 
 /** The fleet in a sentence: what is true, and what it means for clients. */
-export function verdict(status, regions, flows, drifts) {
+export function verdict(status, regions, flows) {
   const of = (name) => regions.filter((region) => region.state === name);
   const names = (name) => of(name).map((region) => region.region).join(', ');
   const serving = regions.filter((r) => ['up', 'degraded', 'unknown'].includes(r.state)).length;
@@ -108,8 +108,11 @@ export function verdict(status, regions, flows, drifts) {
   if (status.mode === 'isolated' || status.mode === 'degraded') {
     facts.push(`this node's view of its peers is ${status.mode}`);
   }
-  if (drifts.length > 0) {
-    facts.push(`${count(drifts.length, 'peer')} with another configuration`);
+  const silent = status.peers.filter((peer) => peer.standing === 'dead');
+  if (silent.length > 0) facts.push(`${count(silent.length, 'peer')} silent`);
+  const drifted = status.peers.filter((peer) => peer.drifted);
+  if (drifted.length > 0) {
+    facts.push(`${count(drifted.length, 'peer')} with another configuration`);
   }
   const troubled = status.zones.filter((zone) => zone.state !== 'ok');
   const zones = troubled.map((zone) => zone.zone).join(', ');
@@ -244,19 +247,27 @@ export function listEndpoints(status, find, troubled) {
   });
 }
 
-/** The peers that serve another configuration, by the last that was told of each. */
-export function drifted(events) {
-  const last = new Map();
-  for (const one of events) {
-    if (one.kind === 'drift') last.set(`${one.region} ${one.peer}`, one);
-  }
-  return [...last.values()].filter((one) => one.drifted);
+/** A peer in a few words: whether it is heard, and whether it serves what this node serves. */
+function peer({ node, region, standing, drifted, digest, version, since }, own) {
+  const words = [`${node} in ${region}: ${standing}`];
+  if (version !== own) words.push(`meridian ${version}`);
+  if (digest === null) words.push('serves nothing yet');
+  const how = standing === 'live' && drifted ? 'degraded' : SEATS[standing];
+  const silent = standing === 'live' ? [] : [' for ', age(since)];
+  return html('li', {}, html('span', { class: `chip ${how}` },
+    state(how, words.join(', ')), ...silent));
 }
 
 /** What this node serves, and what it knows of its peers. */
-export function config(status, regions, drifts, skew) {
+export function config(status, regions, skew) {
   const plan = status.plan ? `(${status.plan.epoch}, ${status.plan.version})` : 'not numbered';
-  const peers = regions.filter((region) => region.vantage);
+  const probing = regions.filter((region) => region.vantage);
+  const rank = (one) => (one.standing === 'live' ? (one.drifted ? 1 : 2) : 0);
+  const found = [...status.peers].sort((a, b) => rank(a) - rank(b));
+  const peers = found.slice(0, LISTED).map(({ heard_seconds: heard, ...one }) => ({
+    ...one,
+    since: one.standing === 'live' ? null : began(`peer ${one.region} ${one.node}`, heard),
+  }));
   const facts = [
     ['Node', `${status.node} in ${status.region}`],
     ['Version', status.version],
@@ -270,16 +281,21 @@ export function config(status, regions, drifts, skew) {
   if (Math.abs(skew) > 2000) {
     facts.push(['Clock', `${off(skew)} this browser's`]);
   }
-  show(by('config'), [facts, peers.map((p) => [p.region, p.vantage]), drifts], () => [
+  const seats = probing.map((p) => [p.region, p.vantage]);
+  show(by('config'), [facts, seats, peers, found.length, status.digest], () => [
     html('dl', {}, ...facts.map(([name, value]) =>
       html('div', {}, html('dt', {}, name), html('dd', {}, value)))),
-    html('ul', { class: 'pools', 'aria-label': 'Probing regions' }, ...peers.map((peer) =>
-      html('li', {}, html('span', { class: `chip ${SEATS[peer.vantage]}` },
-        state(SEATS[peer.vantage], `${peer.region}: ${peer.vantage}`))))),
-    ...drifts.map(({ region, peer, digest }) => html('p', { class: 'warning' },
-      `${MARKS.degraded} ${peer} in ${region} serves another configuration: `,
-      html('code', {}, digest ?? 'unknown'), ' instead of ',
-      html('code', {}, status.digest.slice(0, 12)))),
+    html('ul', { class: 'pools', 'aria-label': 'Probing regions' }, ...seats.map(([region, seat]) =>
+      html('li', {}, html('span', { class: `chip ${SEATS[seat]}` },
+        state(SEATS[seat], `${region}: ${seat}`))))),
+    ...(found.length === 0 ? [] : [html('ul', { class: 'pools', 'aria-label': 'Peers' },
+      ...peers.map((one) => peer(one, status.version)),
+      ...(found.length > LISTED ? [html('li', {}, `and ${found.length - LISTED} more`)] : []))]),
+    ...peers.filter((one) => one.drifted).map(({ region, node, digest }) =>
+      html('p', { class: 'warning' },
+        `${MARKS.degraded} ${node} in ${region} serves another configuration: `,
+        html('code', {}, digest), ' instead of ',
+        html('code', {}, status.digest.slice(0, 12)))),
   ]);
 }
 

@@ -155,7 +155,11 @@ fn seen(status: &Status) -> Seen {
     let residual = status.endpoints.iter().filter_map(|e| e.residual);
     let residual: Vec<u64> = residual.map(|residual| residual.requests).collect();
     let mut loads: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    let mut rates: BTreeMap<String, f64> = BTreeMap::new();
     for pool in &status.pools {
+        if let Some(requests) = pool.load.as_ref().and_then(|load| load.requests) {
+            *rates.entry(pool.share.region.clone()).or_default() += requests;
+        }
         let known = pool.load.as_ref().and_then(|load| load.requests.zip(load.capacity));
         if let Some((requests, capacity)) = known {
             let (load, whole) = loads.entry(pool.share.region.clone()).or_default();
@@ -166,6 +170,7 @@ fn seen(status: &Status) -> Seen {
     Seen {
         down: down.map(|share| share.region.clone()).collect(),
         loads: loads.map(|(region, (load, capacity))| (region, load / capacity)).collect(),
+        rates,
         residual: (!residual.is_empty()).then(|| residual.iter().sum()),
     }
 }
@@ -236,7 +241,11 @@ impl Stage<'_> {
                 self.output.trouble(format!("warning: {why}"));
                 None
             }
-            News::Seen { .. } | News::Tick => None,
+            News::Seen { at, seen } => {
+                self.run.seen(self.since(at), &seen);
+                None
+            }
+            News::Tick => None,
         }
     }
 

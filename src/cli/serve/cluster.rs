@@ -11,8 +11,8 @@ use crate::acme::Issuance;
 use crate::admin::{Board, Events, watch_drift};
 use crate::clock;
 use crate::cluster::{
-    ChallengeSharing, Drift, Identity, LoadSharing, Mesh, Opened, Pace, Report, ReportWriter,
-    Share, next_epoch, open,
+    Attendance, Attendant, ChallengeSharing, Identity, LoadSharing, Mesh, Opened, Pace, Report,
+    ReportWriter, Roles, Share, next_epoch, open,
 };
 use crate::health::{LocalVotes, PeerEvent, Prober};
 use crate::load::Loads;
@@ -39,13 +39,14 @@ pub(super) struct Telling {
 /// The tasks of a role by name.
 type Named = Vec<(&'static str, JoinHandle<()>)>;
 
-/// Starts to share `votes` and round trips, and to tell of those of others; gives where overrides
-/// are shared, where they are, the other ends of the round trips, and the tasks.
+/// Starts to share `votes` and round trips, and to tell of those of others and of who else is there;
+/// gives where overrides are shared, where they are, the other ends of the round trips, and the
+/// tasks.
 pub(super) fn share(
     model: &Model,
     votes: watch::Receiver<Arc<LocalVotes>>,
     (loads, issuance): (Arc<Loads>, Arc<Issuance>),
-    peers: mpsc::Sender<PeerEvent>,
+    (peers, attendants): (mpsc::Sender<PeerEvent>, watch::Sender<Vec<Attendant>>),
     snapshot: Arc<ArcSwap<Snapshot>>,
     (events, metrics): (&Arc<Events>, &Arc<Metrics>),
     stop: &CancellationToken,
@@ -69,15 +70,16 @@ pub(super) fn share(
     let challenge = ChallengeSharing::new(me.clone(), &prefix);
     let identity = Identity { me: me.clone(), epoch, prefix: prefix.clone() };
     let mesh = Mesh::new(identity, Pace::default(), clock::now(), fastrand::Rng::new());
+    let roles =
+        Roles { dns: node.dns.is_some(), probe: node.probe.is_some(), proxy: node.proxy.is_some() };
+    let attendance = Attendance::new(me.clone(), roles, &prefix);
     let mut filters = mesh.listened().to_vec();
-    filters.extend([load.listened(), challenge.listened()]);
+    filters.extend([load.listened(), challenge.listened(), attendance.listened()]);
     let Opened { engine, control, mut tasks } =
         open(&node.cluster, &node.name, filters, &node.state, metrics, stop);
     let (telling, saying) = mpsc::channel(REPORTS_MAX);
     let (reports, reported) = mpsc::channel(REPORTS_MAX);
-    let (drifted, drifting) = watch::channel(Vec::new());
-    let drift = Drift::new(me.clone(), &prefix);
-    let watch = watch_drift(drifting, events.clone(), stop.child_token());
+    let watch = watch_drift(attendants.subscribe(), events.clone(), stop.child_token());
     tasks.push(("watch over drift", tokio::spawn(watch)));
     let metrics = metrics.clone();
     let share = Share {
@@ -92,8 +94,8 @@ pub(super) fn share(
         peers,
         saying,
         reports,
-        drift,
-        drifted,
+        attendance,
+        attendants,
         snapshot,
         metrics,
     };

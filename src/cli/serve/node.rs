@@ -67,22 +67,21 @@ pub(super) async fn serve(
     let (counters, log_writer) = counting(&model.node, publisher.labels())?;
     let feeds = Arc::<Feeds>::default();
     let (phase, told) = watch::channel(Phase::Starting);
+    let (attendants, peers) = watch::channel(Vec::new());
     let stop = CancellationToken::new();
     let dns_counters = listeners.as_ref().map(|_| counters.clone());
     let admin = admin_socket.zip(model.node.admin.clone()).map(|(socket, settings)| {
         let (snapshot, metrics) = (snapshot.clone(), metrics.clone());
         let shelves = front.as_ref().map(|front| front.shelves.clone()).unwrap_or_default();
-        let shared = (feeds.clone(), shelves, events.clone());
+        let shared = (feeds.clone(), shelves, events.clone(), peers);
         let admin = Admin::new(snapshot, dns_counters, metrics, told, desk, shared, settings);
         tokio::spawn(admin::serve(socket, admin, stop.child_token()))
     });
 
     let (reloads, reload_inbox) = mpsc::channel(1);
-    let current = publisher.loaded().clone();
-    let is_known = publisher.health().is_known();
-    let (witness, told) = (Arc::<Witness>::default(), events.clone());
-    let kept =
-        Kept { saver, serials, overrides, feeds, witness: witness.clone(), events: told, mapper };
+    let (current, is_known) = (publisher.loaded().clone(), publisher.health().is_known());
+    let (witness, told) = (Arc::<Witness>::default(), (events.clone(), attendants));
+    let kept = Kept { saver, serials, overrides, feeds, witness: witness.clone(), told, mapper };
     let mut tasks = Tasks::start(publisher, kept, &metrics, reload_inbox, &model, &stop)?;
     tasks.tell(&model.node.webhooks, &snapshot, (&events, &metrics), &stop);
     let goes_on = probed(&model.node, &mut tasks, &mut signals, is_known).await;

@@ -21,6 +21,7 @@ use super::serials::Serials;
 use super::state::Saver;
 use crate::acme;
 use crate::admin::{Events, Happening, Keeper, tell_webhook, watch_ages};
+use crate::cluster::Attendant;
 use crate::dns::transfer::{Assignment, Notifier, Surroundings, keep_fresh};
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Model, Node, Webhook};
@@ -45,8 +46,8 @@ pub(super) struct Kept {
     pub(super) feeds: Arc<Feeds>,
     /// What the proxy sees.
     pub(super) witness: Arc<Witness>,
-    /// What happens; kept in memory alone.
-    pub(super) events: Arc<Events>,
+    /// What happens, and where to tell who else is there; kept in memory alone.
+    pub(super) told: (Arc<Events>, watch::Sender<Vec<Attendant>>),
     /// Round trips.
     pub(super) mapper: Mapper,
 }
@@ -82,7 +83,8 @@ impl Tasks {
         model: &Model,
         stop: &CancellationToken,
     ) -> Result<Self, String> {
-        let Kept { saver, serials, overrides: keeper, feeds, witness, events, mapper } = kept;
+        let Kept { saver, serials, overrides: keeper, feeds, witness, told, mapper } = kept;
+        let (events, attendants) = told;
         let snapshot = publisher.shared();
         let shared = (publisher.loads().clone(), publisher.issuance().clone());
         let (overriding, overrides) = mpsc::channel(1);
@@ -120,7 +122,7 @@ impl Tasks {
         let judge = tokio::spawn(judge.run(inbox, stop.child_token()));
         let seen = snapshot.clone();
         let (board, telling, sharing) =
-            share(model, votes_out, shared, peers_in, seen, (&told, metrics), stop);
+            share(model, votes_out, shared, (peers_in, attendants), seen, (&told, metrics), stop);
         let around = Around { measurements, telling, snapshot: snapshot.clone(), replacing };
         let mapper = tokio::spawn(mapper.run(around, stop.child_token()));
         let resolvers =

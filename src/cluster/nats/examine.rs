@@ -122,7 +122,7 @@ async fn rights(
 ) -> Result<Vec<Examined>, String> {
     let subjects = Subjects::new(&nats.prefix);
     let mut found = Vec::new();
-    for subject in subjects.listened(me) {
+    for subject in subjects.listened(me).into_iter().chain([subjects.presences()]) {
         let subscriber = client.subscribe(subject.clone()).await;
         let mut subscriber = subscriber.map_err(|error| error.to_string())?;
         let refused = refusal(client, refusals).await?;
@@ -137,8 +137,13 @@ async fn rights(
     let last_page = |writer: &Prober| Channel::Health { writer: writer.clone(), page: 4_095 };
     let latency = |writer: &Prober| Channel::Latency { writer: writer.clone(), page: 4_095 };
     let beat = |writer: &Prober| Channel::Beat { writer: writer.clone() };
+    let presence = |writer: &Prober| Channel::Presence { writer: writer.clone() };
     let all = |writer: &Prober| [last_page(writer), beat(writer), latency(writer)];
-    let mut wanted = vec![(Channel::Need { writer: other.clone() }, true)];
+    let mut wanted = vec![
+        (Channel::Need { writer: other.clone() }, true),
+        (presence(me), true),
+        (presence(&other), false),
+    ];
     wanted.extend(all(me).into_iter().filter(|_| probes).map(|channel| (channel, true)));
     wanted.extend(all(&other).map(|channel| (channel, false)));
     for (channel, needed) in wanted {

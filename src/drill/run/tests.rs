@@ -98,6 +98,28 @@ fn times_are_those_of_the_first_and_the_last_answer_that_moved() {
     assert_eq!(report.nodes[1].with_lost, 3);
 }
 
+#[test]
+fn what_still_comes_to_the_region_is_told_beside_what_came_before() {
+    let rates = |eu: f64| Seen {
+        rates: [("eu".to_owned(), eu), ("us".to_owned(), 9.0)].into(),
+        ..Seen::default()
+    };
+    let mut run = Run::new(setup(1));
+    assert_eq!(run.report().residual, [], "nobody measures it");
+    run.seen(ms(400), &rates(300.0));
+    run.seen(ms(500), &rates(400.0));
+    run.began(ms(1_000));
+    run.seen(ms(1_100), &rates(380.0));
+    run.seen(ms(9_000), &rates(2.5));
+    run.ended(ms(11_000));
+    run.seen(ms(12_000), &rates(390.0));
+    let report = run.report();
+    let told = ResidualRate { region: "eu".to_owned(), before: 400.0, last: 2.5 };
+    assert_eq!(report.residual, [told]);
+    let text = report.to_string();
+    assert!(text.contains("eu 2.5 requests/s in the end, 400.0 before"), "{text}");
+}
+
 /// What happens while a drill runs.
 type Story<'a> = &'a dyn Fn(&mut Run);
 
@@ -167,6 +189,8 @@ fn what_was_expected_is_judged_one_by_one() {
 
 #[test]
 fn it_is_broken_off_once_by_its_conditions() {
+    // The region that is taken out is no survivor.
+    let gone = Seen { loads: [("eu".to_owned(), 1.2)].into(), ..Seen::default() };
     let full = Seen { loads: [("us".to_owned(), 1.2)].into(), ..Seen::default() };
     let lost = Seen { down: ["us".to_owned()].into(), ..Seen::default() };
     let own = Seen { down: ["eu".to_owned()].into(), ..Seen::default() };
@@ -174,6 +198,7 @@ fn it_is_broken_off_once_by_its_conditions() {
         (&full, Some("us has 120 % of its capacity as load")),
         (&lost, Some("us is down")),
         (&own, None),
+        (&gone, None),
     ] {
         let mut run = begun();
         run.seen(ms(2_000), seen);
