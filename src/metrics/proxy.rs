@@ -68,15 +68,9 @@ impl ProxyMetrics {
                 "meridian_proxy_connections",
                 "Connections of clients that are open.",
             )?,
-            resting: IntGauge::new(
-                "meridian_proxy_connections_resting",
-                "Connections of clients that wait for a request and keep no buffers.",
-            )?,
+            resting: resting()?,
             held: held()?,
-            handed: IntCounter::new(
-                "meridian_proxy_connections_handed_total",
-                "Connections of clients that a thread with many handed to one with few.",
-            )?,
+            handed: handed()?,
             opened: counters(
                 "meridian_proxy_connections_opened_total",
                 "Connections of clients that began to speak HTTP, by protocol.",
@@ -176,6 +170,20 @@ impl ProxyMetrics {
         self.tunnels.register(registry)?;
         self.protection.register(registry)
     }
+}
+
+fn resting() -> Result<IntGauge, prometheus::Error> {
+    IntGauge::new(
+        "meridian_proxy_connections_resting",
+        "Connections of clients that wait for a request and keep no buffers.",
+    )
+}
+
+fn handed() -> Result<IntCounter, prometheus::Error> {
+    IntCounter::new(
+        "meridian_proxy_connections_handed_total",
+        "Connections of clients that a thread with many handed to one with few.",
+    )
 }
 
 /// Connections of clients by thread.

@@ -183,14 +183,7 @@ async fn forward(
     }
     let timeouts = route.route.timeouts;
     let Asked { parts, body } = *asked;
-    let body = if body.is_end_stream() {
-        RequestBody::empty()
-    } else {
-        let progress = Rc::new(Progress::default());
-        exchange.progress = Some(progress.clone());
-        let keep = is_tried_again(&route, &parts.method);
-        RequestBody::new(body, &view.proxy.limits, timeouts.idle, progress, keep)
-    };
+    let body = onward(body, &parts.method, &route, &view, exchange);
     let begun = Instant::from_std(exchange.begun);
     let last = route.route.protection.total.map(|total| begun + total);
     let ready = if body.is_empty() {
@@ -198,7 +191,7 @@ async fn forward(
     } else {
         // Most requests have no body; they need no room for it.
         Box::pin(awaited(&body, last)).await?;
-        Instant::now()
+        tokio::time::Instant::now()
     };
     let tries = Tries {
         worker,
@@ -226,6 +219,23 @@ async fn forward(
         }
         _ => reply,
     })
+}
+
+/// The body of a request as it goes on.
+fn onward(
+    body: Source,
+    method: &Method,
+    route: &RouteView,
+    view: &View,
+    exchange: &mut Exchange,
+) -> RequestBody {
+    if body.is_end_stream() {
+        return RequestBody::empty();
+    }
+    let progress = Rc::new(Progress::default());
+    exchange.progress = Some(progress.clone());
+    let keep = is_tried_again(route, method);
+    RequestBody::new(body, &view.proxy.limits, route.route.timeouts.idle, progress, keep)
 }
 
 /// Waits for a body that has to be whole before an endpoint is asked; until `last` at most.

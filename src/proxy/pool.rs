@@ -273,6 +273,6 @@ async fn in_time<F: Future>(
         if passed >= patience {
             return None;
         }
-        timer.as_mut().reset(Instant::now() + patience.saturating_sub(passed));
+        timer.as_mut().reset(tokio::time::Instant::now() + patience.saturating_sub(passed));
     }
 }

@@ -127,8 +127,7 @@ impl Tries<'_> {
             // What was tried last says more than that nothing is left.
             let (place, in_flight) = taken.map_err(|no_place| failed.unwrap_or(no_place))?;
             let mut span = self.goes_to(place, in_flight, &mut request, exchange);
-            let fresh = stale >= STALE_MAX;
-            let (mut sender, reused) = match self.connection(place, fresh, now).await {
+            let (mut sender, reused) = match self.connection(place, stale >= STALE_MAX, now).await {
                 Ok(found) => found,
                 Err(failure) => {
                     failed = Some(self.tried(place, span.failed(failure), &mut tried)?);
@@ -136,8 +135,7 @@ impl Tries<'_> {
                 }
             };
             let sent = clock::stopwatch();
-            let progress = exchange.progress.as_deref();
-            let asked = self.ask(&mut sender, request, progress, sent).await;
+            let asked = self.ask(&mut sender, request, exchange.progress.as_deref(), sent).await;
             span.came(&asked);
             let (outcome, spare) = asked.map_err(|failure| self.noted(place, failure))?;
             let failure = match (outcome, spare) {
@@ -145,9 +143,8 @@ impl Tries<'_> {
                     let took = sent.elapsed();
                     self.heard(place, &reply, took);
                     exchange.heard(took);
-                    let status = reply.status().as_u16();
-                    let spare = spare.filter(|_| retry.on_status.contains(&status));
-                    let Some(spare) = spare.filter(|_| self.again(tried.len() + 1)) else {
+                    let bad = retry.on_status.contains(&reply.status().as_u16());
+                    let Some(spare) = spare.filter(|_| bad && self.again(tried.len() + 1)) else {
                         let finished = self.finish(reply, sender, self.key_of(place));
                         return finished.map_err(|failure| self.noted(place, failure));
                     };

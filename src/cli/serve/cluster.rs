@@ -39,9 +39,9 @@ pub(super) struct Telling {
 /// The tasks of a role by name.
 type Named = Vec<(&'static str, JoinHandle<()>)>;
 
-/// Starts to share `votes` and round trips, and to tell of those of others and of who else is there;
-/// gives where overrides are shared, where they are, the other ends of the round trips, and the
-/// tasks.
+/// Starts to share `votes` and round trips, and to tell of those of others and of who else is
+/// there; gives where overrides are shared, where they are, the other ends of the round trips, and
+/// the tasks.
 pub(super) fn share(
     model: &Model,
     votes: watch::Receiver<Arc<LocalVotes>>,

@@ -7,7 +7,7 @@ use prometheus::IntCounter;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -83,7 +83,7 @@ impl Exporter {
         while let Ok(request) = requests.try_recv() {
             batch.push(request);
         }
-        let end = Instant::now() + LAST;
+        let end = tokio::time::Instant::now() + LAST;
         for part in batch.chunks(BATCH_MAX) {
             if timeout_at(end, self.send(part)).await.is_err() {
                 self.dropped.inc_by(spans(part));
