@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Uri;
 use toml::Spanned;
 
-use super::keys::secret_of;
+use super::keys::{Form, secret_of};
 use super::transports::validity;
 use super::zones::ZonesDraft;
 use crate::config::defaults::acme as d;
@@ -90,7 +90,7 @@ fn external_account(
         Err(fault.hint(format!("1 to {most} visible characters, as the authority shows them")))
     });
     let fields = (table.secret_file.as_ref(), table.secret.as_ref());
-    let secret = secret_of(&mut section, fields, folder, files);
+    let secret = secret_of(&mut section, fields, Form::Given, (folder, files));
     Some(ExternalAccount { key_id: key_id?, secret: secret? })
 }
 

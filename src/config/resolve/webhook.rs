@@ -1,6 +1,6 @@
 //! `[webhook.NAME]`: who is told of what happens.
 
-use super::keys::secret_of;
+use super::keys::{Form, secret_of};
 use crate::config::defaults::webhook as d;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
@@ -24,7 +24,7 @@ pub(super) fn resolve(
         let table = &table.get_ref().0;
         let url = section.required("url", table.url.as_ref(), |text| url(text));
         let fields = (table.secret_file.as_ref(), table.secret.as_ref());
-        let secret = secret_of(&mut section, fields, folder, files);
+        let secret = secret_of(&mut section, fields, Form::Base64, (folder, files));
         let events = section.list("events", &table.events, |text| kind(text).map(Some));
         let fault = Fault::new("`events` is empty").hint("leave it out for all kinds");
         section.not_empty(&table.events, fault);
