@@ -317,7 +317,7 @@ impl Judge {
         let fleet = &self.publisher.loaded().model.fleet;
         let mut known: BTreeMap<RegionId, bool> = BTreeMap::new();
         for (endpoint, health) in fleet.endpoints.iter().zip(self.publisher.health().endpoints()) {
-            *known.entry(endpoint.region).or_default() |= health.level <= Level::Unknown;
+            *known.entry(endpoint.region).or_default() |= health.level.serves();
         }
         let named = |(id, serves): (RegionId, bool)| (fleet.region(id).name.clone(), serves);
         let serving: BTreeMap<String, bool> = known.into_iter().map(named).collect();
@@ -413,7 +413,7 @@ fn crew(fleet: &Fleet, health: &[EndpointHealth], pool: &str, region: RegionId) 
         let weight = u64::from(endpoint.weight);
         let health = health.get(id.0 as usize);
         crew.all += weight;
-        crew.serving += if health.is_some_and(|h| h.level <= Level::Unknown) { weight } else { 0 };
+        crew.serving += if health.is_some_and(|h| h.level.serves()) { weight } else { 0 };
     }
     Some(crew)
 }
