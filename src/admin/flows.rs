@@ -230,7 +230,7 @@ impl Flows {
         for one in SAMPLE.iter().filter(|one| one.address.is_ipv4() == (family == Family::V4)) {
             let at = answers.locate(one.address).class;
             let parts = known.entry(at).or_insert_with(|| {
-                let class = steering.classes.get(at as usize).or(steering.classes.first());
+                let class = steering.class(at);
                 let shares = [&view, &usual].map(|view| {
                     let decision = class.map(|class| steering.contest.decide(class, family, view));
                     decision.map_or_else(|| vec![0.0; regions.len()], |d| parts(&d, regions.len()))

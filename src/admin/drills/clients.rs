@@ -78,7 +78,7 @@ fn typical(answers: &ServiceAnswers, state: &State) -> Vec<Prefix> {
 /// get no address.
 fn home(class: u32, answers: &ServiceAnswers, state: &State) -> Option<usize> {
     let steering = answers.steering();
-    let class = steering.classes.get(class as usize).or(steering.classes.first())?;
+    let class = steering.class(class)?;
     let (view, regions) = (state.view(steering), steering.contest.regions().len());
     [Family::V4, Family::V6].into_iter().find_map(|family| {
         let parts = parts(&steering.contest.decide(class, family, &view), regions);

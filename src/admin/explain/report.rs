@@ -193,8 +193,7 @@ impl Steps {
         let client = loaded.ground.client(address);
         let network = client.network.and_then(|id| fleet.networks.get(usize::from(id.0)));
         let located = Located::new(address, client.place, network.map(|n| n.name.clone()));
-        let class = steering.classes.get(answers.locate(address).class as usize);
-        let class = class.or(steering.classes.first());
+        let class = steering.class(answers.locate(address).class);
         let decision = decide((steering, class), question, &view);
         let names = Names { contest: &steering.contest, fleet };
         Self {
