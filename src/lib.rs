@@ -12,6 +12,7 @@ pub mod http3;
 pub mod listening;
 pub mod metrics;
 pub mod name;
+mod outbound;
 pub mod place;
 pub mod prefix;
 pub mod proxy_header;

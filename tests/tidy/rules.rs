@@ -24,7 +24,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
         "proxy_header",
         "tls",
     ],
-    &["place", "rows", "spool"],
+    &["outbound", "place", "rows", "spool"],
     &["model"],
     &["config", "zone", "geo"],
     &["acme", "health", "latency", "load"],
