@@ -19,6 +19,8 @@ pub mod proxy_header;
 mod rows;
 pub mod spool;
 pub mod tls;
+#[cfg(test)]
+mod written;
 
 pub mod model;
 

@@ -23,6 +23,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
         "prefix",
         "proxy_header",
         "tls",
+        "written",
     ],
     &["outbound", "place", "rows", "spool"],
     &["model"],
