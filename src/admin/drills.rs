@@ -148,10 +148,10 @@ impl DrillLog {
         let kept = history.drills.len();
         let path = self.path.clone();
         let write = move || {
-            let json = serde_json::to_vec(&history).map_err(|error| error.to_string())?;
-            durable::replace(&path, &json).map_err(|error| error.to_string())
+            let json = serde_json::to_vec(&history)?;
+            durable::replace(&path, &json)
         };
-        let written = spawn_blocking(write).await.unwrap_or_else(|error| Err(error.to_string()));
+        let written = durable::on_disk(write).await;
         if let Err(error) = &written {
             error!(error, "cannot save the history of drills");
         }
