@@ -7,7 +7,7 @@ use std::sync::Arc;
 use data_encoding::{BASE64, BASE64_NOPAD};
 use toml::Spanned;
 
-use super::node::path;
+use super::node::content;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{EnvTable, Field, KeyTable, KeysFile, TextOr};
@@ -114,12 +114,8 @@ pub(super) fn secret_of(
 
 /// The secret in a file.
 fn file(text: &str, form: Form, (folder, files): (&Place, &mut Files)) -> Result<Secret, Fault> {
-    path(text)?;
-    let place = folder.join(text);
-    match files.read(&place) {
-        Ok(source) => secret(&format!("`{}`", place.shown), source.text(), form),
-        Err(error) => Err(Fault::new(format!("`{}` {}", place.shown, error.what))),
-    }
+    let (source, place) = content(text, folder, files)?;
+    secret(&format!("`{}`", place.shown), source.text(), form)
 }
 
 /// The secret in an environment variable.
