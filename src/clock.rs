@@ -86,6 +86,11 @@ pub fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Wall-clock time in milliseconds since 1970-01-01 UTC, for entries of logs and epochs.
+pub fn unix_ms() -> u64 {
+    unix_time().as_millis() as u64
+}
+
 /// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages, logs, and random
 /// numbers that the nodes of a fleet draw alike use it.
 #[allow(clippy::disallowed_methods)] // This is the clock.

@@ -30,7 +30,10 @@ pub(crate) fn client(patience: Duration) -> Result<Client, String> {
 ///
 /// # Errors
 /// When it does not come to its end.
-pub(crate) async fn read(mut reply: Response, most: usize) -> Result<Option<Bytes>, reqwest::Error> {
+pub(crate) async fn read(
+    mut reply: Response,
+    most: usize,
+) -> Result<Option<Bytes>, reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(part) = reply.chunk().await? {
         if body.len() + part.len() > most {
