@@ -17,13 +17,12 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name as DnsName, RData, RecordType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
 use self::clients::clients_of;
 use super::Admin;
 use super::access::Who;
-use super::api::{document, read};
+use super::api::{document, read, worked_out};
 use super::audit::Note;
 use super::events::Happening;
 use super::load;
@@ -201,15 +200,7 @@ pub(super) async fn preflight(
     };
     let (snapshot, overrides) = (admin.snapshot.load_full(), admin.desk.overrides());
     // Clients are looked for among hundreds of thousands of prefixes.
-    let judged = spawn_blocking(move || plan(wish, &snapshot, &overrides)).await;
-    match judged {
-        Ok(Ok(plan)) => document(StatusCode::OK, &plan, None),
-        Ok(Err(problem)) => problem.into_response(),
-        Err(_) => {
-            let what = "the preflight broke off";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what).into_response()
-        }
-    }
+    worked_out(move || plan(wish, &snapshot, &overrides), "the preflight").await
 }
 
 fn plan(
@@ -221,15 +212,11 @@ fn plan(
         "health" => How::Health,
         "drain" => How::Drain,
         other => {
-            let problem = Problem::new(StatusCode::BAD_REQUEST, format!("unknown how `{other}`"));
-            return Err(problem.hint("expected health or drain"));
+            let what = format!("unknown how `{other}`");
+            return Err(Problem::bad(what, "expected health or drain"));
         }
     };
-    let unready = "nothing is served yet";
-    let state = snapshot
-        .state
-        .as_ref()
-        .ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, unready))?;
+    let state = snapshot.state.as_ref().ok_or_else(Problem::unready)?;
     let DrillWish { name, fail, services, guarded, load_max, .. } = wish;
     let services = if services.is_empty() { concerned(&fail, state) } else { services };
     let intent = Intent { name, fail, how, services, guarded, load_max };
