@@ -110,10 +110,15 @@ fn leave(headers: &mut HeaderMap) -> Result<Hop, Refused> {
         hop.upgrade = headers.remove(UPGRADE).filter(|_| upgrades);
     }
     // One pass finds out that there is none, as there nearly never is.
-    while let Some(name) = headers.keys().find(|name| OWN.contains(name)).cloned() {
+    while let Some(name) = headers.keys().find(|name| is_own(name)).cloned() {
         headers.remove(name);
     }
     Ok(hop)
+}
+
+/// Whether a field is of a connection always; its length says no nearly always.
+fn is_own(name: &HeaderName) -> bool {
+    matches!(name.as_str().len(), 2 | 7 | 10 | 16..=19) && OWN.contains(name)
 }
 
 /// The fields that `Connection` names, those of its own options included.
@@ -137,4 +142,15 @@ fn named(headers: &HeaderMap) -> Result<Vec<HeaderName>, Refused> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_connection_are_known_by_their_length() {
+        assert!(OWN.iter().all(is_own));
+        assert!(!is_own(&http::header::USER_AGENT) && !is_own(&http::header::COOKIE));
+    }
 }
