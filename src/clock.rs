@@ -63,6 +63,17 @@ pub async fn rest(time: Option<Duration>) {
     }
 }
 
+/// `time` doubled so often, up to `most`: of what grows with each failure in a row.
+pub fn doubled(time: Duration, times: u32, most: Duration) -> Duration {
+    time.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(most)
+}
+
+/// From half of a pause to all of it, by `random` from 0 to 1: those who lost the same peer do not
+/// all come back at once.
+pub fn spread(pause: Duration, random: f64) -> Duration {
+    pause.mul_f64(0.5 + random / 2.0)
+}
+
 /// A precise monotonic reading, for durations that are measured and only reported.
 #[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn stopwatch() -> Instant {
@@ -73,6 +84,11 @@ pub fn stopwatch() -> Instant {
 #[allow(clippy::disallowed_methods)] // This is the clock.
 pub fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Wall-clock time in milliseconds since 1970-01-01 UTC, for entries of logs and epochs.
+pub fn unix_ms() -> u64 {
+    unix_time().as_millis() as u64
 }
 
 /// Wall-clock time in seconds since 1970-01-01 UTC; only certificates, file ages, logs, and random

@@ -323,6 +323,11 @@ pub fn reason(error: &io::Error) -> String {
 /// Linux's ELOOP, which the standard library has no stable name for.
 const LINK_LOOP: i32 = 40;
 
+/// `1 error`, `2 errors`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The known name nearest to a misspelt one, when it is near enough to be what was meant: at most
 /// one edit for every three characters, and not all of them.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -1,10 +1,13 @@
 //! Files that a crash never leaves half-written.
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
+
+use tokio::task::spawn_blocking;
 
 /// Whether this process keeps to itself what it would write; read by whoever writes, for as long as
 /// that takes.
@@ -21,10 +24,24 @@ pub fn is_released() -> bool {
     *RELEASED.read().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Does what blocks on a disk where that delays no answer; the error is one for people.
+pub async fn on_disk<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, String>
+where
+    T: Send + 'static,
+    E: Display + Send + 'static,
+{
+    match spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Replaces a file and makes the folders above it. After a crash at any point it holds either the
 /// old or the new content, whole: that is written aside, flushed to disk and then renamed.
 ///
-/// Blocks on the disk; call it where that delays no answer.
+/// Blocks on the disk; call it [`on_disk`].
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     replace_with(path, content, false)
 }

@@ -12,12 +12,15 @@ pub mod http3;
 pub mod listening;
 pub mod metrics;
 pub mod name;
+mod outbound;
 pub mod place;
 pub mod prefix;
 pub mod proxy_header;
 mod rows;
 pub mod spool;
 pub mod tls;
+#[cfg(test)]
+mod written;
 
 pub mod model;
 

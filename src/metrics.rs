@@ -65,16 +65,13 @@ impl Metrics {
     /// # Errors
     /// When two metrics have one name: a mistake in this file, found by its test.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(name, help), labels)
-        };
-        let durations =
-            HistogramOpts::new("meridian_probe_duration_seconds", "Duration of probes.");
         let metrics = Self {
             registry: Registry::new(),
-            probe_duration: HistogramVec::new(
-                durations.buckets(PROBE_SECONDS.to_vec()),
+            probe_duration: times(
+                "meridian_probe_duration_seconds",
+                "Duration of probes.",
                 &["monitor", "result"],
+                &PROBE_SECONDS,
             )?,
             probe_failures: counters(
                 "meridian_probe_failures_total",
@@ -176,12 +173,6 @@ pub struct ClusterMetrics {
 
 impl ClusterMetrics {
     fn new() -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(name, help), labels)
-        };
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            IntGaugeVec::new(Opts::new(name, help), labels)
-        };
         let cluster = Self {
             link: IntGauge::new(
                 "meridian_cluster_link",
@@ -263,6 +254,26 @@ impl ClusterMetrics {
         registry.register(Box::new(self.cloned.clone()))?;
         registry.register(Box::new(self.drifted.clone()))
     }
+}
+
+/// Counters by labels.
+fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+/// Gauges by labels.
+fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    IntGaugeVec::new(Opts::new(name, help), labels)
+}
+
+/// Histograms by labels; `bounds` are the upper ones of the buckets, in seconds.
+fn times(
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    bounds: &[f64],
+) -> Result<HistogramVec, prometheus::Error> {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(bounds.to_vec()), labels)
 }
 
 #[cfg(test)]

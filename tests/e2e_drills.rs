@@ -8,23 +8,21 @@
 mod support;
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use meridian::cluster::{Create, examine};
-use meridian::health::Prober;
 use meridian::zone::rtype::A;
 use serde_json::Value;
 use support::dns::Client;
 use support::meridian::{Meridian, command, http_get};
 use support::nats::NatsServer;
-use support::site::{Site, zone};
+use support::poll;
+use support::site::{Site, THREE_REGIONS, zone};
 use support::wire::Ask;
-use support::{free_pair, poll};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,11 +34,7 @@ const REGIONS: [&str; 3] = ["ap", "eu", "us"];
 /// What clients in Germany are answered while all is well.
 const EU: &str = "192.0.2.2";
 
-const FLEET: &str = "version = 1\n\
-    [region.ap]\nlocation = { lat = 1.35, lon = 103.8 }\n\
-    [region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
-    [region.us]\nlocation = { lat = 38.95, lon = -77.45 }\n\
-    [pool.web]\nendpoints = [\n\
+const POOL: &str = "[pool.web]\nendpoints = [\n\
     { region = \"ap\", address = \"192.0.2.1\" },\n\
     { region = \"eu\", address = \"192.0.2.2\" },\n\
     { region = \"us\", address = \"192.0.2.3\" },\n]\n";
@@ -56,10 +50,7 @@ struct Fleet {
 impl Fleet {
     /// A fleet in which every node is ready and hears all regions.
     fn start() -> Self {
-        let (site, bus) = (Site::new("eu"), NatsServer::open());
-        let me = Prober { region: "eu".to_owned(), node: "operator".to_owned() };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(examine(&bus.nats(), &me, false, Create::Streams)).unwrap();
+        let (site, bus) = (Site::new("eu"), NatsServer::prepared());
         let places = REGIONS.iter().flat_map(|region| [(*region, 1), (*region, 2)]);
         let started = (1..).zip(places).map(|(number, place)| node(&site, &bus, number, place));
         let (mut nodes, admins): (Vec<Meridian>, Vec<SocketAddr>) = started.unzip();
@@ -117,22 +108,17 @@ fn node(
     number: u8,
     (region, which): (&str, u8),
 ) -> (Meridian, SocketAddr) {
-    let (dns, admin) = free_pair(IpAddr::V4(site.address(number)));
     let name = format!("{region}-{which}");
-    let text = site.node(region).replace(&site.dns.to_string(), &dns.to_string());
-    let text = text.replace(&site.admin.to_string(), &admin.to_string()).replace("test-1", &name);
-    let cluster = format!(
-        "[cluster]\nengine = \"nats\"\n[cluster.nats]\nservers = [\"nats://{}\"]\n",
-        bus.address
-    );
-    site.write(&format!("{name}/config/node.toml"), &(text + &cluster));
-    site.write(&format!("{name}/config/fleet.toml"), FLEET);
-    site.write(&format!("{name}/zones/fleet.test.zone"), &zone("fleet.test.", 1, ""));
+    let (text, dns, admin) = site.node_beside(number, (region, &name));
     let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"proximity\"]\n\
                     ttl = { min = \"1s\", max = \"1s\" }\n";
-    site.write(&format!("{name}/zones/fleet.test.toml"), services);
-    let folder = site.path(&name);
-    (Meridian::start(&folder.join("config"), &folder, dns, admin), admin)
+    let files = [
+        ("config/node.toml", &*(text + &bus.cluster())),
+        ("config/fleet.toml", &format!("{THREE_REGIONS}{POOL}")),
+        ("zones/fleet.test.zone", &zone("fleet.test.", 1, "")),
+        ("zones/fleet.test.toml", services),
+    ];
+    (site.start_beside(&name, &files, (dns, admin)), admin)
 }
 
 /// What a client in Germany is answered; `None`: nothing.

@@ -8,18 +8,15 @@
 mod support;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meridian::cluster::{Create, examine};
-use meridian::health::Prober;
 use meridian::zone::rtype::A;
 use support::meridian::{Meridian, command};
 use support::nats::NatsServer;
 use support::peers::Nginx;
-use support::site::{Site, zone};
+use support::poll;
+use support::site::{Site, THREE_REGIONS, zone};
 use support::wire::Ask;
-use support::{free_pair, poll};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,10 +40,9 @@ impl Fleet {
     /// A fleet in which every node is ready and hears all others. The node of `liar` looks for the
     /// endpoints where nothing is.
     fn start(liar: Option<&str>) -> Self {
-        let (site, bus) = (Site::new("eu"), NatsServer::open());
+        let (site, bus) = (Site::new("eu"), NatsServer::prepared());
         let addresses = [11, 12].map(|number| SocketAddr::new(site.address(number).into(), 8080));
         let endpoints = addresses.map(|address| Nginx::start(&site.path(""), address));
-        prepare(&bus);
         let started = (1..).zip(REGIONS).map(|(number, region)| {
             let port = if liar == Some(region) { 8081 } else { 8080 };
             node(&site, &bus, (number, region), addresses, port)
@@ -84,13 +80,6 @@ impl Fleet {
     }
 }
 
-/// Makes the streams of a bus, as an operator does once.
-fn prepare(bus: &NatsServer) {
-    let me = Prober { region: "eu".to_owned(), node: "operator".to_owned() };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(examine(&bus.nats(), &me, false, Create::Streams)).unwrap();
-}
-
 /// Runs `meridian force` against a node; gives its exit code and what it printed.
 fn force(admin: SocketAddr, arguments: &[&str]) -> (Option<i32>, String) {
     let node = format!("http://{admin}");
@@ -109,22 +98,10 @@ fn node(
     endpoints: [SocketAddr; 2],
     port: u16,
 ) -> (Meridian, SocketAddr) {
-    let (dns, admin) = free_pair(IpAddr::V4(site.address(number)));
-    let own = |text: String| {
-        let text = text.replace(&site.dns.to_string(), &dns.to_string());
-        text.replace(&site.admin.to_string(), &admin.to_string()).replace("test-1", region)
-    };
-    let cluster = format!(
-        "[cluster]\nengine = \"nats\"\n[cluster.nats]\nservers = [\"nats://{}\"]\n",
-        bus.address
-    );
-    site.write(&format!("{region}/config/node.toml"), &(own(site.node(region)) + &cluster));
+    let (text, dns, admin) = site.node_beside(number, (region, region));
     let [one, two] = endpoints.map(|endpoint| endpoint.ip());
     let fleet = format!(
-        "version = 1\n\
-         [region.ap]\nlocation = {{ lat = 1.35, lon = 103.8 }}\n\
-         [region.eu]\nlocation = {{ lat = 50.11, lon = 8.68 }}\n\
-         [region.us]\nlocation = {{ lat = 38.95, lon = -77.45 }}\n\
+        "{THREE_REGIONS}\
          [monitor.ready]\nkind = \"http\"\npath = \"/health/ready\"\nport = {port}\n\
          interval = \"1s\"\ntimeout = \"500ms\"\n\
          [pool.web]\nmonitors = [\"ready\"]\nendpoints = [\n\
@@ -132,13 +109,15 @@ fn node(
          {{ region = \"us\", address = \"{}\", probe = \"{two}\" }},\n]\n",
         BOTH[0], BOTH[1]
     );
-    site.write(&format!("{region}/config/fleet.toml"), &fleet);
-    site.write(&format!("{region}/zones/fleet.test.zone"), &zone("fleet.test.", 1, ""));
     let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"rotate\"]\n\
                     ttl = { min = \"1s\", max = \"5s\" }\nall_down = \"servfail\"\n";
-    site.write(&format!("{region}/zones/fleet.test.toml"), services);
-    let folder = site.path(region);
-    (Meridian::start(&folder.join("config"), Path::new(&folder), dns, admin), admin)
+    let files = [
+        ("config/node.toml", &*(text + &bus.cluster())),
+        ("config/fleet.toml", &fleet),
+        ("zones/fleet.test.zone", &zone("fleet.test.", 1, "")),
+        ("zones/fleet.test.toml", services),
+    ];
+    (site.start_beside(region, &files, (dns, admin)), admin)
 }
 
 /// The addresses that a node answers, in order.

@@ -148,9 +148,7 @@ fn percentile(sorted: &[Duration], share: f64) -> Duration {
 /// A node of `eu` on a bus, with a service that goes by round trips.
 fn site(bus: &NatsServer) -> Site {
     let site = Site::new("eu");
-    let node = site.node("eu") + "[cluster]\nengine = \"nats\"\n";
-    let node = format!("{node}[cluster.nats]\nservers = [\"nats://{}\"]\n", bus.address);
-    site.write("config/node.toml", &node);
+    site.write("config/node.toml", &(site.node("eu") + &bus.cluster()));
     site.write(
         "config/fleet.toml",
         "version = 1\n[region.eu]\nlocation = \"DE\"\n[region.us]\nlocation = \"US\"\n\

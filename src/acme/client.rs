@@ -10,7 +10,7 @@ use http_body::Body as _;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::pki_types::CertificateDer;
 
-use crate::tls;
+use crate::{outbound, tls};
 
 /// What an authority gets to reply.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,11 +30,8 @@ impl Http {
             Some(authorities) => tls::client_config(authorities, None),
             None => tls::client_config(&tls::system_authorities(), None),
         };
-        let client = reqwest::Client::builder()
-            .https_only(true)
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(config.map_err(|error| error.to_string())?);
+        let config = config.map_err(|error| error.to_string())?;
+        let client = outbound::builder(config, PATIENCE).https_only(true);
         client.build().map(Self).map_err(|error| error.to_string())
     }
 }
@@ -56,18 +53,12 @@ impl HttpClient for Http {
             let octets = octets.freeze();
             let request = client.request(parts.method, parts.uri.to_string());
             let sent = request.headers(parts.headers).body(octets).send().await;
-            let mut reply = sent.map_err(other)?;
+            let reply = sent.map_err(other)?;
             let mut head = Response::new(());
             *head.status_mut() = reply.status();
             *head.headers_mut() = reply.headers().clone();
-            let mut octets = BytesMut::new();
-            while let Some(part) = reply.chunk().await.map_err(other)? {
-                if octets.len() + part.len() > LENGTH_MAX {
-                    return Err(Error::Str("a reply that ends"));
-                }
-                octets.extend_from_slice(&part);
-            }
-            let body = Box::new(octets.freeze());
+            let body = outbound::read(reply, LENGTH_MAX).await.map_err(other)?;
+            let body = Box::new(body.ok_or(Error::Str("a reply that ends"))?);
             Ok(BytesResponse { parts: head.into_parts().0, body })
         })
     }

@@ -208,7 +208,7 @@ impl Keeper {
         });
         self.own.retain(|key, _| wanted.contains(key));
         let (store, records) = (self.store.clone(), self.records.clone());
-        if let Err(error) = on_disk(move || store.save_records(&records)).await {
+        if let Err(error) = durable::on_disk(move || store.save_records(&records)).await {
             self.around.metrics.state_failures.inc();
             warn!(error, "what is remembered of orders is not kept");
         }
@@ -233,9 +233,7 @@ impl Keeper {
             read.map_err(|error| Failure::unreached(format!("what the authority sent {error}")))?;
         let (path, metrics) = (wanted.file.clone(), self.around.metrics.clone());
         let shown = path.display().to_string();
-        let kept = on_disk(move || {
-            durable::replace_secret(&path, pem.as_bytes()).map_err(|error| error.to_string())
-        });
+        let kept = durable::on_disk(move || durable::replace_secret(&path, pem.as_bytes()));
         kept.await.map_err(|error| {
             metrics.state_failures.inc();
             Failure::unreached(format!("the certificate cannot be kept in `{shown}`: {error}"))
@@ -253,7 +251,7 @@ impl Keeper {
         let http = Http::new(acme.authorities.as_deref()).map_err(Failure::unreached)?;
         let builder = Account::builder_with_http(Box::new(http));
         let (store, directory) = (self.store.clone(), acme.directory.clone());
-        let kept = on_disk(move || store.account(&directory)).await;
+        let kept = durable::on_disk(move || store.account(&directory)).await;
         let kept = match kept {
             Ok(kept) => kept,
             Err(why) => {
@@ -285,7 +283,7 @@ impl Keeper {
         let made = builder.create(&new, acme.directory.clone(), key.as_ref());
         let (account, credentials) = made.await?;
         let (store, directory) = (self.store.clone(), acme.directory.clone());
-        let kept = on_disk(move || store.save_account(&directory, &credentials)).await;
+        let kept = durable::on_disk(move || store.save_account(&directory, &credentials)).await;
         // Authorities allow a few new accounts a day: none may be lost at each start.
         kept.map_err(|why| Failure::unreached(format!("the account cannot be kept: {why}")))?;
         info!(directory = acme.directory, "the authority has made an account");
@@ -296,7 +294,7 @@ impl Keeper {
     async fn forget(&mut self, directory: &str) {
         self.account = None;
         let (store, name) = (self.store.clone(), directory.to_owned());
-        match on_disk(move || store.put_account_aside(&name)).await {
+        match durable::on_disk(move || store.put_account_aside(&name)).await {
             Ok(()) => warn!(directory, "the account is of no use and was put aside"),
             Err(error) => warn!(directory, error, "the account cannot be put aside"),
         }
@@ -308,11 +306,4 @@ fn key(ordered: &Ordered) -> String {
     let mut names = ordered.names.clone();
     names.sort_unstable();
     names.join(",")
-}
-
-/// Does what blocks on the disk elsewhere.
-async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    spawn_blocking(work).await.map_err(|error| error.to_string())?
 }

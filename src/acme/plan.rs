@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
 /// Part of its lifetime that a certificate has left when it is renewed.
 const LEFT: f64 = 1.0 / 3.0;
 /// Part of that time by which nodes spread their orders, so that a fleet that was set up in one
@@ -102,8 +104,7 @@ fn patient(record: &Record, now: u64, chance: f64) -> u64 {
         Outcome::Refused => (REFUSED, REFUSED_MAX),
         Outcome::Limited => (LIMITED, REFUSED_MAX),
     };
-    let doublings = record.failures.saturating_sub(1).min(16);
-    let pause = first.saturating_mul(1 << doublings).min(most);
+    let pause = clock::doubled(first, record.failures.saturating_sub(1), most);
     // A failure that is to come is one of a clock that was set back: it holds from now on.
     let pause = pause.mul_f64(1.0 + SPREAD * chance.clamp(0.0, 1.0)).as_secs();
     last.min(now).saturating_add(pause)

@@ -20,6 +20,9 @@ use super::status::{OverrideStatus, Status};
 use crate::clock;
 use crate::health::overrides::{self, Draft, Loss, OverrideSet, Scope, Target};
 
+/// Longest query string: a few names and addresses.
+const QUERY_MAX: usize = 4_096;
+
 /// What a client writes to set an override.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -197,27 +200,26 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
 }
 
 fn draft(wish: Wish, who: &Who) -> Result<Draft, Problem> {
-    let bad = |what: String, hint: &str| Problem::new(StatusCode::BAD_REQUEST, what).hint(hint);
     let action = overrides::action(&wish.action);
     let action = action.ok_or_else(|| {
-        bad(format!("unknown action `{}`", wish.action), "expected up, down or drain")
+        Problem::bad(format!("unknown action `{}`", wish.action), "expected up, down or drain")
     })?;
     let target: Target = wish
         .target
         .parse()
-        .map_err(|error: overrides::TargetError| bad(error.what, &error.hint))?;
+        .map_err(|error: overrides::TargetError| Problem::bad(error.what, error.hint))?;
     let lasts = match (wish.for_seconds, wish.until_cleared) {
         (Some(seconds), false) => Some(Duration::from_secs(seconds)),
         (None, true) => None,
         (Some(_), true) => {
-            return Err(bad(
-                "it has an end and none".into(),
+            return Err(Problem::bad(
+                "it has an end and none",
                 "either `for_seconds` or `until_cleared`",
             ));
         }
         (None, false) => {
             let hint = "add `for_seconds`, or `until_cleared` if it is to stay";
-            return Err(bad("the end is missing".to_owned(), hint));
+            return Err(Problem::bad("the end is missing", hint));
         }
     };
     let author = wish.author.unwrap_or_else(|| who.name.clone());
@@ -248,9 +250,7 @@ fn refusal(refused: Refused) -> Problem {
             let problem = Problem::new(StatusCode::PRECONDITION_FAILED, what);
             problem.hint("read them anew").with("revision", current.into())
         }
-        Refused::Mistake(mistake) => {
-            Problem::new(StatusCode::BAD_REQUEST, mistake.what).hint(mistake.hint)
-        }
+        Refused::Mistake(mistake) => Problem::bad(mistake.what, mistake.hint),
         Refused::Overlap(drill) => {
             let what = format!("the drill `{drill}` is under way");
             let problem = Problem::new(StatusCode::CONFLICT, what);
@@ -289,6 +289,30 @@ fn unsafe_act(losses: &[Loss]) -> Problem {
     Problem::new(StatusCode::CONFLICT, words.join("; "))
         .hint(format!("{rules} of [safety] forbids it; choose less, or order it with `anyway`"))
         .with("losses", all)
+}
+
+/// Keys and values of a query string.
+pub(super) fn pairs(query: &str) -> Result<form_urlencoded::Parse<'_>, Problem> {
+    if query.len() > QUERY_MAX {
+        return Err(Problem::bad("the query is too long", format!("{QUERY_MAX} octets at most")));
+    }
+    Ok(form_urlencoded::parse(query.as_bytes()))
+}
+
+/// The JSON document of what takes its time to be worked out, on a thread for that; `what` says
+/// what broke off when it panics.
+pub(super) async fn worked_out<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    what: &str,
+) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => document(StatusCode::OK, &value, None),
+        Ok(Err(problem)) => problem.into_response(),
+        Err(_) => {
+            let what = format!("{what} broke off");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what).into_response()
+        }
+    }
 }
 
 /// A JSON document; `revision` is its entity tag.

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
 use self::chain::{FIRST, Lines, MARK, NAME, hash, verify};
 use super::access::Who;
 use crate::clock;
+use crate::durable;
 use crate::metrics::Metrics;
 
 pub use chain::{AuditFile, Broken, examine_audit};
@@ -95,10 +95,7 @@ impl Audit {
             };
             log.lock().unwrap_or_else(PoisonError::into_inner).append(&record)
         };
-        let written = spawn_blocking(write).await;
-        let failure =
-            written.map_or_else(|e| Some(e.to_string()), |w| w.err().map(|e| e.to_string()));
-        if let Some(error) = failure {
+        if let Err(error) = durable::on_disk(write).await {
             self.metrics.state_failures.inc();
             error!(error, "cannot write the audit log");
         }

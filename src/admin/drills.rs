@@ -17,13 +17,12 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name as DnsName, RData, RecordType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
 use self::clients::clients_of;
 use super::Admin;
 use super::access::Who;
-use super::api::{document, read};
+use super::api::{document, read, worked_out};
 use super::audit::Note;
 use super::events::Happening;
 use super::load;
@@ -148,10 +147,10 @@ impl DrillLog {
         let kept = history.drills.len();
         let path = self.path.clone();
         let write = move || {
-            let json = serde_json::to_vec(&history).map_err(|error| error.to_string())?;
-            durable::replace(&path, &json).map_err(|error| error.to_string())
+            let json = serde_json::to_vec(&history)?;
+            durable::replace(&path, &json)
         };
-        let written = spawn_blocking(write).await.unwrap_or_else(|error| Err(error.to_string()));
+        let written = durable::on_disk(write).await;
         if let Err(error) = &written {
             error!(error, "cannot save the history of drills");
         }
@@ -201,15 +200,7 @@ pub(super) async fn preflight(
     };
     let (snapshot, overrides) = (admin.snapshot.load_full(), admin.desk.overrides());
     // Clients are looked for among hundreds of thousands of prefixes.
-    let judged = spawn_blocking(move || plan(wish, &snapshot, &overrides)).await;
-    match judged {
-        Ok(Ok(plan)) => document(StatusCode::OK, &plan, None),
-        Ok(Err(problem)) => problem.into_response(),
-        Err(_) => {
-            let what = "the preflight broke off";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what).into_response()
-        }
-    }
+    worked_out(move || plan(wish, &snapshot, &overrides), "the preflight").await
 }
 
 fn plan(
@@ -221,15 +212,11 @@ fn plan(
         "health" => How::Health,
         "drain" => How::Drain,
         other => {
-            let problem = Problem::new(StatusCode::BAD_REQUEST, format!("unknown how `{other}`"));
-            return Err(problem.hint("expected health or drain"));
+            let what = format!("unknown how `{other}`");
+            return Err(Problem::bad(what, "expected health or drain"));
         }
     };
-    let unready = "nothing is served yet";
-    let state = snapshot
-        .state
-        .as_ref()
-        .ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, unready))?;
+    let state = snapshot.state.as_ref().ok_or_else(Problem::unready)?;
     let DrillWish { name, fail, services, guarded, load_max, .. } = wish;
     let services = if services.is_empty() { concerned(&fail, state) } else { services };
     let intent = Intent { name, fail, how, services, guarded, load_max };

@@ -70,7 +70,7 @@ pub struct Subscription {
 impl Events {
     /// Nothing has happened yet on the node of this name.
     pub fn new(node: &str, metrics: Arc<Metrics>) -> Self {
-        let epoch = clock::unix_time().as_millis() as u64;
+        let epoch = clock::unix_ms();
         Self { node: node.into(), epoch, metrics, state: Mutex::default() }
     }
 

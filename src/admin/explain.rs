@@ -16,15 +16,12 @@ pub use question::{Asked, Question};
 pub use report::{Explanation, mnemonic};
 
 use super::Admin;
-use super::api::document;
+use super::api::{pairs, worked_out};
 use super::problem::Problem;
 use crate::diagnostic::nearest;
 use crate::model::{Fleet, RegionId};
 use crate::name::Name;
 use crate::snapshot::Snapshot;
-
-/// Longest query string; one is a few names and addresses.
-const QUERY_MAX: usize = 4_096;
 
 /// Explains one answer.
 pub(super) async fn explain(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
@@ -34,15 +31,7 @@ pub(super) async fn explain(State(admin): State<Admin>, RawQuery(query): RawQuer
     };
     let snapshot = admin.snapshot.load_full();
     // To suppose something prepares answers anew, which takes its time where services are many.
-    let explained = tokio::task::spawn_blocking(move || asked.answer(&snapshot)).await;
-    match explained {
-        Ok(Ok(explanation)) => document(StatusCode::OK, &explanation, None),
-        Ok(Err(problem)) => problem.into_response(),
-        Err(_) => {
-            let what = "the explanation broke off";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what).into_response()
-        }
-    }
+    worked_out(move || asked.answer(&snapshot), "the explanation").await
 }
 
 /// What a query string asks.
@@ -54,57 +43,56 @@ struct Wanted {
 
 impl Wanted {
     fn read(query: &str) -> Result<Self, Problem> {
-        let bad = |what: String, hint: &str| Problem::new(StatusCode::BAD_REQUEST, what).hint(hint);
-        if query.len() > QUERY_MAX {
-            return Err(bad("the query is too long".to_owned(), "4096 octets at most"));
-        }
         let (mut name, mut client, mut resolver) = (None, None, None);
         let mut asked = Asked::default();
         let mut down = Vec::new();
         let address = |key: &str, text: &str| {
             let read = text.parse::<IpAddr>().ok();
             read.ok_or_else(|| {
-                bad(format!("`{key}` is not an address: `{text}`"), "such as 192.0.2.1")
+                Problem::bad(format!("`{key}` is not an address: `{text}`"), "such as 192.0.2.1")
             })
         };
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (key, value) in pairs(query)? {
             match &*key {
                 "name" => {
                     let read = Name::parse(&value, &Name::root());
                     name = Some(read.map_err(|error| {
-                        bad(format!("`{value}` is not a name: {error}"), "such as www.example.com")
+                        Problem::bad(
+                            format!("`{value}` is not a name: {error}"),
+                            "such as www.example.com",
+                        )
                     })?);
                 }
                 "type" => {
                     let known = Asked::parse(&value);
                     let unknown = || format!("type `{value}` cannot be explained");
-                    asked = known.ok_or_else(|| bad(unknown(), "expected A, AAAA or HTTPS"))?;
+                    asked = known
+                        .ok_or_else(|| Problem::bad(unknown(), "expected A, AAAA or HTTPS"))?;
                 }
                 "client" => client = Some(address("client", &value)?),
                 "resolver" => resolver = Some(address("resolver", &value)?),
                 "down" => down.push(value.into_owned()),
                 _ => {
                     let hint = "known are name, type, client, resolver and down";
-                    return Err(bad(format!("unknown key `{key}`"), hint));
+                    return Err(Problem::bad(format!("unknown key `{key}`"), hint));
                 }
             }
         }
-        let missing = |key: &str| bad(format!("`{key}` is missing"), "name and client are needed");
+        let missing =
+            |key: &str| Problem::bad(format!("`{key}` is missing"), "name and client are needed");
         let name = name.ok_or_else(|| missing("name"))?;
         let client = client.ok_or_else(|| missing("client"))?;
         Ok(Self { question: Question { name, asked, client, resolver }, down })
     }
 
     fn answer(&self, snapshot: &Snapshot) -> Result<Explanation, Problem> {
-        let unready = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "nothing is served yet");
         let supposed = if self.down.is_empty() {
             None
         } else {
-            let state = snapshot.state.as_ref().ok_or_else(unready)?;
+            let state = snapshot.state.as_ref().ok_or_else(Problem::unready)?;
             let down = regions(&self.down, &state.loaded.model.fleet);
-            let down = down
-                .map_err(|(what, hint)| Problem::new(StatusCode::BAD_REQUEST, what).hint(hint))?;
-            Some(snapshot.supposing(&down).ok_or_else(unready)?)
+            let down = down.map_err(|(what, hint)| Problem::bad(what, hint))?;
+            Some(snapshot.supposing(&down).ok_or_else(Problem::unready)?)
         };
         Explanation::new(&self.question, supposed.as_ref().unwrap_or(snapshot))
             .map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why))

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::api::document;
+use super::api::{pairs, worked_out};
 use super::drills::service;
 use super::problem::Problem;
 use crate::diagnostic::nearest;
@@ -23,8 +23,6 @@ use crate::rows::{Row, Rows};
 use crate::snapshot::{self, ServiceAnswers, Snapshot};
 use crate::steering::{Decision, Family, Outcome, View};
 
-/// Longest query string: a name and a type.
-const QUERY_MAX: usize = 4_096;
 /// Services that are named for a choice; more would not fit into one.
 const SERVICES_MAX: usize = 1_000;
 /// Shares are told to this part.
@@ -88,15 +86,7 @@ pub(super) async fn flows(State(admin): State<Admin>, RawQuery(query): RawQuery)
     };
     let snapshot = admin.snapshot.load_full();
     // Thousands of clients are looked up and decided for.
-    let told = tokio::task::spawn_blocking(move || wanted.answer(&snapshot)).await;
-    match told {
-        Ok(Ok(flows)) => document(StatusCode::OK, &flows, None),
-        Ok(Err(problem)) => problem.into_response(),
-        Err(_) => {
-            let what = "the survey of the clients broke off";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, what).into_response()
-        }
-    }
+    worked_out(move || wanted.answer(&snapshot), "the survey of the clients").await
 }
 
 /// What a query string asks.
@@ -108,23 +98,19 @@ struct Wanted {
 
 impl Wanted {
     fn read(query: &str) -> Result<Self, Problem> {
-        let bad = |what: String, hint: &str| Problem::new(StatusCode::BAD_REQUEST, what).hint(hint);
-        if query.len() > QUERY_MAX {
-            return Err(bad("the query is too long".to_owned(), "4096 octets at most"));
-        }
         let mut wanted = Self { service: None, family: Family::V4 };
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (key, value) in pairs(query)? {
             match (&*key, value.to_ascii_uppercase().as_str()) {
                 ("service", _) => wanted.service = Some(value.into_owned()),
                 ("type", "A") => wanted.family = Family::V4,
                 ("type", "AAAA") => wanted.family = Family::V6,
                 ("type", _) => {
                     let what = format!("clients have no addresses of type `{value}`");
-                    return Err(bad(what, "expected A or AAAA"));
+                    return Err(Problem::bad(what, "expected A or AAAA"));
                 }
                 _ => {
                     let what = format!("unknown key `{key}`");
-                    return Err(bad(what, "known are service and type"));
+                    return Err(Problem::bad(what, "known are service and type"));
                 }
             }
         }
@@ -132,9 +118,7 @@ impl Wanted {
     }
 
     fn answer(&self, snapshot: &Snapshot) -> Result<Flows, Problem> {
-        let state = snapshot.state.as_ref().ok_or_else(|| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "nothing is served yet")
-        })?;
+        let state = snapshot.state.as_ref().ok_or_else(Problem::unready)?;
         let services = state.loaded.model.zones.iter().flat_map(|zone| &zone.services);
         // What has one region alone sends nobody anywhere else.
         let services = services.filter(|service| service.only.is_none());
@@ -230,7 +214,7 @@ impl Flows {
         for one in SAMPLE.iter().filter(|one| one.address.is_ipv4() == (family == Family::V4)) {
             let at = answers.locate(one.address).class;
             let parts = known.entry(at).or_insert_with(|| {
-                let class = steering.classes.get(at as usize).or(steering.classes.first());
+                let class = steering.class(at);
                 let shares = [&view, &usual].map(|view| {
                     let decision = class.map(|class| steering.contest.decide(class, family, view));
                     decision.map_or_else(|| vec![0.0; regions.len()], |d| parts(&d, regions.len()))

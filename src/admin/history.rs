@@ -61,7 +61,7 @@ pub(super) async fn remember(admin: Admin) -> Infallible {
     loop {
         look.tick().await;
         if let Some(counters) = &admin.counters {
-            let time_ms = clock::unix_time().as_millis() as u64;
+            let time_ms = clock::unix_ms();
             admin.history.keep(time_ms, &counters.totals());
         }
     }

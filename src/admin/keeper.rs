@@ -9,7 +9,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::{interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -20,6 +19,7 @@ use super::board::Board;
 use super::drills::DrillLog;
 use super::events::{Events, Happening};
 use crate::clock;
+use crate::durable;
 use crate::health::Level;
 use crate::health::overrides::{
     Draft, Loss, Mistake, Override, OverrideSet, OverrideStore, SavedOverrides, losses, resolve,
@@ -345,8 +345,7 @@ impl Keeper {
     async fn save(&mut self) -> bool {
         let saved = SavedOverrides::of(&self.set, clock::now(), clock::unix_seconds());
         let store = self.store.clone();
-        let written = spawn_blocking(move || store.save(&saved).map_err(|e| e.to_string())).await;
-        let failure = written.unwrap_or_else(|error| Err(error.to_string())).err();
+        let failure = durable::on_disk(move || store.save(&saved)).await.err();
         if let Some(error) = &failure {
             self.metrics.state_failures.inc();
             warn!(error, "cannot save overrides; they hold until this node is restarted");

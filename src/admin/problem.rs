@@ -23,6 +23,16 @@ impl Problem {
         Self { status, members, headers: Vec::new() }
     }
 
+    /// A request that is not understood: `what` is wrong, and what to do about it.
+    pub(super) fn bad(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, what).hint(hint)
+    }
+
+    /// There is nothing yet that could be told of.
+    pub(super) fn unready() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "nothing is served yet")
+    }
+
     /// Adds what to do about it.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         self.with("hint", Value::String(hint.into()))

@@ -295,7 +295,7 @@ impl Status {
             ready,
             notes: text.lines().filter(|line| *line != "ready").map(str::to_owned).collect(),
             generation: snapshot.generation,
-            time_ms: clock::unix_time().as_millis() as u64,
+            time_ms: clock::unix_ms(),
             mode: String::new(),
             role: String::new(),
             queries: 0,

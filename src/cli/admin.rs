@@ -8,11 +8,11 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 
-use super::output::count;
 use super::{Config, Exit, Format, Output};
 use crate::admin::{AuditFile, Broken, examine_audit};
+use crate::config;
+use crate::diagnostic::{count, reason};
 use crate::model::token_digest;
-use crate::{config, diagnostic};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ fn audit(options: &AuditOptions, output: &mut Output) -> Exit {
         Ok(files) => files,
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            let (state, why) = (state.display(), diagnostic::reason(&error));
+            let (state, why) = (state.display(), reason(&error));
             output.trouble(format!("error: the audit log in `{state}` cannot be read: {why}"));
             return Exit::Failed;
         }

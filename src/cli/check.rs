@@ -12,7 +12,7 @@ use self::diff::{Asking, Difference, difference};
 use super::{Config, Exit, Format, Output};
 use crate::clock;
 use crate::config::{self, Effective};
-use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, count};
 use crate::model::{Check, Model};
 use crate::probe::icmp_refusal;
 use crate::snapshot::{Loaded, load};
@@ -132,7 +132,7 @@ fn text(
         output.line(format!("{file}: {key} = {value}  # {from}"));
     }
     if !diagnostics.has_errors() && effective.is_none() {
-        let zones = super::output::count(zones, "zone");
+        let zones = count(zones, "zone");
         output.line(format!("{}: the configuration is valid, {zones}", dir.display()));
     }
 }

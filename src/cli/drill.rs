@@ -17,7 +17,7 @@ use super::{Exit, Format, Output};
 use crate::admin::{DrillHistory, DrillPlan, DrillWish};
 use crate::clock;
 use crate::config;
-use crate::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, count};
 use crate::drill::{Finding, Outcome, Report, html, junit};
 use crate::model::{Abort, Drill, Expect, How, Written};
 use crate::name::Name;
@@ -268,7 +268,7 @@ fn show(ready: &Ready, format: Format, output: &mut Output) -> Exit {
             || "load not known".to_owned(),
             |load| format!("{:.0} % of its capacity as load", load * 100.0),
         );
-        let endpoints = super::output::count(survivor.endpoints, "endpoint");
+        let endpoints = count(survivor.endpoints, "endpoint");
         output.line(format!("  survivor  {}: {endpoints}, {load}", survivor.region));
     }
     for (name, address) in nodes {

@@ -4,11 +4,12 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Serialize;
 
-use super::output::{count, time};
+use super::output::time;
 use super::remote::{Failure, Remote};
 use super::{Exit, Format, Output};
 use crate::admin::{Listing, OverrideStatus, Wish, Written};
 use crate::config;
+use crate::diagnostic::count;
 use crate::health::overrides::Scope;
 
 /// Arguments of `force`.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::remote::Failure;
 use super::{Exit, Format};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostics, count};
 
 /// Writes results to standard output and trouble to standard error. A reader that has gone away
 /// (`| head`) is no error.
@@ -67,9 +67,9 @@ impl Output {
     }
 }
 
-/// `1 error`, `2 errors`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+/// A share in percent, to one decimal.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
 }
 
 /// A time as people say it, in its two largest units: `2h 5m`.

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use super::Exit;
 use crate::config;
 use crate::model::AdminListen;
+use crate::outbound;
 use crate::tls::{self, Certificate};
 
 /// Where a node is asked when nothing else is said.
@@ -88,11 +89,8 @@ impl Remote {
         let (base, socket) = self.place()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::usage(error.to_string()))?;
-        let mut client = Client::builder().no_proxy().timeout(PATIENCE);
-        client = client.redirect(reqwest::redirect::Policy::none());
         // Without TLS nothing of it is used, but the client has no other way to be made.
-        let config = self.tls()?;
-        client = client.tls_backend_preconfigured(config);
+        let mut client = outbound::builder(self.tls()?, PATIENCE).no_proxy();
         if let Some(socket) = socket {
             client = client.unix_socket(socket);
         }

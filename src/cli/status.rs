@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use reqwest::Method;
 
-use super::output::{Paint, count, time};
+use super::output::{Paint, time};
 use super::remote::{Node, Remote};
 use super::{Exit, Format, Output, force};
 use crate::admin::{
@@ -15,6 +15,7 @@ use crate::admin::{
     Residual, Share, Status,
 };
 use crate::clock;
+use crate::diagnostic::count;
 use crate::tls::day;
 
 /// How often `--watch` looks again.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::mesh::Outgoing;
-use super::peer::{DEAD, LATE};
+use super::peer::{FORGET, standing};
 use super::presence::{Presence, Roles};
 use super::subject::{Channel, Subjects};
 use super::wire::Dropped;
@@ -15,8 +15,6 @@ use crate::health::{Prober, Standing};
 const EVERY: Duration = Duration::from_secs(5);
 /// For so long a peer may have another configuration: files reach nodes one after the other.
 const AFTER: Duration = Duration::from_secs(30);
-/// A peer that is silent for this long is forgotten; until then people are told that it is missing.
-const FORGET: Duration = Duration::from_secs(20 * 60);
 /// Peers that are remembered; the largest fleet planned for has 1,000.
 const PEERS_MAX: usize = 4_096;
 
@@ -126,7 +124,9 @@ impl Attendance {
         }
         let before = self.peers.get(&writer);
         // Who was not heard for long may have missed a change that all others had.
-        let before = before.filter(|seen| now.since(seen.heard) < DEAD).and_then(|seen| seen.since);
+        let before = before
+            .filter(|seen| standing(now.since(seen.heard)) != Standing::Dead)
+            .and_then(|seen| seen.since);
         let differs = differs(self.own.config, said.config);
         let since = differs.then(|| before.unwrap_or(now));
         self.peers.insert(writer, Seen { said, heard: now, since });
@@ -138,11 +138,7 @@ impl Attendance {
         let kept = self.peers.iter().filter(|(_, seen)| now.since(seen.heard) < FORGET);
         let attendant = |(peer, seen): (&Prober, &Seen)| {
             let Seen { said, heard, since } = seen;
-            let standing = match now.since(*heard) {
-                silent if silent < LATE => Standing::Live,
-                silent if silent < DEAD => Standing::Late,
-                _ => Standing::Dead,
-            };
+            let standing = standing(now.since(*heard));
             let long = since.is_some_and(|since| now.since(since) >= AFTER);
             Attendant {
                 peer: peer.clone(),

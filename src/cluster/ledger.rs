@@ -128,13 +128,9 @@ impl Ledger {
         let saved = Saved { version: VERSION, revision, entries };
         let json = serde_json::to_vec_pretty(&saved);
         let path = self.path.clone();
-        let write = move || json.map_err(Into::into).and_then(|j| durable::replace(&path, &j));
-        let failure = match tokio::task::spawn_blocking(write).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(error) = failure {
+        let write =
+            move || json.map_err(std::io::Error::from).and_then(|j| durable::replace(&path, &j));
+        if let Err(error) = durable::on_disk(write).await {
             self.metrics.state_failures.inc();
             warn!(error, file = %self.path.display(), "cannot save overrides; serving goes on");
         }

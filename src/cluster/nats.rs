@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 use super::engine::Signal;
 use super::mesh::Outgoing;
 use super::version;
+use crate::clock;
 use crate::metrics::Metrics;
 use crate::model::Nats;
 use crate::tls::{client_config, system_authorities};
@@ -314,8 +315,8 @@ pub(super) fn options(nats: &Nats, name: &str) -> Result<ConnectOptions, String>
 
 /// Pause before the next try: longer each time, and never that of all others.
 fn pause(tries: usize) -> Duration {
-    let longest = PAUSE.saturating_mul(1 << tries.min(8)).min(PAUSE_MAX);
-    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    let tries = u32::try_from(tries).unwrap_or(u32::MAX);
+    clock::spread(clock::doubled(PAUSE, tries, PAUSE_MAX), fastrand::f64())
 }
 
 /// An error with those behind it.

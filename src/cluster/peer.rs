@@ -12,15 +12,25 @@ use crate::clock::Tick;
 use crate::health::{Standing, Subject, Verdict, Vote};
 
 /// Without a beat for this long a writer is late.
-pub(super) const LATE: Duration = Duration::from_secs(10);
+const LATE: Duration = Duration::from_secs(10);
 /// Without a beat for this long a writer is dead.
-pub(super) const DEAD: Duration = Duration::from_secs(20);
-/// A writer of whom nothing is heard for this long is forgotten, with its votes.
-const FORGET: Duration = Duration::from_secs(20 * 60);
+const DEAD: Duration = Duration::from_secs(20);
+/// Who is silent for this long is forgotten, with its votes; until then people are told that it is
+/// missing.
+pub(super) const FORGET: Duration = Duration::from_secs(20 * 60);
 /// Pages under way when a beat arrives get this long to arrive.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 /// A writer is asked for pages this often at most.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Whether a writer lives of whom nothing was heard for so long.
+pub(super) fn standing(silent: Duration) -> Standing {
+    match silent {
+        silent if silent < LATE => Standing::Live,
+        silent if silent < DEAD => Standing::Late,
+        _ => Standing::Dead,
+    }
+}
 
 /// A page as it was received last.
 struct Held {
@@ -68,11 +78,9 @@ impl Peer {
 
     /// Whether it lives, at `now`.
     pub(super) fn standing(&self, now: Tick) -> Standing {
-        match self.heard.map(|heard| now.since(heard)) {
-            Some(silent) if silent < DEAD && self.impaired => Standing::Impaired,
-            Some(silent) if silent < LATE => Standing::Live,
-            Some(silent) if silent < DEAD => Standing::Late,
-            Some(_) | None => Standing::Dead,
+        match self.heard.map_or(Standing::Dead, |heard| standing(now.since(heard))) {
+            Standing::Live | Standing::Late if self.impaired => Standing::Impaired,
+            standing => standing,
         }
     }
 

@@ -219,12 +219,20 @@ impl Share {
         });
     }
 
-    /// Counts a message of this kind that was taken in, or why it was not.
-    fn count(&self, kind: &str, taken: Result<(), Dropped>) {
-        match taken {
-            Ok(()) => self.metrics.cluster.messages.with_label_values(&[kind, "received"]).inc(),
-            Err(why) => self.metrics.cluster.dropped.with_label_values(&[why.as_str()]).inc(),
+    /// Counts a message of this kind that was taken in, and gives it; or why it was not.
+    fn count<T>(&self, kind: &str, taken: Result<T, Dropped>) -> Option<T> {
+        let cluster = &self.metrics.cluster;
+        match &taken {
+            Ok(_) => cluster.messages.with_label_values(&[kind, "received"]).inc(),
+            Err(why) => cluster.dropped.with_label_values(&[why.as_str()]).inc(),
         }
+        taken.ok()
+    }
+
+    /// Counts what was taken in and found no room.
+    fn drop_full(&self, count: u64) {
+        let full = self.metrics.cluster.dropped.with_label_values(&[Dropped::Full.as_str()]);
+        full.inc_by(count);
     }
 
     /// Tells others of the load that the proxy of this node sees, when that is due.
@@ -251,34 +259,20 @@ impl Share {
 
     /// Takes in what authorities ask another node for.
     fn hear_challenges(&self, taken: Result<(String, Vec<Challenge>), Dropped>, now: Tick) {
-        let cluster = &self.metrics.cluster;
-        let heard = taken.and_then(|(peer, challenges)| {
-            cluster.messages.with_label_values(&["challenge", "received"]).inc();
-            let held = self.issuance.challenges.hear(&peer, challenges, now + HELD);
-            held.then_some(()).ok_or(Dropped::Full)
-        });
-        if let Err(why) = heard {
-            cluster.dropped.with_label_values(&[why.as_str()]).inc();
+        let Some((peer, challenges)) = self.count("challenge", taken) else { return };
+        if !self.issuance.challenges.hear(&peer, challenges, now + HELD) {
+            self.drop_full(1);
         }
     }
 
     /// Takes in what another node says of its load.
     fn hear_load(&self, taken: Result<LoadPage, Dropped>, now: Tick) {
-        let full = match taken {
-            Ok(LoadPage { writer: Prober { region, node }, loads, .. }) => {
-                self.metrics.cluster.messages.with_label_values(&["load", "received"]).inc();
-                let reported = loads.into_iter().map(|(pool, sample)| {
-                    self.loads.report(&pool, &region, &node, sample, now).is_err()
-                });
-                reported.filter(|full| *full).count() as u64
-            }
-            Err(why) => {
-                self.metrics.cluster.dropped.with_label_values(&[why.as_str()]).inc();
-                return;
-            }
-        };
-        let dropped = self.metrics.cluster.dropped.with_label_values(&[Dropped::Full.as_str()]);
-        dropped.inc_by(full);
+        let Some(page) = self.count("load", taken) else { return };
+        let LoadPage { writer: Prober { region, node }, loads, .. } = page;
+        let reported = loads
+            .into_iter()
+            .map(|(pool, sample)| self.loads.report(&pool, &region, &node, sample, now));
+        self.drop_full(reported.filter(Result::is_err).count() as u64);
     }
 
     async fn tell(&self, events: Vec<PeerEvent>, stop: &CancellationToken) -> bool {

@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use http::Uri;
+
 use super::spec::{DurationText, RateText};
 use super::wording::choice;
 use crate::model::{Address, ProbeAddress};
@@ -298,6 +300,17 @@ pub(super) fn hostname(text: &str) -> Result<Name, Fault> {
         return Err(Fault::new(format!("`{text}` is neither an IP address nor a hostname")));
     }
     Ok(read)
+}
+
+/// An absolute URL of HTTP, or else what is `wrong`; without a password, since it ends up in logs.
+pub(super) fn http_url(text: &str, wrong: Fault, password: Fault) -> Result<Uri, Fault> {
+    let read = text.parse::<Uri>().ok();
+    let known = read.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    match known.as_ref().and_then(Uri::authority) {
+        Some(authority) if authority.as_str().contains('@') => Err(password),
+        Some(_) => known.ok_or(wrong),
+        None => Err(wrong),
+    }
 }
 
 /// An address or hostname without a port.

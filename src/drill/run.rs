@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::report::{
     Checked, ErrorSeen, Mark, NodeReport, Outcome, RegionLoad, Report, ResidualRate, Slot, Timeline,
 };
+use crate::health::overrides::Target;
 use crate::model::{Abort, Expect};
 
 /// Errors that are told one by one.
@@ -290,8 +291,8 @@ impl Run {
     pub fn seen(&mut self, at: Duration, seen: &Seen) {
         let first = self.residual.0.or(seen.residual);
         self.residual = (first, seen.residual.or(self.residual.1));
-        let regions = self.setup.fail.iter().filter_map(|target| target.strip_prefix("region:"));
-        for (region, rate) in regions.filter_map(|region| seen.rates.get_key_value(region)) {
+        let gone = |region: &str| is_region(&self.setup.fail, region);
+        for (region, rate) in seen.rates.iter().filter(|(region, _)| gone(region)) {
             let (before, last) = self.rates.entry(region.clone()).or_insert((*rate, *rate));
             match self.phase {
                 Phase::Before => (*before, *last) = (*rate, *rate),
@@ -302,9 +303,6 @@ impl Run {
         if !matches!(self.phase, Phase::Failing(_)) {
             return;
         }
-        let gone = |region: &str| {
-            self.setup.fail.iter().any(|target| target.strip_prefix("region:") == Some(region))
-        };
         // What is taken out still has the load of those who have not left yet.
         let loads: Vec<_> = seen.loads.iter().filter(|(region, _)| !gone(region)).collect();
         for (region, load) in &loads {
@@ -316,9 +314,8 @@ impl Run {
         if let Some((region, load)) = over {
             self.abort(at, &format!("{region} has {:.0} % of its capacity as load", *load * 100.0));
         }
-        let named = |text: &str| text.strip_prefix("region:").unwrap_or_default().to_owned();
-        let guarded = self.setup.abort.down.iter().map(|region| named(&region.value));
-        let lost = guarded.into_iter().find(|region| seen.down.contains(region));
+        let guarded = self.setup.abort.down.iter().map(|target| &target.value);
+        let lost = seen.down.iter().find(|region| is_region(guarded.clone(), region));
         if let Some(region) = lost {
             self.abort(at, &format!("{region} is down"));
         }
@@ -486,6 +483,12 @@ impl Run {
         }
         checks
     }
+}
+
+/// Whether one of these targets is this region, as a whole.
+fn is_region<'a>(targets: impl IntoIterator<Item = &'a String>, region: &str) -> bool {
+    let targets = targets.into_iter().filter_map(|text| text.parse::<Target>().ok());
+    targets.into_iter().any(|target| target.is_region(region))
 }
 
 fn millis(time: Duration) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
 
 /// A down that follows a comeback within this time is a repeated flip, and is held at least this
 /// long, so that an endpoint never comes up twice in a minute however it flaps.
@@ -41,8 +41,7 @@ impl Damper {
         if self.repeats == 0 || hold_down.is_zero() {
             return None;
         }
-        let factor = 1_u32.checked_shl(self.repeats - 1).unwrap_or(u32::MAX);
-        let doubled = hold_down.saturating_mul(factor).min(HOLD_MAX);
+        let doubled = clock::doubled(hold_down, self.repeats - 1, HOLD_MAX);
         Some(doubled.max(hold_down).max(FLAP_WINDOW))
     }
 }

@@ -65,6 +65,11 @@ impl Level {
             Self::Down => "down",
         }
     }
+
+    /// Whether it is answered while all is well: not taken out, and not known to be down.
+    pub fn serves(self) -> bool {
+        self <= Self::Unknown
+    }
 }
 
 /// The health of one endpoint.

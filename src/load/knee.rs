@@ -44,7 +44,7 @@ pub struct Reading {
 
 /// The weight of a pool's endpoints in a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crew {
+pub struct Weights {
     /// Of those that serve.
     pub serving: u64,
     /// Of all; what was learnt of others is forgotten.
@@ -75,15 +75,15 @@ pub struct Knee {
 impl Knee {
     /// Takes in a reading, a second or so after the last one, and gives the requests a second that
     /// those endpoints can take that serve; `None`: they were never seen at their limit.
-    pub fn read(&mut self, reading: Reading, crew: Crew, now: Tick) -> Option<f64> {
-        if crew.all != self.all {
-            *self = Self { all: crew.all, ..Self::default() };
+    pub fn read(&mut self, reading: Reading, weights: Weights, now: Tick) -> Option<f64> {
+        if weights.all != self.all {
+            *self = Self { all: weights.all, ..Self::default() };
         }
-        if crew.serving == 0 {
+        if weights.serving == 0 {
             self.last = None;
             return None;
         }
-        let part = crew.serving as f64 / crew.all.max(1) as f64;
+        let part = weights.serving as f64 / weights.all.max(1) as f64;
         let last = self.last.replace((reading, now));
         if let Some((load, response)) = last.and_then(|last| second(last, (reading, now))) {
             self.climb(load / part).take(response, now);
@@ -162,7 +162,7 @@ fn second((old, from): (Reading, Tick), (new, to): (Reading, Tick)) -> Option<(f
 mod tests {
     use super::*;
 
-    const ALL: Crew = Crew { serving: 300, all: 300 };
+    const ALL: Weights = Weights { serving: 300, all: 300 };
 
     /// A pool that answers so many a second at most, 20 ms each while nobody waits.
     struct Shop {
@@ -182,11 +182,11 @@ mod tests {
         }
 
         /// So many seconds under a load.
-        fn serve(&mut self, load: f64, seconds: u32, crew: Crew) -> Option<f64> {
+        fn serve(&mut self, load: f64, seconds: u32, weights: Weights) -> Option<f64> {
             let mut told = None;
             for _ in 0..seconds {
                 let noise = 0.9 + 0.2 * self.random.f64();
-                let able = self.capacity * crew.serving as f64 / crew.all as f64;
+                let able = self.capacity * weights.serving as f64 / weights.all as f64;
                 self.pile = (self.pile + load * noise).min(able * 4.0);
                 let done = self.pile.min(able).floor();
                 self.pile -= done;
@@ -196,7 +196,7 @@ mod tests {
                 self.reading.totals.took_us += (response * done * 1e6) as u64;
                 self.reading.in_flight = self.pile as u64;
                 self.now = self.now + Duration::from_millis(900 + self.random.u64(0..200));
-                told = self.knee.read(self.reading, crew, self.now);
+                told = self.knee.read(self.reading, weights, self.now);
             }
             told
         }
@@ -242,11 +242,11 @@ mod tests {
         let mut shop = Shop::new(100.0, 3);
         shop.serve(50.0, 60, ALL);
         let whole = shop.serve(120.0, 40, ALL).unwrap();
-        let half = Crew { serving: 150, ..ALL };
+        let half = Weights { serving: 150, ..ALL };
         let told = shop.serve(20.0, 1, half).unwrap();
         assert!((told - whole / 2.0).abs() < 1e-9, "{told} of {whole}");
-        assert_eq!(shop.serve(20.0, 1, Crew { serving: 0, ..ALL }), None);
-        assert_eq!(shop.serve(20.0, 1, Crew { serving: 400, all: 400 }), None, "all is new");
+        assert_eq!(shop.serve(20.0, 1, Weights { serving: 0, ..ALL }), None);
+        assert_eq!(shop.serve(20.0, 1, Weights { serving: 400, all: 400 }), None, "all is new");
     }
 
     #[test]

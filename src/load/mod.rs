@@ -5,6 +5,6 @@ mod knee;
 mod meter;
 mod table;
 
-pub use knee::{Crew, Knee, Reading};
+pub use knee::{Knee, Reading, Weights};
 pub use meter::{Meter, Totals};
 pub use table::{Full, Load, Loads, STALE, Sample};

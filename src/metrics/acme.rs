@@ -1,6 +1,8 @@
 //! What orders of certificates come to.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGaugeVec, Registry};
+
+use super::{counters, gauges};
 
 /// How orders end.
 const OUTCOMES: [&str; 4] = ["issued", "unreached", "refused", "limited"];
@@ -17,16 +19,17 @@ pub struct AcmeMetrics {
 
 impl AcmeMetrics {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
-        let orders = Opts::new("meridian_acme_orders_total", "Orders of certificates by outcome.");
-        let ends = Opts::new(
+        let ended = "Orders of certificates by outcome.";
+        let orders = counters("meridian_acme_orders_total", ended, &["outcome"])?;
+        let ends = gauges(
             "meridian_acme_certificate_end_timestamp_seconds",
             "When a certificate ends that was ordered, since 1970-01-01 UTC.",
-        );
-        let orders = IntCounterVec::new(orders, &["outcome"])?;
+            &["name"],
+        )?;
         for outcome in OUTCOMES {
             orders.with_label_values(&[outcome]);
         }
-        Ok(Self { orders, ends: IntGaugeVec::new(ends, &["name"])? })
+        Ok(Self { orders, ends })
     }
 
     pub(super) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {

@@ -1,6 +1,8 @@
 //! What happens and who is told of it, counted.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+
+use super::counters;
 
 /// What happens and who is told of it, counted.
 #[derive(Debug)]
@@ -17,16 +19,14 @@ pub struct EventMetrics {
 
 impl EventMetrics {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
-        let told = Opts::new("meridian_events_total", "Happenings told, by kind.");
-        let messages =
-            Opts::new("meridian_webhook_messages_total", "Messages to webhooks by outcome.");
-        let webhooks = IntCounterVec::new(messages, &["outcome"])?;
+        let messages = "Messages to webhooks by outcome.";
+        let webhooks = counters("meridian_webhook_messages_total", messages, &["outcome"])?;
         for outcome in ["sent", "retried", "given_up", "suppressed"] {
             webhooks.with_label_values(&[outcome]);
         }
         Ok(Self {
             webhooks,
-            told: IntCounterVec::new(told, &["kind"])?,
+            told: counters("meridian_events_total", "Happenings told, by kind.", &["kind"])?,
             readers: IntGauge::new("meridian_event_readers", "Readers of the event stream.")?,
             dropped: IntCounter::new(
                 "meridian_event_readers_dropped_total",

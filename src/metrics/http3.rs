@@ -1,6 +1,8 @@
 //! What HTTP/3 adds to what the proxy counts.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Registry};
+
+use super::counters;
 
 /// Why streams are reset.
 const RESETS: [&str; 3] = ["header_timeout", "malformed", "stalled"];
@@ -14,11 +16,11 @@ pub struct Http3Metrics {
 
 impl Http3Metrics {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
-        let resets = Opts::new(
+        let resets = counters(
             "meridian_proxy_streams_reset_total",
             "Requests over HTTP/3 that this side broke off, by reason.",
-        );
-        let resets = IntCounterVec::new(resets, &["reason"])?;
+            &["reason"],
+        )?;
         for reason in RESETS {
             resets.with_label_values(&[reason]);
         }

@@ -1,6 +1,8 @@
 //! What the latency map counts.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::{counters, gauges};
 
 /// What the latency map counts.
 #[derive(Debug)]
@@ -32,11 +34,9 @@ impl LatencyMetrics {
                 "meridian_latency_samples_total",
                 "Round trips of clients that the latency map took in.",
             )?,
-            refused: IntCounterVec::new(
-                Opts::new(
-                    "meridian_latency_refused_total",
-                    "Measurements that the latency map did not believe.",
-                ),
+            refused: counters(
+                "meridian_latency_refused_total",
+                "Measurements that the latency map did not believe.",
                 &["reason"],
             )?,
             dropped: IntCounter::new(
@@ -51,11 +51,9 @@ impl LatencyMetrics {
                 "meridian_latency_memory_bytes",
                 "Memory of the latency map and its estimates.",
             )?,
-            contradictions: IntGaugeVec::new(
-                Opts::new(
-                    "meridian_latency_contradictions",
-                    "Estimates faster than light in fibre, by the region that reports them.",
-                ),
+            contradictions: gauges(
+                "meridian_latency_contradictions",
+                "Estimates faster than light in fibre, by the region that reports them.",
                 &["region"],
             )?,
             distrusted: IntGauge::new(
@@ -66,11 +64,9 @@ impl LatencyMetrics {
                 "meridian_latency_compilations_total",
                 "How often services were compiled anew by what was measured.",
             )?,
-            resolver_probes: IntCounterVec::new(
-                Opts::new(
-                    "meridian_latency_resolver_probes_total",
-                    "Probes of resolvers in the place of their clients, by result.",
-                ),
+            resolver_probes: counters(
+                "meridian_latency_resolver_probes_total",
+                "Probes of resolvers in the place of their clients, by result.",
                 &["result"],
             )?,
         })

@@ -1,8 +1,8 @@
 //! What keeps the proxy and its endpoints alive, counted.
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+
+use super::{counters, gauges, times};
 
 /// Upper bounds of the buckets of the time in a queue, in seconds.
 const QUEUE_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -40,17 +40,7 @@ pub struct ProtectionMetrics {
 
 impl ProtectionMetrics {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(name, help), labels)
-        };
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            IntGaugeVec::new(Opts::new(name, help), labels)
-        };
-        let times = |name: &str, help: &str, bounds: &[f64], label: &str| {
-            let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
-            HistogramVec::new(options, &[label])
-        };
-        let trips = |name, help| times(name, help, &RTT_SECONDS, "region");
+        let trips = |name, help| times(name, help, &["region"], &RTT_SECONDS);
         Ok(Self {
             ejections: counters(
                 "meridian_proxy_ejections_total",
@@ -75,8 +65,8 @@ impl ProtectionMetrics {
             waited: times(
                 "meridian_proxy_queue_duration_seconds",
                 "Time that requests waited for a place at an endpoint.",
+                &["route"],
                 &QUEUE_SECONDS,
-                "route",
             )?,
             shed: counters(
                 "meridian_proxy_shed_total",

@@ -1,10 +1,8 @@
 //! What the proxy counts.
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::{Http3Metrics, ProtectionMetrics};
+use super::{Http3Metrics, ProtectionMetrics, counters, gauges, times};
 
 /// Upper bounds of the buckets of request durations, in seconds: from a cache to a long poll.
 const REQUEST_SECONDS: [f64; 11] =
@@ -90,6 +88,7 @@ impl ProxyMetrics {
                 "meridian_proxy_request_duration_seconds",
                 "Time from a request's head to the end of its reply.",
                 &["route"],
+                &REQUEST_SECONDS,
             )?,
             failures: counters(
                 "meridian_proxy_failures_total",
@@ -188,8 +187,8 @@ fn handed() -> Result<IntCounter, prometheus::Error> {
 
 /// Connections of clients by thread.
 fn held() -> Result<IntGaugeVec, prometheus::Error> {
-    let opts = Opts::new("meridian_proxy_thread_connections", "Connections of clients by thread.");
-    IntGaugeVec::new(opts, &["thread"])
+    let name = "meridian_proxy_thread_connections";
+    gauges(name, "Connections of clients by thread.", &["thread"])
 }
 
 /// What caches of routes do.
@@ -211,12 +210,14 @@ impl CacheMetrics {
                 "Requests of routes with a cache, by the way their reply came.",
                 &["route", "result"],
             )?,
-            entries: IntGaugeVec::new(
-                Opts::new("meridian_proxy_cache_entries", "Targets that replies are kept of."),
+            entries: gauges(
+                "meridian_proxy_cache_entries",
+                "Targets that replies are kept of.",
                 &["route"],
             )?,
-            octets: IntGaugeVec::new(
-                Opts::new("meridian_proxy_cache_bytes", "Octets that kept replies take."),
+            octets: gauges(
+                "meridian_proxy_cache_bytes",
+                "Octets that kept replies take.",
                 &["route"],
             )?,
         })
@@ -248,8 +249,9 @@ impl RelayMetrics {
                 "Connections that were passed through, by how they ended.",
                 &["route", "end"],
             )?,
-            flows: IntGaugeVec::new(
-                Opts::new("meridian_proxy_flows", "Clients of UDP that are remembered."),
+            flows: gauges(
+                "meridian_proxy_flows",
+                "Clients of UDP that are remembered.",
                 &["route"],
             )?,
             datagrams: counters(
@@ -281,8 +283,9 @@ pub struct TunnelMetrics {
 impl TunnelMetrics {
     fn new() -> Result<Self, prometheus::Error> {
         Ok(Self {
-            open: IntGaugeVec::new(
-                Opts::new("meridian_proxy_tunnels", "WebSockets and other upgrades that are open."),
+            open: gauges(
+                "meridian_proxy_tunnels",
+                "WebSockets and other upgrades that are open.",
                 &["route"],
             )?,
             ended: counters(
@@ -305,15 +308,6 @@ impl TunnelMetrics {
     }
 }
 
-fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    IntCounterVec::new(Opts::new(name, help), labels)
-}
-
-fn times(name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
-    let options = HistogramOpts::new(name, help).buckets(REQUEST_SECONDS.to_vec());
-    HistogramVec::new(options, labels)
-}
-
 /// What endpoints do.
 #[derive(Debug)]
 pub struct UpstreamMetrics {
@@ -328,17 +322,16 @@ pub struct UpstreamMetrics {
 impl UpstreamMetrics {
     fn new() -> Result<Self, prometheus::Error> {
         Ok(Self {
-            in_flight: IntGaugeVec::new(
-                Opts::new(
-                    "meridian_proxy_requests_in_flight",
-                    "Requests that an endpoint has not answered to the end yet.",
-                ),
+            in_flight: gauges(
+                "meridian_proxy_requests_in_flight",
+                "Requests that an endpoint has not answered to the end yet.",
                 &ENDPOINT,
             )?,
             duration: times(
                 "meridian_proxy_upstream_duration_seconds",
                 "Time from sending a request to the head of its reply.",
                 &ENDPOINT,
+                &REQUEST_SECONDS,
             )?,
             connections: counters(
                 "meridian_proxy_upstream_connections_total",

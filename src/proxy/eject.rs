@@ -10,7 +10,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
 use crate::model::EjectRules;
 
 /// An ejection never takes longer, unless it is configured longer: a repaired endpoint must not
@@ -163,9 +163,8 @@ impl Ejector {
         // Who was in for as long as it was out the last time begins anew.
         let is_repeat = cell.out.is_some_and(|(from, to)| now.since(to) < to.since(from));
         cell.repeats = if is_repeat { cell.repeats.saturating_add(1) } else { 0 };
-        let factor = 1_u32.checked_shl(cell.repeats).unwrap_or(u32::MAX);
-        let grown = self.rules.time.saturating_mul(factor).min(TIME_MAX.max(self.rules.time));
-        let until = now + grown;
+        let time = self.rules.time;
+        let until = now + clock::doubled(time, cell.repeats, TIME_MAX.max(time));
         cell.errors.clear();
         cell.slow_since = None;
         (cell.out, cell.on_trial) = (Some((now, until)), true);

@@ -134,15 +134,14 @@ fn receive(
     // A tunnel is made of a connection that nobody shares.
     let changes = body.is_end_stream() && !route.route.upstream.way.http2;
     let tunnels = accept.is_some();
-    let (told, upgrade) = prepare(worker, parts, &peer, (changes, accept))?;
+    let (told, trace, upgrade) = prepare(worker, parts, &peer, (changes, accept))?;
     if tunnels && upgrade.is_none() {
         return Err(Failure::Refused(Refused::Connect));
     }
     exchange.upgrade = upgrade.map(Box::new);
     if let Some(record) = &mut exchange.record {
         record.client = told.client;
-        let read = || Trace::read(&parts.headers).map(|trace| trace.id);
-        record.trace = record.trace.or_else(read);
+        record.trace = record.trace.or(Some(trace.id));
     }
     let protection = &route.route.protection;
     if let Some(limit) = &protection.rate_limit {
@@ -345,13 +344,13 @@ fn find(
     Ok((route, authority))
 }
 
-/// Makes the head of a request that of the next hop, and says who asks.
+/// Makes the head of a request that of the next hop, and says who asks and in which trace.
 fn prepare(
     worker: &Worker,
     parts: &mut request::Parts,
     peer: &Peer<'_>,
     (changes, accept): (bool, Option<HeaderValue>),
-) -> Result<(head::Told, Option<Upgrade>), Failure> {
+) -> Result<(head::Told, Trace, Option<Upgrade>), Failure> {
     let left = head::leave_request(&mut parts.headers, parts.version);
     let mut hop = left.map_err(Failure::Refused)?;
     let upgrade = upgrade::asked(parts, &mut hop, changes, accept);
@@ -360,7 +359,7 @@ fn prepare(
     // The library answers it when the body is first asked for; the endpoint is not waited for.
     headers.remove(EXPECT);
     let told = head::forward(headers, peer);
-    Trace::ensure(headers, (worker.long_random(), worker.random()));
+    let trace = Trace::ensure(headers, (worker.long_random(), worker.random()));
     if !headers.contains_key(HOST) {
         let host = peer.host.map(ToString::to_string).unwrap_or_default();
         let host = HeaderValue::from_str(&host).map_err(|_| Failure::Malformed)?;
@@ -375,7 +374,7 @@ fn prepare(
         Some(target) => Uri::from(target.clone()),
         None => Uri::from_static("/"),
     };
-    Ok((told, upgrade))
+    Ok((told, trace, upgrade))
 }
 
 /// Names the authority as HTTP/2 does: in the target, and nowhere else (RFC 9113 section 8.3.1).

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::steering::mix;
+use crate::steering::{mix, mixed};
 
 /// Entries that share a cache line.
 const WAYS: usize = 8;
@@ -98,13 +98,7 @@ impl RateTable {
 
     /// The key of a text, as of a header or cookie.
     pub fn text(&self, text: &[u8]) -> RateKey {
-        let mut folded = self.seed;
-        for chunk in text.chunks(8) {
-            let mut word = [0; 8];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            folded = mix(folded, u64::from_le_bytes(word));
-        }
-        RateKey(mix(folded, text.len() as u64))
+        RateKey(mixed(self.seed, text))
     }
 
     /// Uses up the cost of one request, if there is as much left of the key's rate.

@@ -233,13 +233,10 @@ impl Again {
             body.coming.borrow().progress.ended.set(Some(clock::now()));
             return Poll::Ready(None);
         }
-        let mut coming = body.coming.borrow_mut();
-        let frame = ready!(coming.poll_frame(context));
-        parts.ended = frame.is_none() || coming.timed.is_end_stream();
-        if let Some(Ok(frame)) = &frame {
-            // The last one that holds it has its reply, or its connection.
-            let wanted = Rc::strong_count(body) > 1;
-            parts.keep(frame, wanted);
+        // The last one that holds it has its reply, or its connection.
+        let wanted = Rc::strong_count(body) > 1;
+        let frame = ready!(parts.poll_take_in(&mut body.coming.borrow_mut(), wanted, context));
+        if let Some(Ok(_)) = &frame {
             self.next = parts.all.len();
         }
         Poll::Ready(frame)
@@ -254,12 +251,8 @@ impl Kept {
             if parts.all.len() >= PARTS_MAX {
                 parts.join();
             }
-            let frame = ready!(coming.poll_frame(context));
-            parts.ended = frame.is_none() || coming.timed.is_end_stream();
-            match frame {
-                Some(Ok(frame)) => parts.keep(&frame, true),
-                Some(Err(fault)) => return Poll::Ready(Err(fault.failure())),
-                None => {}
+            if let Some(Err(fault)) = ready!(parts.poll_take_in(&mut coming, true, context)) {
+                return Poll::Ready(Err(fault.failure()));
             }
         }
         Poll::Ready(Ok(()))
@@ -267,6 +260,21 @@ impl Kept {
 }
 
 impl Parts {
+    /// Takes in what comes next, which is kept if it is `wanted` and little.
+    fn poll_take_in(
+        &mut self,
+        coming: &mut Coming,
+        wanted: bool,
+        context: &mut Context<'_>,
+    ) -> Next {
+        let frame = ready!(coming.poll_frame(context));
+        self.ended = frame.is_none() || coming.timed.is_end_stream();
+        if let Some(Ok(frame)) = &frame {
+            self.keep(frame, wanted);
+        }
+        Poll::Ready(frame)
+    }
+
     /// Makes one part of what came in many, before trailers, behind which nothing comes.
     fn join(&mut self) {
         let data = |part: &Part| match part {

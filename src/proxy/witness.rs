@@ -8,7 +8,7 @@ use super::load::{Loads, Tally};
 use super::round_trips::{RoundTrip, RoundTrips};
 use crate::clock::Tick;
 use crate::health::{CauseKind, Outcome, Subject};
-use crate::load::{Crew, Knee, Meter, Reading, Sample};
+use crate::load::{Knee, Meter, Reading, Sample, Weights};
 use crate::metrics::ProxyMetrics;
 
 /// What the proxy sees of endpoints.
@@ -40,11 +40,11 @@ impl Witness {
     }
 
     /// The load of each pool in this region, as this node's proxy sees it. To be called every
-    /// second. `crew` says which endpoints of a pool there are, where its capacity is to be learnt.
+    /// second. `weights` says what those of a pool weigh, where its capacity is to be learnt.
     pub fn loads(
         &self,
         region: &str,
-        crew: impl Fn(&str) -> Option<Crew>,
+        weights: impl Fn(&str) -> Option<Weights>,
         now: Tick,
     ) -> Vec<(String, Sample)> {
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,11 +53,11 @@ impl Witness {
         let sample = |(pool, reading): (String, Reading)| {
             let (meter, knee) = meters.entry(pool.clone()).or_default();
             let (requests, errors) = meter.read(reading.totals, now);
-            let crew = crew(&pool);
-            if crew.is_none() {
+            let weights = weights(&pool);
+            if weights.is_none() {
                 *knee = Knee::default();
             }
-            let capacity = crew.and_then(|crew| knee.read(reading, crew, now));
+            let capacity = weights.and_then(|weights| knee.read(reading, weights, now));
             let Reading { in_flight, queue, .. } = reading;
             (pool, Sample { requests, errors, in_flight, queue, capacity })
         };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::load::{Loaded, LoadedZone, shown, steered};
+use super::load::{Loaded, LoadedZone, owners, shown, steered};
 use crate::clock;
 use crate::diagnostic::{Diagnostic, Diagnostics, Location};
 use crate::model::{Primary, ZoneFiles};
 use crate::name::Name;
 use crate::zone::schedule::Schedule;
-use crate::zone::{Records, Steered, SteeredOwner, Zone, kept};
+use crate::zone::{Records, Steered, Zone, kept};
 
 /// What came from a primary.
 #[derive(Clone, Debug)]
@@ -67,11 +67,7 @@ impl LoadedZone {
         let steered = steered(files);
         let zone = match &fetched {
             Some(Fetched { records, .. }) => {
-                let owners: Vec<SteeredOwner<'_>> = (0..)
-                    .zip(&steered)
-                    .map(|(service, steered)| SteeredOwner { owner: &steered.owner, service })
-                    .collect();
-                Some(Arc::new(Zone::build(&files.origin, records, &owners).ok()?))
+                Some(Arc::new(Zone::build(&files.origin, records, &owners(&steered)).ok()?))
             }
             None => None,
         };

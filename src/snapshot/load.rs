@@ -278,6 +278,12 @@ pub(super) fn steered(files: &ZoneFiles) -> Vec<Steered> {
     files.services.iter().map(steered).collect()
 }
 
+/// Their owners, with the numbers of the services.
+pub(super) fn owners(steered: &[Steered]) -> Vec<SteeredOwner<'_>> {
+    let all = (0..).zip(steered);
+    all.map(|(service, steered)| SteeredOwner { owner: &steered.owner, service }).collect()
+}
+
 /// Reads a zone; `None` when its services changed while its master file cannot be used: then
 /// nothing of the load may be used.
 fn load_zone(
@@ -304,11 +310,7 @@ fn load_zone(
     }
     let stands_alone = |owner: &Name| records.at_owner(owner.as_wire()).next().is_none();
     let lone = steered.iter().map(|steered| stands_alone(&steered.owner)).collect();
-    let owners: Vec<SteeredOwner<'_>> = (0..)
-        .zip(&steered)
-        .map(|(service, steered)| SteeredOwner { owner: &steered.owner, service })
-        .collect();
-    let zone = match Zone::build(&files.origin, &records, &owners) {
+    let zone = match Zone::build(&files.origin, &records, &owners(&steered)) {
         Ok(zone) => Arc::new(zone),
         Err(error) => {
             diagnostics.push(Diagnostic::error(Location::file(&shown), error.to_string()));

@@ -65,6 +65,11 @@ impl Steering {
         Self { contest, classes: classes.all, table, matches }
     }
 
+    /// The class of this number; one that does not exist is the first, as where all are.
+    pub fn class(&self, number: u32) -> Option<&Class> {
+        self.classes.get(number as usize).or_else(|| self.classes.first())
+    }
+
     /// The same contest with other estimates.
     #[must_use]
     pub fn again(&self, fleet: &Fleet, ground: &Ground, estimates: &Estimates) -> Self {

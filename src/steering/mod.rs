@@ -38,7 +38,7 @@ pub use decision::{Decision, NoData, Outcome, View};
 pub use eligible::{Candidate, Eligible, Grade, Target, WEIGHT_UNIT};
 pub use failback::{Comeback, FULL, Presence};
 pub use opinion::{Bands, Class, Opinion, Opinions};
-pub use pick::{Chosen, Contenders, PICKS_MAX, Pick, mix};
+pub use pick::{Chosen, Contenders, PICKS_MAX, Pick, mix, mixed};
 pub use ranking::Step;
 pub use sluice::{Seen, Sluice, Spread};
 pub use spill::{HARD, Shares, Site, Stance, spill};

@@ -294,6 +294,16 @@ pub fn mix(a: u64, b: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A text mixed into a number, so that every bit of both bears on every bit of the result.
+pub fn mixed(seed: u64, text: &[u8]) -> u64 {
+    let words = text.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(word)
+    });
+    mix(words.fold(seed, mix), text.len() as u64)
+}
+
 /// The next of a sequence of random numbers.
 pub(super) fn next(random: u64) -> u64 {
     mix(random, 1)

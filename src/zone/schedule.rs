@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Records, rtype};
+use crate::clock;
 
 /// Bounds of refresh and retry, in seconds: neither a flood nor a zone forgotten for months.
 const ASK_SECONDS: std::ops::RangeInclusive<u32> = 1..=2_419_200;
@@ -58,7 +59,7 @@ impl Schedule {
 /// to serve.
 pub fn without_copy(failures: u32) -> Duration {
     let [first, last] = FIRST_WAITS;
-    first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(last)
+    clock::doubled(first, failures.saturating_sub(1), last)
 }
 
 #[cfg(test)]

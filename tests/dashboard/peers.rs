@@ -3,15 +3,11 @@
 
 use std::net::SocketAddr;
 
-use meridian::cluster::{Create, examine};
-use meridian::health::Prober;
-
 use crate::browser::{Browser, DESK};
-use crate::support::free_pair;
 use crate::support::meridian::Meridian;
 use crate::support::nats::NatsServer;
 use crate::support::peers::Nginx;
-use crate::support::site::{Site, zone};
+use crate::support::site::{Site, THREE_REGIONS, zone};
 
 /// Two nodes that probe and one that does not, in three regions. The node of us looks for the
 /// endpoint where nothing is.
@@ -25,10 +21,7 @@ struct Peers {
 
 impl Peers {
     fn start() -> Self {
-        let (site, bus) = (Site::new("eu"), NatsServer::open());
-        let me = Prober { region: "eu".to_owned(), node: "operator".to_owned() };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(examine(&bus.nats(), &me, false, Create::Streams)).unwrap();
+        let (site, bus) = (Site::new("eu"), NatsServer::prepared());
         let at = SocketAddr::new(site.address(11).into(), 8080);
         let endpoint = Nginx::start(&site.path(""), at);
         let started = [(2, "eu", 8080), (3, "us", 8081), (4, "ap", 8080)];
@@ -47,25 +40,15 @@ fn node(
     (number, region, port): (u8, &str, u16),
     endpoint: SocketAddr,
 ) -> (Meridian, SocketAddr) {
-    let (dns, admin) = free_pair(site.address(number).into());
-    let text = site.node(region).replace(&site.dns.to_string(), &dns.to_string());
-    let mut text = text.replace(&site.admin.to_string(), &admin.to_string());
-    text = text.replace("test-1", &format!("{region}-1"));
+    let name = format!("{region}-1");
+    let (mut text, dns, admin) = site.node_beside(number, (region, &name));
     if region == "ap" {
         text = text.replace("[probe]\nallow_private = true\n", "");
     }
-    let cluster = format!(
-        "[cluster]\nengine = \"nats\"\n[cluster.nats]\nservers = [\"nats://{}\"]\n",
-        bus.address
-    );
-    site.write(&format!("{region}/config/node.toml"), &(text + &cluster));
     let at = endpoint.ip();
     // Who sees most of what it looks at fail has no vote.
     let fleet = format!(
-        "version = 1\n\
-         [region.ap]\nlocation = {{ lat = 1.35, lon = 103.8 }}\n\
-         [region.eu]\nlocation = {{ lat = 50.11, lon = 8.68 }}\n\
-         [region.us]\nlocation = {{ lat = 38.95, lon = -77.45 }}\n\
+        "{THREE_REGIONS}\
          [monitor.ready]\nkind = \"http\"\npath = \"/health/ready\"\nport = {port}\n\
          interval = \"1s\"\ntimeout = \"500ms\"\n\
          [monitor.open]\nkind = \"tcp\"\nport = 8080\ninterval = \"1s\"\n\
@@ -76,14 +59,14 @@ fn node(
          {{ region = \"us\", address = \"192.0.2.2\", probe = \"{at}\" }},\n\
          {{ region = \"ap\", address = \"192.0.2.3\", probe = \"{at}\" }},\n]\n"
     );
-    site.write(&format!("{region}/config/fleet.toml"), &fleet);
-    site.write(&format!("{region}/zones/app.test.zone"), &zone("app.test.", 1, ""));
-    site.write(
-        &format!("{region}/zones/app.test.toml"),
-        "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"proximity\"]\n",
-    );
-    let folder = site.path(region);
-    (Meridian::start(&folder.join("config"), &folder, dns, admin), admin)
+    let services = "version = 1\n[service.www]\npool = \"web\"\npolicy = [\"proximity\"]\n";
+    let files = [
+        ("config/node.toml", &*(text + &bus.cluster())),
+        ("config/fleet.toml", &fleet),
+        ("zones/app.test.zone", &zone("app.test.", 1, "")),
+        ("zones/app.test.toml", services),
+    ];
+    (site.start_beside(region, &files, (dns, admin)), admin)
 }
 
 #[test]

@@ -7,8 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use meridian::cluster::{Create, examine};
-use meridian::health::Prober;
 use serde_json::Value;
 
 use crate::Front;
@@ -285,22 +283,14 @@ fn an_authority_that_takes_whom_it_knows_is_shown_who_asks() {
     assert!(!log.contains(key), "keys are nobody's business: {log}");
 }
 
-/// Makes the streams of a bus, as an operator does once.
-fn prepare(bus: &NatsServer) {
-    let me = Prober { region: "eu".to_owned(), node: "operator".to_owned() };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(examine(&bus.nats(), &me, false, Create::Streams)).unwrap();
-}
-
 #[test]
 fn every_node_of_a_fleet_answers_the_authority() {
     let scene = Scene::new("", None);
     let site = &scene.front.site;
-    let bus = NatsServer::open();
-    prepare(&bus);
+    let bus = NatsServer::prepared();
     // The authority sees the second node alone.
     let other = site.address(2);
-    let (dns, admin) = free_pair(other.into());
+    let (plain, dns, admin) = site.node_beside(2, ("eu", "test-2"));
     let port = scene.front.http.port();
     scene.zone(&format!("www IN A {other}\n* IN TXT \"any\"\n"));
     let pebble = Pebble::start(&scene.front, dns, port, None);
@@ -310,13 +300,8 @@ fn every_node_of_a_fleet_answers_the_authority() {
          { names = [\"www.example.com\"] }",
     );
     let node = fs::read_to_string(site.path("config/node.toml")).unwrap();
-    let bus = format!(
-        "[cluster]\nengine = \"nats\"\n[cluster.nats]\nservers = [\"nats://{}\"]\n",
-        bus.address
-    );
-    let plain = site.node("eu").replace("test-1", "test-2").replace("../state", "../state-2");
-    let plain = plain.replace(&site.dns.to_string(), &dns.to_string());
-    let plain = plain.replace(&site.admin.to_string(), &admin.to_string());
+    let bus = bus.cluster();
+    let plain = plain.replace("../state", "../state-2");
     let role = format!("[proxy]\nhttp = [\"{other}:{port}\"]\nworkers = 1\n[probe]");
     site.write("second/node.toml", &format!("{}{bus}", plain.replace("[probe]", &role)));
     let fleet = fs::read_to_string(site.path("config/fleet.toml")).unwrap();

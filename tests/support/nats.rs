@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use meridian::cluster::{Create, examine};
+use meridian::health::Prober;
 use meridian::model::{BusTls, Nats};
 use meridian::tls::{Certificate, authorities};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -47,6 +49,15 @@ impl NatsServer {
         Self::start(folder, config, address)
     }
 
+    /// The same with the streams that an operator makes once.
+    pub(crate) fn prepared() -> Self {
+        let server = Self::open();
+        let me = Prober { region: "eu".to_owned(), node: "operator".to_owned() };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(examine(&server.nats(), &me, false, Create::Streams)).unwrap();
+        server
+    }
+
     /// A server with this configuration, which listens at this address.
     pub(crate) fn start(folder: TempDir, config: PathBuf, address: SocketAddr) -> Self {
         let process = launch(&config, folder.path());
@@ -63,6 +74,13 @@ impl NatsServer {
 
     fn wait(&self) {
         wait_for("nats-server", || TcpStream::connect(self.address).ok());
+    }
+
+    /// What a `node.toml` says to have the node reach it without TLS.
+    pub(crate) fn cluster(&self) -> String {
+        let address = self.address;
+        let nats = format!("[cluster.nats]\nservers = [\"nats://{address}\"]\n");
+        format!("[cluster]\nengine = \"nats\"\n{nats}")
     }
 
     /// How a node without TLS reaches it.

@@ -22,6 +22,12 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub(crate) const UNLIMITED: &str =
     "limits.response_rate = { positive = \"off\", negative = \"off\", error = \"off\" }";
 
+/// Three regions on three continents, for a `fleet.toml`.
+pub(crate) const THREE_REGIONS: &str = "version = 1\n\
+    [region.ap]\nlocation = { lat = 1.35, lon = 103.8 }\n\
+    [region.eu]\nlocation = { lat = 50.11, lon = 8.68 }\n\
+    [region.us]\nlocation = { lat = 38.95, lon = -77.45 }\n";
+
 /// A folder with `config/`, `zones/` and, once served, `state/`, and the addresses it is served on.
 pub(crate) struct Site {
     folder: TempDir,
@@ -95,6 +101,33 @@ impl Site {
     /// A path below the site's folder.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
+    }
+
+    /// The text of the `node.toml` of one more node, at the address of this number, and where its
+    /// DNS and admin listeners are.
+    pub(crate) fn node_beside(
+        &self,
+        number: u8,
+        (region, name): (&str, &str),
+    ) -> (String, SocketAddr, SocketAddr) {
+        let (dns, admin) = free_pair(self.address(number).into());
+        let text = self.node(region).replace(&self.dns.to_string(), &dns.to_string());
+        let text = text.replace(&self.admin.to_string(), &admin.to_string());
+        (text.replace("test-1", name), dns, admin)
+    }
+
+    /// Starts one more node with these files, which are in a folder of its own.
+    pub(crate) fn start_beside(
+        &self,
+        folder: &str,
+        files: &[(&str, &str)],
+        (dns, admin): (SocketAddr, SocketAddr),
+    ) -> Meridian {
+        for (path, text) in files {
+            self.write(&format!("{folder}/{path}"), text);
+        }
+        let folder = self.path(folder);
+        Meridian::start(&folder.join("config"), &folder, dns, admin)
     }
 
     /// Writes a file the way a deployment does: beside it first, then in its place at once.

@@ -78,7 +78,7 @@ fn typical(answers: &ServiceAnswers, state: &State) -> Vec<Prefix> {
 /// get no address.
 fn home(class: u32, answers: &ServiceAnswers, state: &State) -> Option<usize> {
     let steering = answers.steering();
-    let class = steering.classes.get(class as usize).or(steering.classes.first())?;
+    let class = steering.class(class)?;
     let (view, regions) = (state.view(steering), steering.contest.regions().len());
     [Family::V4, Family::V6].into_iter().find_map(|family| {
         let parts = parts(&steering.contest.decide(class, family, &view), regions);
@@ -105,12 +105,11 @@ fn sorts(answers: &ServiceAnswers, state: &State) -> Vec<Prefix> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::clock;
     use crate::health::HealthTable;
     use crate::snapshot::{Publisher, load};
+    use crate::written::{NODE, write};
 
     const FLEET: &str = "version = 1\n[region.eu]\nlocation = \"DE\"\n\
         [region.us]\nlocation = \"US\"\n[region.lab]\nlocation = \"FR\"\n\
@@ -122,19 +121,13 @@ mod tests {
     /// Two services over three regions, one of which serves an office alone.
     fn snapshot() -> std::sync::Arc<Snapshot> {
         let folder = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        write("config/node.toml", "version = 1\n[node]\nname = \"a\"\nregion = \"us\"\n[dns]\n");
-        write("config/fleet.toml", FLEET);
         let zone = "$TTL 60\n@ IN SOA ns1 root 1 1h 1h 1w 60\n@ NS ns1\nns1 A 192.0.2.9\n";
-        write("zones/x.test.zone", zone);
         let services = "version = 1\n[service.near]\npool = \"web\"\npolicy = [\"proximity\"]\n\
             [service.first]\npool = \"web\"\n\
             policy = [\"network\", { method = \"order\", regions = [\"eu\", \"us\"] }]\n";
-        write("zones/x.test.toml", services);
+        let zone = ("zones/x.test.zone", zone);
+        let services = ("zones/x.test.toml", services);
+        write(folder.path(), &[NODE, ("config/fleet.toml", FLEET), zone, services]);
         let loaded = load(&folder.path().join("config"), None).unwrap();
         let health = HealthTable::new(&loaded.model.fleet, clock::now());
         let mut publisher = Publisher::new(loaded, health);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::latency::RoundTrips;
 use super::located::Located;
 use super::question::{Asked, Question};
+use crate::diagnostic::count;
 use crate::health::{Council, EndpointHealth, Seat};
 use crate::model::{EndpointId, Fleet};
 use crate::prefix::Prefix;
@@ -193,8 +194,7 @@ impl Steps {
         let client = loaded.ground.client(address);
         let network = client.network.and_then(|id| fleet.networks.get(usize::from(id.0)));
         let located = Located::new(address, client.place, network.map(|n| n.name.clone()));
-        let class = steering.classes.get(answers.locate(address).class as usize);
-        let class = class.or(steering.classes.first());
+        let class = steering.class(answers.locate(address).class);
         let decision = decide((steering, class), question, &view);
         let names = Names { contest: &steering.contest, fleet };
         Self {
@@ -332,9 +332,12 @@ fn outcome(contest: &Contest, decision: &Decision) -> String {
     let rule = contest.all_down();
     match &decision.outcome {
         Outcome::Tied(tied) if decision.eligible.is_none() => {
-            format!("everything is down: {} by the rule all_down = {rule}", count(tied.len()))
+            format!(
+                "everything is down: {} by the rule all_down = {rule}",
+                count(tied.len(), "endpoint")
+            )
         }
-        Outcome::Tied(tied) => format!("{} tied", count(tied.len())),
+        Outcome::Tied(tied) => format!("{} tied", count(tied.len(), "endpoint")),
         Outcome::Cname(target) => format!("everything is down: alias of {target}"),
         Outcome::NoData(NoData::Family) => "no endpoint has an address of this type".to_owned(),
         Outcome::NoData(NoData::Fenced) => {
@@ -343,10 +346,6 @@ fn outcome(contest: &Contest, decision: &Decision) -> String {
         Outcome::NoData(NoData::AllDown) => "everything is down: no records".to_owned(),
         Outcome::ServFail => "no endpoint can be answered: SERVFAIL".to_owned(),
     }
-}
-
-fn count(number: usize) -> String {
-    format!("{number} endpoint{}", if number == 1 { "" } else { "s" })
 }
 
 fn pick(contest: &Contest, decision: &Decision) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::events::Told;
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
 
 /// Happenings that wait; more are counted and not told.
 const WAITING_MAX: usize = 1_000;
@@ -106,9 +106,8 @@ impl Outbox {
             self.sent((told, 0), now);
             return Fate::GivenUp;
         }
-        let pause = PAUSE.saturating_mul(1 << (self.tries - 1)).min(PAUSE_MAX);
-        // Nodes that lost the receiver together do not all come back at once.
-        self.due = Some(now + pause.mul_f64(0.5 + random / 2.0));
+        let pause = clock::doubled(PAUSE, self.tries - 1, PAUSE_MAX);
+        self.due = Some(now + clock::spread(pause, random));
         Fate::Again
     }
 }

@@ -15,7 +15,7 @@ use crate::admin::events::{Events, Subscription, Told};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::model::Webhook;
-use crate::tls;
+use crate::outbound;
 
 /// What the receiver gets to reply.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub async fn tell(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
-    let client = match client() {
+    let client = match outbound::client(PATIENCE) {
         Ok(client) => client,
         Err(error) => {
             warn!(webhook = webhook.name, error, "the webhook is not told of anything");
@@ -52,16 +52,6 @@ pub async fn tell(
             () = tokio::time::sleep(PATIENCE) => {}
         }
     }
-}
-
-fn client() -> Result<Client, String> {
-    let config = tls::client_config(&tls::system_authorities(), None);
-    let config = config.map_err(|error| error.to_string())?;
-    let client = Client::builder()
-        .timeout(PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .tls_backend_preconfigured(config);
-    client.build().map_err(|error| error.to_string())
 }
 
 struct Sender {

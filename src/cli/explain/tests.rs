@@ -17,6 +17,7 @@ use crate::health::CauseKind;
 use crate::model::MonitorId;
 use crate::snapshot::{Snapshot, load};
 use crate::steering::Family;
+use crate::written;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
     [dns]\nlisten = [\"127.0.0.1:5300\"]\n[probe]\n";
@@ -107,16 +108,13 @@ const NAMES: [(&str, bool); 10] = [
 ];
 
 fn write(top: &Path) {
-    for (path, text) in [
+    let files = [
         ("config/node.toml", NODE),
         ("config/fleet.toml", FLEET),
         ("zones/x.test.zone", ZONE),
         ("zones/x.test.toml", SERVICES),
-    ] {
-        let path = top.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    ];
+    written::write(top, &files);
 }
 
 /// What a node serves after enough probes, of which those in the regions `down` failed.

@@ -55,7 +55,7 @@ pub(super) fn share(
     let region = model.fleet.region(node.region).name.clone();
     let me = Prober { region, node: node.name.clone() };
     // Only who probes has a vote, and only who probes or proxies measures anything.
-    let started = clock::unix_time().as_millis() as u64;
+    let started = clock::unix_ms();
     let measures = node.probe.is_some() || node.proxy.is_some();
     let start = measures.then(|| next_epoch(&node.state, started));
     let epoch = start.filter(|_| node.probe.is_some());

@@ -19,7 +19,7 @@ use crate::dns::transfer::Assignment;
 use crate::durable;
 use crate::health::{EndpointHealth, HostAddresses, Level, LocalVotes, Mode, Outcome, PeerEvent};
 use crate::latency::Refusal;
-use crate::load::Crew;
+use crate::load::Weights;
 use crate::metrics::Metrics;
 use crate::model::{Fleet, RegionId};
 use crate::name::Name;
@@ -243,8 +243,8 @@ impl Judge {
         }
         let (name, now) = (&model.node.name, clock::now());
         let (fleet, health) = (&model.fleet, self.publisher.health().endpoints());
-        let crew = |pool: &str| crew(fleet, health, pool, model.node.region);
-        for (pool, sample) in witness.loads(region, crew, now) {
+        let weights = |pool: &str| weights(fleet, health, pool, model.node.region);
+        for (pool, sample) in witness.loads(region, weights, now) {
             // The error is that others have reported too much, which status shows.
             let _ = self.publisher.loads().report(&pool, region, name, sample, now);
         }
@@ -317,7 +317,7 @@ impl Judge {
         let fleet = &self.publisher.loaded().model.fleet;
         let mut known: BTreeMap<RegionId, bool> = BTreeMap::new();
         for (endpoint, health) in fleet.endpoints.iter().zip(self.publisher.health().endpoints()) {
-            *known.entry(endpoint.region).or_default() |= health.level <= Level::Unknown;
+            *known.entry(endpoint.region).or_default() |= health.level.serves();
         }
         let named = |(id, serves): (RegionId, bool)| (fleet.region(id).name.clone(), serves);
         let serving: BTreeMap<String, bool> = known.into_iter().map(named).collect();
@@ -403,19 +403,24 @@ impl Judge {
 }
 
 /// The endpoints of a pool in a region, whose capacity is to be learnt; `None`: it is not.
-fn crew(fleet: &Fleet, health: &[EndpointHealth], pool: &str, region: RegionId) -> Option<Crew> {
+fn weights(
+    fleet: &Fleet,
+    health: &[EndpointHealth],
+    pool: &str,
+    region: RegionId,
+) -> Option<Weights> {
     let pool = fleet.pools.iter().find(|other| other.name == pool)?;
     if !pool.learn_capacity || pool.capacity(region).is_some() {
         return None;
     }
-    let mut crew = Crew { serving: 0, all: 0 };
+    let mut weights = Weights { serving: 0, all: 0 };
     for (id, endpoint) in fleet.endpoints_of(pool).filter(|(_, one)| one.region == region) {
         let weight = u64::from(endpoint.weight);
         let health = health.get(id.0 as usize);
-        crew.all += weight;
-        crew.serving += if health.is_some_and(|h| h.level <= Level::Unknown) { weight } else { 0 };
+        weights.all += weight;
+        weights.serving += if health.is_some_and(|h| h.level.serves()) { weight } else { 0 };
     }
-    Some(crew)
+    Some(weights)
 }
 
 /// The zones that have a primary, as they are held now.

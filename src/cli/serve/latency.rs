@@ -286,14 +286,9 @@ impl Mapper {
             let file = map.lock().unwrap_or_else(PoisonError::into_inner).save(now, unix_now);
             durable::replace(&path, &file)
         };
-        let failure = match tokio::task::spawn_blocking(write).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        match failure {
-            None => self.saved = (now, revision),
-            Some(error) => {
+        match durable::on_disk(write).await {
+            Ok(()) => self.saved = (now, revision),
+            Err(error) => {
                 self.saved.0 = now;
                 self.metrics.state_failures.inc();
                 if !self.failing {

@@ -43,13 +43,11 @@ impl Serials {
     pub(super) async fn save(&mut self, serials: SavedSerials) {
         let (path, content) = (self.path.clone(), serde_json::to_vec(&serials));
         self.saved = serials;
-        let write = move || content.map_err(Into::into).and_then(|c| durable::replace(&path, &c));
-        let failure = match tokio::task::spawn_blocking(write).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        self.metrics.state_failures.inc();
-        warn!(error = failure, file = %self.path.display(), "cannot save serials; serving goes on");
+        let write =
+            move || content.map_err(std::io::Error::from).and_then(|c| durable::replace(&path, &c));
+        if let Err(error) = durable::on_disk(write).await {
+            self.metrics.state_failures.inc();
+            warn!(error, file = %self.path.display(), "cannot save serials; serving goes on");
+        }
     }
 }

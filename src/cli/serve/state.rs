@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::clock::{self, Tick};
+use crate::durable;
 use crate::health::{HealthStore, HealthTable, SavedHealth};
 use crate::metrics::Metrics;
 use crate::model::{Fleet, Model};
@@ -78,23 +79,18 @@ impl Saver {
     pub(super) async fn save(&mut self, saved: SavedHealth) {
         self.idle_turns = 0;
         let store = self.store.clone();
-        let written = tokio::task::spawn_blocking(move || store.save(&saved)).await;
-        let failure = match written {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        match failure {
-            None if self.failing => info!("the state folder can be written again"),
-            None => {}
-            Some(ref error) => {
+        let saved = durable::on_disk(move || store.save(&saved)).await;
+        match &saved {
+            Ok(()) if self.failing => info!("the state folder can be written again"),
+            Ok(()) => {}
+            Err(error) => {
                 self.metrics.state_failures.inc();
                 if !self.failing {
                     warn!(%error, "cannot save health in the state folder; serving goes on");
                 }
             }
         }
-        self.failing = failure.is_some();
+        self.failing = saved.is_err();
         if self.failing {
             self.idle_turns = IDLE_TURNS - RETRY_TURNS;
         }

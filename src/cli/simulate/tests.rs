@@ -6,6 +6,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::golden::hold;
+use crate::written;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
     [dns]\nlisten = [\"127.0.0.1:5300\"]\n[probe]\n";
@@ -59,16 +60,13 @@ struct Line {
 
 /// Writes the files and gives the options of a command line.
 fn options(folder: &Path, arguments: &[&str]) -> Options {
-    for (path, text) in [
+    let files = [
         ("config/node.toml", NODE),
         ("config/fleet.toml", FLEET),
         ("zones/x.test.zone", ZONE),
         ("zones/x.test.toml", SERVICES),
-    ] {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    ];
+    written::write(folder, &files);
     let config = folder.join("config").display().to_string();
     let own = ["simulate", "--config", &config];
     Line::parse_from(own.iter().chain(arguments)).options

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::report::{CountryReport, Latency, PoolReport, Report, ServiceReport, Time};
-use crate::cli::output::count;
+use crate::cli::output::percent;
+use crate::diagnostic::count;
 
 /// Countries shown; the values for programs have all.
 const COUNTRIES_MAX: usize = 10;
@@ -47,10 +48,6 @@ impl fmt::Display for Report {
             "\nwhether the survivors can carry it is not known: no pool has `capacity`"
         })
     }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
 }
 
 impl fmt::Display for ServiceReport {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use http::Uri;
 use toml::Spanned;
 
-use super::keys::secret_of;
+use super::keys::{Form, secret_of};
+use super::node::octets;
 use super::transports::validity;
 use super::zones::ZonesDraft;
 use crate::config::defaults::acme as d;
@@ -15,7 +16,6 @@ use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{AcmeTable, ExternalAccountTable, OrderedTable, Table};
 use crate::config::value::{Fault, hostname, word};
-use crate::diagnostic::reason;
 use crate::model::{Acme, ChallengeKind, ExternalAccount, Ordered};
 use crate::name::Name;
 use crate::tls::{Certificate, authorities};
@@ -55,11 +55,7 @@ fn resolve(
     let directory = section.optional("directory", table.directory.as_ref(), |text| url(text));
     let directory = directory.unwrap_or_else(|| d::DIRECTORY.value.to_owned());
     let authorities = section.optional("authority", table.authority.as_ref(), |text| {
-        super::node::path(text)?;
-        let place = folder.join(text);
-        let octets = files.octets(&place).map_err(|error| {
-            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-        })?;
+        let (octets, place) = octets(text, folder, files)?;
         authorities(&octets).map_err(|why| Fault::new(format!("`{}` {why}", place.shown)))
     });
     agreed(&mut section, table);
@@ -90,7 +86,7 @@ fn external_account(
         Err(fault.hint(format!("1 to {most} visible characters, as the authority shows them")))
     });
     let fields = (table.secret_file.as_ref(), table.secret.as_ref());
-    let secret = secret_of(&mut section, fields, folder, files);
+    let secret = secret_of(&mut section, fields, Form::Given, (folder, files));
     Some(ExternalAccount { key_id: key_id?, secret: secret? })
 }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::node::path;
+use super::node::{octets, path};
 use super::transports::certificate;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{AdminTable, AdminTlsTable, Table};
 use crate::config::value::{Fault, hostname, listener};
-use crate::diagnostic::reason;
 use crate::model::{Admin, AdminListen, AdminTls, Dns, Token};
 use crate::tls::{authorities, roots};
 
@@ -85,11 +84,7 @@ fn tls(
     let pair = (table.chain.as_ref(), table.key.as_ref());
     let certificate = certificate(&mut section, pair, folder, files);
     let client_ca = section.optional("client_ca", table.client_ca.as_ref(), |text| {
-        path(text)?;
-        let place = folder.join(text);
-        let octets = files.octets(&place).map_err(|error| {
-            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-        })?;
+        let (octets, place) = octets(text, folder, files)?;
         let found = authorities(&octets);
         found
             .map(|found| Arc::new(roots(&found)))

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::node::path;
+use super::node::octets;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{BusTlsTable, ClusterTable, NatsTable, Table};
 use crate::config::value::{Fault, word};
-use crate::diagnostic::reason;
 use crate::model::{BusTls, Cluster, Credentials, Nats};
 use crate::tls::{Certificate, CertificateError, authorities};
 
@@ -134,11 +133,7 @@ fn prefix(text: &str) -> Result<String, Fault> {
 
 /// A file's name as it is shown, and its content.
 fn read(text: &str, folder: &Place, files: &mut Files) -> Result<(String, Vec<u8>), Fault> {
-    path(text)?;
-    let place = folder.join(text);
-    let octets = files.octets(&place).map_err(|error| {
-        Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-    })?;
+    let (octets, place) = octets(text, folder, files)?;
     Ok((place.shown, octets))
 }
 

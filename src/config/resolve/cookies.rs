@@ -2,6 +2,7 @@
 
 use toml::Spanned;
 
+use super::node::content;
 use super::secrets::secrets;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
@@ -34,11 +35,7 @@ pub(super) fn resolve(
     }
     let read = |text: &str, from: &str| secrets(text, from, SECRET, |word| word.parse().ok());
     let from_file = section.optional("secret_file", table.secret_file.as_ref(), |text| {
-        super::node::path(text)?;
-        let place = folder.join(text);
-        let source = files
-            .read(&place)
-            .map_err(|error| Fault::new(format!("`{}` {}", place.shown, error.what)))?;
+        let (source, place) = content(text, folder, files)?;
         read(source.text(), &place.shown)
     });
     let from_environment = section.optional("secret", table.secret.as_ref(), |value| {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use data_encoding::BASE64_NOPAD;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use toml::Spanned;
 
-use super::node::path;
+use super::node::content;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::{Section, Sheet};
 use crate::config::spec::{EnvTable, Field, KeyTable, KeysFile, TextOr};
@@ -18,6 +18,15 @@ use crate::name::Name;
 
 /// Longest secret, in octets: far beyond what a hash can use (RFC 2104 section 3).
 const SECRET_MAX: usize = 1_024;
+
+/// How a secret is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    /// In base64 as DNS servers and `openssl` write it (RFC 4648 section 4).
+    Base64,
+    /// As authorities of certificates give it out: also in the alphabet of section 5, and unpadded.
+    Given,
+}
 
 /// The keys there are.
 #[derive(Default)]
@@ -72,16 +81,17 @@ fn key(
     let read = word("algorithm", &words);
     let algorithm = section.required("algorithm", table.algorithm.as_ref(), read);
     let fields = (table.secret_file.as_ref(), table.secret.as_ref());
-    let secret = secret_of(section, fields, folder, files);
+    let secret = secret_of(section, fields, Form::Base64, (folder, files));
     Some(Key { name: name.clone(), algorithm: algorithm?, secret: secret? })
 }
 
-/// A secret in a file or in the environment; one of the two must be there.
+/// A secret in a file or in the environment; one of the two must be there. `folder` is where the
+/// file that names it is.
 pub(super) fn secret_of(
     section: &mut Section<'_>,
     fields: (Option<&Spanned<String>>, Option<&Spanned<TextOr<EnvTable>>>),
-    folder: &Place,
-    files: &mut Files,
+    form: Form,
+    (folder, files): (&Place, &mut Files),
 ) -> Option<Secret> {
     match fields {
         (Some(_), Some(field)) => {
@@ -95,23 +105,21 @@ pub(super) fn secret_of(
             section.lacks("secret_file", fault.hint(hint));
             None
         }
-        (named, None) => section.optional("secret_file", named, |text| file(text, folder, files)),
-        (None, held) => section.optional("secret", held, variable),
+        (named, None) => {
+            section.optional("secret_file", named, |text| file(text, form, (folder, files)))
+        }
+        (None, held) => section.optional("secret", held, |value| variable(value, form)),
     }
 }
 
 /// The secret in a file.
-fn file(text: &str, folder: &Place, files: &mut Files) -> Result<Secret, Fault> {
-    path(text)?;
-    let place = folder.join(text);
-    match files.read(&place) {
-        Ok(source) => secret(&format!("`{}`", place.shown), source.text()),
-        Err(error) => Err(Fault::new(format!("`{}` {}", place.shown, error.what))),
-    }
+fn file(text: &str, form: Form, (folder, files): (&Place, &mut Files)) -> Result<Secret, Fault> {
+    let (source, place) = content(text, folder, files)?;
+    secret(&format!("`{}`", place.shown), source.text(), form)
 }
 
 /// The secret in an environment variable.
-fn variable(value: &TextOr<EnvTable>) -> Result<Secret, Fault> {
+fn variable(value: &TextOr<EnvTable>, form: Form) -> Result<Secret, Fault> {
     let hint = "write { env = \"NAME\" } and set that variable for the process";
     match value {
         TextOr::Text(_) => Err(Fault::new("a secret stands in the file").hint(hint)),
@@ -122,21 +130,35 @@ fn variable(value: &TextOr<EnvTable>) -> Result<Secret, Fault> {
                 Fault::new(format!("the environment has no variable `{name}`"))
                     .hint("set it for the process that runs this")
             })?;
-            secret(&format!("the variable `{name}`"), &text)
+            secret(&format!("the variable `{name}`"), &text, form)
         }
     }
 }
 
-/// A secret in base64: as every DNS server writes it, or as authorities give it out, in the
-/// alphabet of RFC 4648 section 5 and unpadded. The text itself is never shown.
-fn secret(from: &str, text: &str) -> Result<Secret, Fault> {
+/// A secret, whose text is never shown.
+fn secret(from: &str, text: &str, form: Form) -> Result<Secret, Fault> {
     let fault = |why: &str| {
         let hint = "such as `openssl rand -base64 32` prints it";
         Fault::new(format!("{from} holds no secret: {why}")).hint(hint)
     };
     let packed: String = text.split_whitespace().collect();
     let plain = packed.trim_end_matches('=').replace('-', "+").replace('_', "/");
-    let octets = BASE64_NOPAD.decode(plain.as_bytes()).map_err(|_| fault("expected base64"))?;
+    let lenient = BASE64_NOPAD.decode(plain.as_bytes());
+    let octets = match form {
+        Form::Given => lenient.map_err(|_| fault("expected base64"))?,
+        Form::Base64 => match (lenient, BASE64.decode(packed.as_bytes())) {
+            (Ok(octets), Ok(_)) => octets,
+            (Err(_), _) => return Err(fault("expected base64")),
+            (Ok(_), Err(_)) if packed.contains(['-', '_']) => {
+                return Err(fault("it has `-` or `_` for what are `+` and `/` in base64"));
+            }
+            // Other servers would refuse it as well, or hold another key.
+            (Ok(_), Err(_)) => {
+                let why = "expected base64 with as many `=` at its end as make it whole fours";
+                return Err(fault(why));
+            }
+        },
+    };
     match octets.len() {
         0 => Err(fault("it is empty")),
         1..=SECRET_MAX => Ok(Secret::new(octets)),
@@ -200,4 +222,37 @@ fn server(text: &str, port: u16) -> Result<SocketAddr, Fault> {
     }
     ip(&read.ip().to_string())?;
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_dns_are_strict_base64_and_those_of_authorities_as_they_come() {
+        let unpadded = Err("expected base64 with as many `=` at its end as make it whole fours");
+        let of_urls = Err("it has `-` or `_` for what are `+` and `/` in base64");
+        let other = Err("expected base64");
+        for (text, strict, given) in [
+            ("/+8=", Ok(2), Ok(2)),
+            (" /+\n8=\n", Ok(2), Ok(2)),
+            ("AAAA", Ok(3), Ok(3)),
+            ("/+8", unpadded, Ok(2)),
+            ("/+8==", unpadded, Ok(2)),
+            ("AAAA=", unpadded, Ok(3)),
+            ("_-8", of_urls, Ok(2)),
+            ("_-8=", of_urls, Ok(2)),
+            ("/+9=", other, other),
+            ("/+8=AAAA", other, other),
+            ("secret!", other, other),
+            ("", Err("it is empty"), Err("it is empty")),
+        ] {
+            for (form, expected) in [(Form::Base64, strict), (Form::Given, given)] {
+                let read = secret("`x`", text, form).map(|secret| secret.octets().len());
+                let read = read.map_err(|fault| fault.what);
+                let expected = expected.map_err(|why| format!("`x` holds no secret: {why}"));
+                assert_eq!(read, expected, "{text:?} as {form:?}");
+            }
+        }
+    }
 }

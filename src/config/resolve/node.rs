@@ -19,7 +19,7 @@ use crate::config::spec::{
 use crate::config::value::{
     Fault, duration_in, listener, name, prefix, rate_in, unknown_word, whole_in, word,
 };
-use crate::diagnostic::reason;
+use crate::diagnostic::{Source, reason};
 use crate::model::{
     ClientSubnet, Dns, Geo, Log, LogFormat, Node, Probe, RegionId, Secondary, Token,
 };
@@ -129,6 +129,36 @@ pub(super) fn path(text: &str) -> Result<(), Fault> {
         return Err(Fault::new(format!("`{}` is not a path", text.escape_debug())));
     }
     Ok(())
+}
+
+/// The octets of a file that a section names, and its place; `folder` is where that section is.
+pub(super) fn octets(
+    text: &str,
+    folder: &Place,
+    files: &mut Files,
+) -> Result<(Vec<u8>, Place), Fault> {
+    path(text)?;
+    let place = folder.join(text);
+    match files.octets(&place) {
+        Ok(octets) => Ok((octets, place)),
+        Err(error) => {
+            Err(Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error))))
+        }
+    }
+}
+
+/// The same of a file that holds text.
+pub(super) fn content(
+    text: &str,
+    folder: &Place,
+    files: &mut Files,
+) -> Result<(Source, Place), Fault> {
+    path(text)?;
+    let place = folder.join(text);
+    match files.read(&place) {
+        Ok(source) => Ok((source, place)),
+        Err(error) => Err(Fault::new(format!("`{}` {}", place.shown, error.what))),
+    }
 }
 
 /// `[node]`: name, region and state folder.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::acme::ByZone;
+use super::node::octets;
 use super::transports::validity;
 use super::{access_log, acme, route};
 use crate::config::defaults as d;
@@ -202,11 +203,7 @@ fn client_ca(
     files: &mut Files,
 ) -> Option<ClientAuthorities> {
     section.optional("client_ca", table.client_ca.as_ref(), |text| {
-        super::node::path(text)?;
-        let place = folder.join(text);
-        let octets = files.octets(&place).map_err(|error| {
-            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-        })?;
+        let (octets, place) = octets(text, folder, files)?;
         let found = authorities(&octets);
         let found = found.map_err(|why| Fault::new(format!("`{}` {why}", place.shown)))?;
         let sum = sha256(&octets);

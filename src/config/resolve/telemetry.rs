@@ -1,12 +1,11 @@
 //! `[telemetry]`: where traces of proxied requests go.
 
-use http::Uri;
 use toml::Spanned;
 
 use crate::config::defaults::telemetry as d;
 use crate::config::sheet::Section;
 use crate::config::spec::{Table, TelemetryTable};
-use crate::config::value::{Fault, share};
+use crate::config::value::{Fault, http_url, share};
 use crate::model::Telemetry;
 
 /// Resolves the table; `proxies` says whether the node has a proxy, whose requests are traced.
@@ -33,19 +32,12 @@ pub(super) fn resolve(
     Some(Telemetry { otlp: otlp?, sample })
 }
 
-/// An absolute URL of HTTP to which the path of a signal can be added; without a password, since it
-/// ends up in logs.
+/// A URL to which the path of a signal can be added.
 fn collector(text: &str) -> Result<String, Fault> {
-    let fault = || Fault::new(format!("`{text}` is not the URL of a collector"));
     let usual = "such as `http://127.0.0.1:4318`";
-    let read = text.parse::<Uri>().map_err(|_| fault().hint(usual))?;
-    let known = matches!(read.scheme_str(), Some("http" | "https"));
-    let Some(authority) = read.authority().filter(|_| known) else {
-        return Err(fault().hint(usual));
-    };
-    if authority.as_str().contains('@') {
-        return Err(Fault::new("`otlp` holds a password").hint("it would end up in logs"));
-    }
+    let wrong = Fault::new(format!("`{text}` is not the URL of a collector")).hint(usual);
+    let password = Fault::new("`otlp` holds a password").hint("it would end up in logs");
+    let read = http_url(text, wrong, password)?;
     if read.query().is_some() {
         return Err(Fault::new("`otlp` holds a query").hint(usual));
     }

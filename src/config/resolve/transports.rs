@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use toml::Spanned;
 
+use super::node::octets;
 use crate::clock;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{DnsTable, List};
 use crate::config::value::{Fault, listener, prefix};
-use crate::diagnostic::reason;
 use crate::model::Transports;
 use crate::tls::{Certificate, CertificateError, day};
 
@@ -103,11 +103,7 @@ pub(super) fn certificate(
     files: &mut Files,
 ) -> Option<Certificate> {
     let mut read = |text: &String| {
-        super::node::path(text)?;
-        let place = folder.join(text);
-        let octets = files.octets(&place).map_err(|error| {
-            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-        })?;
+        let (octets, place) = octets(text, folder, files)?;
         Ok((place.shown, octets))
     };
     let chain = section.required("chain", chain_at, &mut read);

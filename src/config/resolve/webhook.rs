@@ -1,13 +1,11 @@
 //! `[webhook.NAME]`: who is told of what happens.
 
-use http::Uri;
-
-use super::keys::secret_of;
+use super::keys::{Form, secret_of};
 use crate::config::defaults::webhook as d;
 use crate::config::files::{Files, Place};
 use crate::config::sheet::Section;
 use crate::config::spec::{Named, WebhookTable};
-use crate::config::value::{Fault, duration_in, name, unknown_word};
+use crate::config::value::{Fault, duration_in, http_url, name, unknown_word};
 use crate::model::{EVENT_KINDS, Webhook};
 
 /// Resolves the tables; `folder` is where node.toml is.
@@ -26,7 +24,7 @@ pub(super) fn resolve(
         let table = &table.get_ref().0;
         let url = section.required("url", table.url.as_ref(), |text| url(text));
         let fields = (table.secret_file.as_ref(), table.secret.as_ref());
-        let secret = secret_of(&mut section, fields, folder, files);
+        let secret = secret_of(&mut section, fields, Form::Base64, (folder, files));
         let events = section.list("events", &table.events, |text| kind(text).map(Some));
         let fault = Fault::new("`events` is empty").hint("leave it out for all kinds");
         section.not_empty(&table.events, fault);
@@ -46,21 +44,12 @@ pub(super) fn resolve(
     all
 }
 
-/// An absolute URL of HTTP without a password, since it ends up in logs.
+/// Where messages go.
 fn url(text: &str) -> Result<String, Fault> {
-    let fault = || Fault::new(format!("`{text}` is not a URL of HTTP"));
-    let hint = "such as `https://hooks.example.net/meridian`";
-    let read = text.parse::<Uri>().map_err(|_| fault().hint(hint))?;
-    let scheme = read.scheme_str().unwrap_or_default();
-    let Some(authority) = read.authority().filter(|_| matches!(scheme, "http" | "https")) else {
-        return Err(fault().hint(hint));
-    };
-    if authority.as_str().contains('@') {
-        return Err(
-            Fault::new("`url` holds a password").hint("messages are signed with the secret")
-        );
-    }
-    Ok(text.to_owned())
+    let wrong = Fault::new(format!("`{text}` is not a URL of HTTP"))
+        .hint("such as `https://hooks.example.net/meridian`");
+    let password = Fault::new("`url` holds a password").hint("messages are signed with the secret");
+    http_url(text, wrong, password).map(|_| text.to_owned())
 }
 
 /// The kinds that a word means: itself, or with `.*` all that begin with what is before it.

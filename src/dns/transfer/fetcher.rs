@@ -18,6 +18,7 @@ use super::fetch::Visit;
 use super::incoming::Outcome;
 use super::notify::source;
 use crate::clock;
+use crate::durable;
 use crate::metrics::Metrics;
 use crate::model::Primary;
 use crate::name::Name;
@@ -235,13 +236,10 @@ impl Keeper {
 
     /// Works on the disk; a failure is told, and the zone serves on from memory.
     async fn on_disk(&self, work: impl FnOnce() -> std::io::Result<()> + Send + 'static) {
-        let failure = match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        self.around.metrics.state_failures.inc();
-        let file = self.path.display();
-        warn!(error = failure, %file, "cannot keep the zone on disk; serving goes on");
+        if let Err(error) = durable::on_disk(work).await {
+            self.around.metrics.state_failures.inc();
+            let file = self.path.display();
+            warn!(error, %file, "cannot keep the zone on disk; serving goes on");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! Drills that must not run, and one that may.
 
-use std::fs;
 use std::sync::Arc;
 
 use super::*;
 use crate::clock;
 use crate::health::HealthTable;
 use crate::snapshot::{Event, Publisher, load};
+use crate::written::{NODE, write};
 
 const FLEET: &str = "version = 1\n\
     [region.eu]\nlocation = \"DE\"\n[region.us]\nlocation = \"US\"\n\
@@ -22,21 +22,11 @@ const FLEET: &str = "version = 1\n\
 /// A fleet that is well, with two services.
 fn publisher(fleet: &str) -> Publisher {
     let folder = tempfile::tempdir().unwrap();
-    let write = |path: &str, text: &str| {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    write("config/node.toml", "version = 1\n[node]\nname = \"a\"\nregion = \"us\"\n[dns]\n");
-    write("config/fleet.toml", fleet);
-    write(
-        "zones/x.test.zone",
-        "$TTL 60\n@ IN SOA ns1 root 1 1h 1h 1w 60\n@ NS ns1\nns1 A 192.0.2.9\n",
-    );
-    write(
-        "zones/x.test.toml",
-        "version = 1\n[service.www]\npool = \"web\"\n[service.api]\npool = \"api\"\n",
-    );
+    let services = "version = 1\n[service.www]\npool = \"web\"\n[service.api]\npool = \"api\"\n";
+    let zone = "$TTL 60\n@ IN SOA ns1 root 1 1h 1h 1w 60\n@ NS ns1\nns1 A 192.0.2.9\n";
+    let zone = ("zones/x.test.zone", zone);
+    let services = ("zones/x.test.toml", services);
+    write(folder.path(), &[NODE, ("config/fleet.toml", fleet), zone, services]);
     let loaded = load(&folder.path().join("config"), None).unwrap();
     let health = HealthTable::new(&loaded.model.fleet, clock::now());
     Publisher::new(loaded, health)

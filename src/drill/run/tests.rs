@@ -218,6 +218,22 @@ fn it_is_broken_off_once_by_its_conditions() {
 }
 
 #[test]
+fn regions_are_named_as_in_overrides_by_pattern_too() {
+    let mut setup = setup(1);
+    setup.fail = vec!["pool:web@us".to_owned(), "region:E*".to_owned()];
+    setup.abort.down[0].value = "region:us*".to_owned();
+    let mut run = Run::new(setup);
+    run.began(ms(1_000));
+    let both = |load: f64| [("eu".to_owned(), load), ("us".to_owned(), 0.5)].into();
+    run.seen(ms(2_000), &Seen { loads: both(1.2), rates: both(9.0), ..Seen::default() });
+    assert_eq!(run.demand(ms(2_000)), None, "what is taken out is no survivor");
+    let told = ResidualRate { region: "eu".to_owned(), before: 9.0, last: 9.0 };
+    assert_eq!(run.report().residual, [told]);
+    run.seen(ms(3_000), &Seen { down: ["us".to_owned()].into(), ..Seen::default() });
+    assert_eq!(run.demand(ms(3_000)), Some(Demand::Clear("us is down".to_owned())));
+}
+
+#[test]
 fn a_fleet_that_answers_badly_before_is_no_ground() {
     let mut run = Run::new(setup(2));
     answers(&mut run, 100, 0, LOST);

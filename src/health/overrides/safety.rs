@@ -142,7 +142,7 @@ fn compare(before: Side<'_>, after: Side<'_>) -> Vec<Loss> {
         let rated = is_rated(&served.fleet, old) && is_rated(&next.fleet, service);
         let all = |_: EndpointId| true;
         let serves = |levels: &[Level], id: EndpointId| {
-            levels.get(id.0 as usize).is_some_and(|level| *level <= Level::Unknown)
+            levels.get(id.0 as usize).is_some_and(|level| level.serves())
         };
         let standing = |model, service, counts: &dyn Fn(EndpointId) -> bool, shares: &[Share]| {
             Standing::of(model, service, counts, |of| ledger.amount(shares, of, rated))

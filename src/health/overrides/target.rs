@@ -125,6 +125,11 @@ impl Target {
         }
     }
 
+    /// Whether a region is meant, as a whole.
+    pub fn is_region(&self, region: &str) -> bool {
+        matches!(self, Self::Region(name) if fits(name, region))
+    }
+
     /// The endpoints that are meant.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::clock::Tick;
 use crate::config;
 use crate::health::Level;
 use crate::model::{Address, EndpointId, LastRecord, Model, PoolId, RegionId};
+use crate::written::{NODE, write};
 
 const FLEET: &str = "version = 1\n\
     [safety]\nmin_regions = MIN\nlast_record = \"allow\"\n\
@@ -24,19 +25,15 @@ const FLEET: &str = "version = 1\n\
 /// Two services over both pools, one over the second alone.
 fn model(min_regions: u16) -> Model {
     let folder = tempfile::tempdir().unwrap();
-    let write = |path: &str, text: &str| {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
-    write("config/node.toml", "version = 1\n[node]\nname = \"a\"\nregion = \"us\"\n[dns]\n");
-    write("config/fleet.toml", &FLEET.replace("MIN", &min_regions.to_string()));
-    write("zones/x.test.zone", "");
-    write(
-        "zones/x.test.toml",
-        "version = 1\n[service.www]\npool = \"web\"\ndirect = \"_region\"\n\
-         [service.api]\npool = \"api\"\n",
-    );
+    let services = "version = 1\n[service.www]\npool = \"web\"\ndirect = \"_region\"\n\
+                    [service.api]\npool = \"api\"\n";
+    let files = [
+        NODE,
+        ("config/fleet.toml", &FLEET.replace("MIN", &min_regions.to_string())),
+        ("zones/x.test.zone", ""),
+        ("zones/x.test.toml", services),
+    ];
+    write(folder.path(), &files);
     let loaded = config::load(&folder.path().join("config"));
     loaded.model.unwrap_or_else(|| panic!("{}", loaded.diagnostics))
 }

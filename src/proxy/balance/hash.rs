@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Candidate, Field, Member, member_of};
-use crate::steering::mix;
+use crate::steering::{mix, mixed};
 
 /// What a request is known by to the balances that hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,13 +22,7 @@ impl Key {
 
     /// Any text, as that of a header or a cookie.
     pub fn text(text: &[u8]) -> Self {
-        let mut folded = 0;
-        for chunk in text.chunks(8) {
-            let mut word = [0; 8];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            folded = mix(folded, u64::from_le_bytes(word));
-        }
-        Self(mix(folded, text.len() as u64))
+        Self(mixed(0, text))
     }
 
     /// A number that only this key has with `other`.

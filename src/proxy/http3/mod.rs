@@ -12,5 +12,16 @@ mod request;
 mod stay;
 mod upload;
 
+use http::HeaderName;
+use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
 pub(super) use listener::{Quic, QuicLimits};
 pub(super) use upload::Upload;
+
+/// Fields of connections, which make a message of HTTP/3 malformed (RFC 9114 section 4.2).
+const OF_CONNECTIONS: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];

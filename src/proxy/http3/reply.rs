@@ -8,25 +8,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::{Buf, Bytes};
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;
-use http::header::{CONNECTION, DATE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, HeaderValue, Response};
+use http::header::DATE;
+use http::{HeaderValue, Response};
 use http_body::Body;
 use tokio::time::timeout;
 
 use super::super::body::ReplyBody;
+use super::OF_CONNECTIONS;
 use crate::clock;
 use crate::http3::{Sending, Stopped};
 
 /// Octets that must go out within the time for a part, however slow the line is.
 const PIECE: usize = 16 << 10;
-/// Fields of connections, which HTTP/3 has none of (RFC 9114 section 4.2).
-const OF_CONNECTIONS: [HeaderName; 5] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// The way back of one request.
 pub(super) struct Outgoing {

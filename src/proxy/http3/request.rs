@@ -7,26 +7,18 @@ use std::task::Poll;
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, EXPECT, TE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::super::exchange::Client;
 use super::super::forward;
 use super::super::source::Source;
 use super::super::worker::Worker;
+use super::OF_CONNECTIONS;
 use super::reply::{Outgoing, Unsent};
 use super::upload::Upload;
 use crate::http3::{Bridge, Stopped, Stream};
-
-/// Fields that make a request malformed (RFC 9114 section 4.2).
-const FORBIDDEN: [HeaderName; 5] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// A request as the library hands it over.
 pub(super) type Resolver = RequestResolver<Bridge, Bytes>;
@@ -117,7 +109,7 @@ struct Malformed;
 /// The length that a sound request tells; `None`: it tells none.
 fn length(request: &Request<()>) -> Result<Option<u64>, Malformed> {
     let headers = request.headers();
-    if FORBIDDEN.iter().any(|name| headers.contains_key(name)) {
+    if OF_CONNECTIONS.iter().any(|name| headers.contains_key(name)) {
         return Err(Malformed);
     }
     let mut coding = headers.get_all(TE).iter();

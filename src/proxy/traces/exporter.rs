@@ -5,14 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus::IntCounter;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Ended, encode};
-use crate::tls;
+use crate::{clock, outbound};
 
 /// Requests of one message.
 const BATCH_MAX: usize = 512;
@@ -56,12 +56,7 @@ impl Exporter {
         (node, region): (&str, &str),
         (sent, dropped): (IntCounter, IntCounter),
     ) -> Result<Self, String> {
-        let config = tls::client_config(&tls::system_authorities(), None);
-        let client = Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(config.map_err(|error| error.to_string())?);
-        let client = client.build().map_err(|error| error.to_string())?;
+        let client = outbound::client(PATIENCE)?;
         let url = format!("{otlp}/v1/traces");
         let (node, region) = (node.to_owned(), region.to_owned());
         Ok(Self { client, url, node, region, sent, dropped, told: false })
@@ -110,8 +105,7 @@ impl Exporter {
     async fn send(&mut self, batch: &[Ended]) {
         let spans = spans(batch);
         let body = Bytes::from(encode::message(batch, (&self.node, &self.region)));
-        let mut pause = PAUSE;
-        for left in (0..TRIES).rev() {
+        for tries in 1..=TRIES {
             match self.post(body.clone()).await {
                 Ok((rejected, why)) => {
                     let rejected = rejected.min(spans);
@@ -124,11 +118,11 @@ impl Exporter {
                     }
                     return;
                 }
-                Err(Refusal { why, again: Some(again) }) if left > 0 => {
+                Err(Refusal { why, again: Some(again) }) if tries < TRIES => {
                     self.tell(&why);
-                    let wait = pause.mul_f64(0.5 + 0.5 * fastrand::f64()).max(again);
+                    let pause = clock::doubled(PAUSE, tries - 1, PAUSE_MAX);
+                    let wait = clock::spread(pause, fastrand::f64()).max(again);
                     sleep(wait.min(PAUSE_MAX)).await;
-                    pause *= 2;
                 }
                 Err(Refusal { why, .. }) => {
                     self.dropped.inc_by(spans);
@@ -157,7 +151,8 @@ impl Exporter {
         let reply = request.send().await.map_err(failed)?;
         if reply.status().is_success() {
             // It has taken the message, whatever becomes of its words.
-            return Ok(encode::rejected(&read(reply).await.unwrap_or_default()));
+            let words = outbound::read(reply, REPLY_MAX).await.ok().flatten();
+            return Ok(encode::rejected(&words.unwrap_or_default()));
         }
         let status = reply.status();
         let after = reply.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
@@ -165,18 +160,6 @@ impl Exporter {
         let again = is_passing(status).then(|| after.unwrap_or_default());
         Err(Refusal { why: status.to_string(), again })
     }
-}
-
-/// The body of a reply, as far as it is read; one that is longer says nothing.
-async fn read(mut reply: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(part) = reply.chunk().await? {
-        body.extend_from_slice(&part);
-        if body.len() > REPLY_MAX {
-            return Ok(Vec::new());
-        }
-    }
-    Ok(body)
 }
 
 /// Waits for more requests, up to a full message.

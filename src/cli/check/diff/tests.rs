@@ -1,10 +1,9 @@
 //! Differences of small configurations, held to files: `UPDATE_GOLDEN=1` rewrites them.
 
-use std::fs;
-
 use super::*;
 use crate::cli::golden::hold;
 use crate::snapshot::load;
+use crate::written::write;
 
 const NODE: &str = "version = 1\n[node]\nname = \"t\"\nregion = \"eu\"\n\
     [dns]\nlisten = [\"127.0.0.1:5300\"]\n[probe]\n";
@@ -55,9 +54,7 @@ fn configuration(changes: &[(&str, &str)]) -> Loaded {
         for (from, to) in changes {
             text = text.replace(from, to);
         }
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        write(folder.path(), &[(path, &text)]);
     }
     load(&folder.path().join("config"), None).unwrap_or_else(|wrong| panic!("{wrong}"))
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{CountryDifference, Difference, MoveDifference, ServiceDifference};
-use crate::cli::output::count;
+use crate::cli::output::percent;
+use crate::diagnostic::count;
 
 /// Moves of a service that are shown; the values for programs have all.
 const MOVES_MAX: usize = 8;
@@ -37,10 +38,6 @@ impl fmt::Display for Difference {
         }
         Ok(())
     }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
 }
 
 impl fmt::Display for ServiceDifference {

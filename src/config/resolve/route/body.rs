@@ -5,11 +5,10 @@ use http::HeaderValue;
 
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
-use crate::config::resolve::node::path;
+use crate::config::resolve::node::octets;
 use crate::config::sheet::Section;
 use crate::config::spec::Field;
 use crate::config::value::{Fault, size};
-use crate::diagnostic::reason;
 
 /// Where a body may stand in a table.
 pub(super) struct Written<'t> {
@@ -27,11 +26,7 @@ pub(super) fn body(
 ) -> Option<(HeaderValue, Bytes)> {
     let text = section.optional("body", written.body.as_ref(), |text| bounded(text.as_bytes()));
     let file = section.optional("body_file", written.body_file.as_ref(), |text| {
-        path(text)?;
-        let place = folder.join(text);
-        let octets = files.octets(&place).map_err(|error| {
-            Fault::new(format!("`{}` cannot be read: {}", place.shown, reason(&error)))
-        })?;
+        let (octets, _) = octets(text, folder, files)?;
         bounded(&octets)
     });
     if let (Some(_), Some(both)) = (written.body, written.body_file) {

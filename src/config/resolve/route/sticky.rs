@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use toml::Spanned;
 
 use crate::config::files::{Files, Place, sha256};
-use crate::config::resolve::node::path;
+use crate::config::resolve::node::content;
 use crate::config::resolve::secrets::secrets;
 use crate::config::sheet::Section;
 use crate::config::spec::{StickyTable, Table};
@@ -35,11 +35,7 @@ pub(super) fn sticky(
         ),
     );
     let mut secrets = section.optional("secret_file", table.secret_file.as_ref(), |text| {
-        path(text)?;
-        let place = folder.join(text);
-        let source = files
-            .read(&place)
-            .map_err(|error| Fault::new(format!("`{}` {}", place.shown, error.what)))?;
+        let (source, place) = content(text, folder, files)?;
         secrets(source.text(), &place.shown, SECRET, |word| {
             HEXLOWER_PERMISSIVE.decode(word.as_bytes()).ok()?.try_into().ok()
         })
