@@ -35,6 +35,8 @@ mod http3;
 mod knee;
 #[path = "proxy/multiplexed.rs"]
 mod multiplexed;
+#[path = "proxy/named.rs"]
+mod named;
 #[path = "proxy/origin.rs"]
 mod origin;
 #[path = "proxy/protection.rs"]
