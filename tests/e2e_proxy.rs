@@ -10,6 +10,8 @@
 mod acme;
 #[path = "proxy/again.rs"]
 mod again;
+#[path = "proxy/balances.rs"]
+mod balances;
 #[path = "proxy/behaviour.rs"]
 mod behaviour;
 #[path = "proxy/cache.rs"]
