@@ -29,6 +29,8 @@ mod deploy;
 mod failpoint;
 #[path = "proxy/frames.rs"]
 mod frames;
+#[path = "proxy/grpc.rs"]
+mod grpc;
 #[path = "proxy/handover.rs"]
 mod handover;
 #[path = "proxy/http3.rs"]
