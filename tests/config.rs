@@ -264,7 +264,8 @@ fn values_in_force_name_their_line_or_the_default() {
 }
 
 /// Keys whose default says in words what their absence means.
-const IN_WORDS: [&str; 3] = ["geo.databases", "dns.nsid", "dns.cookies.secret_file"];
+const IN_WORDS: [&str; 4] =
+    ["node.resolvers", "geo.databases", "dns.nsid", "dns.cookies.secret_file"];
 
 #[test]
 fn writing_out_the_defaults_changes_nothing() {

@@ -10,6 +10,8 @@
 mod acme;
 #[path = "proxy/again.rs"]
 mod again;
+#[path = "proxy/balances.rs"]
+mod balances;
 #[path = "proxy/behaviour.rs"]
 mod behaviour;
 #[path = "proxy/cache.rs"]
@@ -27,6 +29,8 @@ mod deploy;
 mod failpoint;
 #[path = "proxy/frames.rs"]
 mod frames;
+#[path = "proxy/grpc.rs"]
+mod grpc;
 #[path = "proxy/handover.rs"]
 mod handover;
 #[path = "proxy/http3.rs"]
@@ -35,6 +39,8 @@ mod http3;
 mod knee;
 #[path = "proxy/multiplexed.rs"]
 mod multiplexed;
+#[path = "proxy/named.rs"]
+mod named;
 #[path = "proxy/origin.rs"]
 mod origin;
 #[path = "proxy/protection.rs"]

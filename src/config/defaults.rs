@@ -52,6 +52,8 @@ const DAY: u64 = 24 * HOUR;
 
 /// `node.state`: beside the configuration, which may be read-only.
 pub(super) const STATE: Preset<&str> = preset("../state", "\"../state\"");
+/// `node.resolvers`: none, which means those of the operating system.
+pub(super) const RESOLVERS: &str = "[] (those of the operating system)";
 /// `zones.directory`
 pub(super) const ZONES: Preset<&str> = preset("../zones", "\"../zones\"");
 /// `geo.databases`: none, which means the embedded country database.

@@ -22,6 +22,8 @@ pub struct Node {
     pub region: RegionId,
     /// Folder of what must survive a restart.
     pub state: PathBuf,
+    /// Who is asked for hostnames of endpoints; empty: whom the operating system asks.
+    pub resolvers: Vec<SocketAddr>,
     /// The keys that transfers and queries may be signed with, by name.
     pub keys: Vec<Arc<Key>>,
     /// Folder of the zone files.

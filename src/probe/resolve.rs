@@ -71,14 +71,14 @@ impl LookUp {
     }
 }
 
-/// The resolver that is asked.
+/// The resolvers that are asked.
 #[derive(Clone)]
 pub struct NameServer {
     resolver: TokioResolver,
 }
 
 impl NameServer {
-    /// The resolver of the operating system's configuration, its hosts file included.
+    /// The resolvers of the operating system's configuration, its hosts file included.
     pub fn system() -> Result<Self, String> {
         let unusable = |error: NetError| format!("resolver configuration is unusable: {error}");
         let mut builder = TokioResolver::builder_tokio().map_err(unusable)?;
@@ -86,14 +86,16 @@ impl NameServer {
         Ok(Self { resolver: builder.build().map_err(unusable)? })
     }
 
-    /// The resolver at this address.
-    pub fn at(address: SocketAddr) -> Result<Self, String> {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut to| {
-            to.port = address.port();
-            to
-        });
-        let server = NameServerConfig::new(address.ip(), true, connections.into());
-        let config = ResolverConfig::from_name_servers(vec![server]);
+    /// The resolvers at these addresses.
+    pub fn at(addresses: &[SocketAddr]) -> Result<Self, String> {
+        let server = |address: &SocketAddr| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut to| {
+                to.port = address.port();
+                to
+            });
+            NameServerConfig::new(address.ip(), true, connections.into())
+        };
+        let config = ResolverConfig::from_name_servers(addresses.iter().map(server).collect());
         let provider = TokioRuntimeProvider::default();
         let mut builder = TokioResolver::builder_with_config(config, provider);
         tune(builder.options_mut());

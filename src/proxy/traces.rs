@@ -124,8 +124,8 @@ impl Traces {
         Ok((Arc::new(traces), SpanSender { task, stop }))
     }
 
-    /// Begins the spans of a request whose head has come, where its trace is recorded: as who sent
-    /// it says, or by chance. Its head then names its span.
+    /// Begins the spans of a request whose head has come, where its trace is recorded: as a trusted
+    /// peer says, else by chance. Its head then names its span.
     pub(super) fn begin(
         self: &Arc<Self>,
         request: &mut Parts,
@@ -135,17 +135,21 @@ impl Traces {
     ) {
         let (trace, span) = (worker.long_random(), worker.random());
         let random = Random { share: worker.random_share(), trace, span };
-        if let Some(position) = self.position(&mut request.headers, random) {
+        let trusted = worker.view().proxy.trusts(by.0);
+        if let Some(position) = self.position(&mut request.headers, trusted, random) {
             let record = record.get_or_insert_with(|| Box::new(Record::of(request, by)));
             record.trace = Some(position.trace);
             record.spans = Some(Rc::new(Spans::new(self.clone(), position)));
         }
     }
 
-    /// Where the request of this head is in its trace, if that is recorded.
-    fn position(&self, headers: &mut HeaderMap, random: Random) -> Option<Position> {
+    /// Where the request of this head, from a peer whose word is taken or not, is in its trace, if
+    /// that is recorded. Any client can ask for that, and would choose what tracing costs; whoever
+    /// is not trusted has the chance of a request without a trace.
+    fn position(&self, headers: &mut HeaderMap, trusted: bool, random: Random) -> Option<Position> {
         let known = Trace::read(headers);
-        if !known.map_or(random.share < self.sample, |trace| trace.sampled) {
+        let told = known.filter(|_| trusted).map(|trace| trace.sampled);
+        if !told.unwrap_or(random.share < self.sample) {
             return None;
         }
         let trace = Trace { sampled: true, ..Trace::ensure(headers, (random.trace, random.span)) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::behaviour::{pool, route};
 use crate::origin::{Asked, Origin, Reply, Talk, curl, get};
 use crate::support::api::request;
 use crate::support::meridian::Meridian;
-use crate::support::wait_for;
+use crate::support::{poll, wait_for};
 
 /// A node with one route that keeps replies, and one origin that does `script`.
 fn start(
@@ -160,9 +160,13 @@ const HERD: (usize, usize) = (10_000, 200);
 
 #[test]
 fn a_herd_of_equal_requests_makes_one() {
-    let (front, origin, meridian) = start("", |_, stream| {
-        // Most of the herd is there before the reply begins, the rest before it ends.
+    let sent = Arc::new(AtomicUsize::new(0));
+    let there = sent.clone();
+    let (front, origin, meridian) = start("", move |_, stream| {
+        // All of the herd has asked before the reply begins; the node has time to read it.
         let begin = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\n";
+        let all = || (there.load(Ordering::Relaxed) == HERD.1).then_some(());
+        poll(Duration::from_secs(10), Duration::from_millis(5), all).expect("the herd");
         sleep(Duration::from_millis(300));
         let begun = stream.write_all(begin.as_bytes()).is_ok();
         sleep(Duration::from_millis(200));
@@ -172,9 +176,11 @@ fn a_herd_of_equal_requests_makes_one() {
     let each = HERD.0 / HERD.1;
     let threads: Vec<_> = (0..HERD.1)
         .map(|_| {
+            let sent = sent.clone();
             spawn(move || {
                 let mut talk = Talk::to(http);
                 talk.say("GET /news HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(each));
+                sent.fetch_add(1, Ordering::Relaxed);
                 (0..each).filter(|_| talk.hear().is_some_and(|r| r.text() == "0123456789")).count()
             })
         })

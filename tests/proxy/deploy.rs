@@ -14,7 +14,7 @@ use crate::support::process::output;
 use crate::support::{free_address, wait_for};
 
 /// Requests of one kind, again and again.
-struct Clients {
+pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU32>,
     threads: Vec<JoinHandle<Vec<String>>>,
@@ -22,7 +22,7 @@ struct Clients {
 
 impl Clients {
     /// Some that stay connected and some that do not, each in turn with `requests`.
-    fn asking(at: SocketAddr, requests: &'static [&'static str]) -> Self {
+    pub(crate) fn asking(at: SocketAddr, requests: &'static [&'static str]) -> Self {
         let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
         let client = |stays: bool| {
             let (stop, served) = (stop.clone(), served.clone());
@@ -55,7 +55,7 @@ impl Clients {
     }
 
     /// Waits for so many more to be served.
-    fn serve(&self, more: u32) {
+    pub(crate) fn serve(&self, more: u32) {
         let first = self.served.load(Ordering::Relaxed);
         wait_for("requests", || {
             (self.served.load(Ordering::Relaxed) >= first + more).then_some(())
@@ -63,7 +63,7 @@ impl Clients {
     }
 
     /// How many were served; none may have failed.
-    fn end(self) -> u32 {
+    pub(crate) fn end(self) -> u32 {
         self.stop.store(true, Ordering::Relaxed);
         let failures: Vec<String> =
             self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use h3::error::{Code, StreamError};
 use http::Request;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::Front;
 use crate::certificates::Authority;
 use crate::origin::{Origin, Talk};
 use crate::quic_client::Http3;
@@ -19,6 +22,7 @@ use crate::support::meridian::Meridian;
 use crate::support::site::{Site, zone};
 use crate::support::wire::Ask;
 use crate::support::{PATIENCE, free_beside, wait_for};
+use crate::tunnels::{connect, echo, fleet, open, said};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
 
@@ -128,7 +132,7 @@ fn site() -> (Site, [SocketAddr; 4], (Origin, UdpSocket), Arc<Authority>) {
     let node = std::fs::read_to_string(site.path("config/node.toml")).unwrap();
     let role = format!(
         "[proxy]\nhttp = [\"{http}\"]\nhttps = [\"{https}\"]\nhttp3 = [\"{https}\"]\n\
-         certificates = \"certs/\"\nworkers = 2\ndrain = \"1s\"\n\
+         certificates = \"certs/\"\nworkers = 2\ndrain = \"5s\"\n\
          tcp = [{{ listen = \"{relay}\", pool = \"web\", port = {port} }}]\n\
          udp = [{{ listen = \"{relay}\", pool = \"web\", port = {port} }}]\n"
     );
@@ -142,8 +146,8 @@ fn site() -> (Site, [SocketAddr; 4], (Origin, UdpSocket), Arc<Authority>) {
     site.write(
         "config/fleet.toml",
         &format!(
-            "{}[monitor.up]\nkind = \"tcp\"\nport = {port}\ninterval = \"200ms\"\n\
-             timeout = \"150ms\"\n[pool.web]\nmonitors = [\"up\"]\nendpoints = [\
+            "{}[monitor.up]\nkind = \"tcp\"\nport = {port}\ninterval = \"1s\"\n\
+             timeout = \"900ms\"\n[pool.web]\nmonitors = [\"up\"]\nendpoints = [\
              {{ region = \"eu\", address = \"{}\" }}, {{ region = \"eu\", address = \"{}\" }}]\n\
              [[route]]\npool = \"web\"\nupstream = {{ port = {port} }}\n",
             crate::REGIONS,
@@ -227,7 +231,7 @@ fn load(site: &Site, [doh, http, https, relay]: [SocketAddr; 4]) -> Load {
     };
     let ask = || Ask::new("www.app.test", 1);
     let mut client = Client::new(dns);
-    client.set_timeout(Duration::from_secs(2));
+    client.set_timeout(PATIENCE);
     load.add("DNS over UDP", move || client.try_ask(&ask()).and_then(right));
     load.add("DNS over UDP, new sockets", move || Client::new(dns).try_ask(&ask()).and_then(right));
     load.add("DNS over TCP", move || Client::new(dns).ask_tcp(&ask()).and_then(right));
@@ -258,7 +262,7 @@ fn load(site: &Site, [doh, http, https, relay]: [SocketAddr; 4]) -> Load {
     });
     let socket = UdpSocket::bind((relay.ip(), 0)).unwrap();
     socket.connect(relay).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     load.add("a relay of UDP", move || {
         let sent = fastrand::u64(..).to_be_bytes();
         socket.send(&sent).map_err(|error| error.to_string())?;
@@ -336,4 +340,33 @@ fn sockets_are_handed_over_without_a_failed_request_or_a_lost_query() {
     let path = format!("/proc/{last}");
     wait_for("the end", || (!std::path::Path::new(&path).exists()).then_some(()));
     assert!(TcpListener::bind(places[1]).is_ok(), "nobody listens any more");
+}
+
+#[test]
+fn a_websocket_goes_on_in_the_old_process_until_its_drain_ends() {
+    let front = Front::new("drain = \"6s\"", "");
+    let port = echo(&front);
+    fleet(&front, port, "");
+    let mut line = Line { first: front.serve() };
+    let mut old = connect(&front);
+    assert_eq!(said(&mut old, "before".into()), Message::text("before"));
+    wait_for("the tunnel", || (open(&line.first) == 1.0).then_some(()));
+    line.hand_over();
+    assert_eq!(said(&mut old, "after".into()), Message::text("after"));
+    // For a moment both processes accept; the next one counts what it has itself.
+    let mut new = wait_for("a tunnel of the next process", || {
+        let mut new = connect(&front);
+        assert_eq!(said(&mut new, "new".into()), Message::text("new"));
+        (open(&line.first) == 1.0).then_some(new)
+    });
+    let large = Message::binary(vec![7_u8; 3_000_000]);
+    assert_eq!(said(&mut old, large.clone()), large);
+    assert!(line.first.process.ended().is_none(), "it drains");
+    let Message::Close(Some(frame)) = old.read().unwrap() else { panic!("no close frame") };
+    assert_eq!(frame.code, CloseCode::Away);
+    drop(old);
+    let ended = line.first.process.wait(PATIENCE).expect("an end");
+    assert!(ended.success(), "{ended}");
+    assert_eq!(said(&mut new, "still".into()), Message::text("still"));
+    assert_eq!(open(&line.first), 1.0);
 }

@@ -89,7 +89,7 @@ fn scene(front: &Front, port: u16, more: &str) -> Origin {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websockets_share_a_connection_and_are_told_when_the_node_goes() {
-    let front = Front::new("drain = \"3s\"", "");
+    let front = Front::new("drain = \"5s\"", "");
     let port = echo(&front);
     let _plain = scene(&front, port, "timeouts = { websocket = \"10m\", idle = \"300ms\" }");
     let meridian = front.serve();

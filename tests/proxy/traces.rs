@@ -59,6 +59,11 @@ fn ask(front: &Front, host: &str, fields: &str) -> u16 {
     talk.hear().expect("a reply").status
 }
 
+/// A field that names a trace.
+fn parent(trace: u128, flags: &str) -> String {
+    format!("traceparent: 00-{trace:032x}-{:016x}-{flags}\r\n", 0xd)
+}
+
 /// A span as the library of the protocol reads it, and who sent it.
 #[derive(Debug)]
 struct Received {
@@ -140,13 +145,11 @@ fn wait_for_count(meridian: &Meridian, result: &str, expected: f64) {
 
 #[test]
 fn a_request_is_a_span_between_who_sent_it_and_its_endpoint() {
-    let front = Front::new("", "");
+    let front = Front::new("trusted_proxies = [\"127.0.0.0/8\"]", "");
     let collector = Origin::saying(front.site.address(20), OK);
     let origin = Origin::saying(front.site.address(10), OK);
     traced(&front, collector.address, 1.0, &[&origin], "");
     let meridian = front.serve();
-    let parent =
-        |trace: u128, flags: &str| format!("traceparent: 00-{trace:032x}-{:016x}-{flags}\r\n", 0xd);
     assert_eq!(ask(&front, "a.test", &parent(0xabc, "01")), 200);
     assert_eq!(ask(&front, "a.test", &parent(0xabd, "00")), 200);
     assert_eq!(ask(&front, "a.test", ""), 200);
@@ -193,6 +196,31 @@ fn a_request_is_a_span_between_who_sent_it_and_its_endpoint() {
     let refused = servers.iter().find(|one| one.span.name == "GET").expect("without a route");
     assert_eq!(refused.attribute("meridian.cause"), "no-route");
     assert!(tries(&spans, refused).is_empty());
+}
+
+#[test]
+fn strangers_do_not_say_what_is_recorded() {
+    let front = Front::new("", "");
+    let collector = Origin::saying(front.site.address(20), OK);
+    let origin = Origin::saying(front.site.address(10), OK);
+    traced(&front, collector.address, 0.0, &[&origin], "");
+    let meridian = front.serve();
+    assert_eq!(ask(&front, "a.test", &parent(0xabc, "01")), 200);
+    let passed = format!("00-{:032x}-{:016x}-01", 0xabc, 0xd);
+    assert_eq!(origin.asked()[0].values("traceparent"), [passed], "it passes as it came");
+    let node = std::fs::read_to_string(front.site.path("config/node.toml")).unwrap();
+    let trusting = "[proxy]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    front.site.write("config/node.toml", &node.replace("[proxy]\n", trusting));
+    meridian.process.signal("HUP");
+    wait_for("the reload", || {
+        let reloads = meridian.metric("meridian_reloads_total", &["outcome=\"ok\""]);
+        (reloads >= 1.0).then_some(())
+    });
+    assert_eq!(ask(&front, "a.test", &parent(0xabd, "01")), 200);
+    // What was handed in before would have come before.
+    let spans = received(&collector, 2);
+    let recorded = |one: &Received| HEXLOWER.encode(&one.span.trace_id);
+    assert!(spans.iter().all(|one| recorded(one) == format!("{:032x}", 0xabd)), "{spans:#?}");
 }
 
 #[test]

@@ -78,13 +78,13 @@ pub(crate) fn fleet(front: &Front, port: u16, more: &str) {
     ));
 }
 
-fn connect(front: &Front) -> WebSocket<TcpStream> {
+pub(crate) fn connect(front: &Front) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(front.http).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     client("ws://chat.test/room?x=1", stream).unwrap().0
 }
 
-fn said(socket: &mut WebSocket<TcpStream>, message: Message) -> Message {
+pub(crate) fn said(socket: &mut WebSocket<TcpStream>, message: Message) -> Message {
     socket.send(message).unwrap();
     socket.read().unwrap()
 }
@@ -100,7 +100,7 @@ pub(crate) fn open(meridian: &Meridian) -> f64 {
 
 #[test]
 fn websockets_live_through_reloads_and_are_told_when_the_node_goes() {
-    let front = Front::new("drain = \"500ms\"", "");
+    let front = Front::new("drain = \"4s\"", "");
     let port = echo(&front);
     fleet(&front, port, "");
     let meridian = front.serve();
@@ -145,7 +145,7 @@ fn websockets_live_through_reloads_and_are_told_when_the_node_goes() {
 fn a_quiet_websocket_is_closed_and_one_that_speaks_is_not() {
     let front = Front::new("", "");
     let port = echo(&front);
-    fleet(&front, port, "timeouts = { websocket = \"1s\", idle = \"200ms\" }");
+    fleet(&front, port, "timeouts = { websocket = \"3s\", idle = \"200ms\" }");
     let meridian = front.serve();
     let mut busy = connect(&front);
     let mut quiet = connect(&front);

@@ -1,7 +1,6 @@
-//! How endpoints are spoken to: TLS, HTTP/2, gRPC, PROXY headers in both directions.
+//! How endpoints are spoken to: TLS, HTTP/2, PROXY headers in both directions.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,13 +9,13 @@ use crate::Front;
 use crate::certificates::Authority;
 use crate::origin::{Origin, Talk, curl, get};
 use crate::support::peers::Nginx;
-use crate::support::process::{Process, output};
-use crate::support::{free_address, free_beside, poll, wait_for};
+use crate::support::process::output;
+use crate::support::{free_address, free_beside, wait_for};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
 
 /// A fleet of one pool and one route, whose upstream holds this.
-fn fleet(front: &Front, addresses: &[IpAddr], port: u16, upstream: &str, more: &str) {
+pub(crate) fn fleet(front: &Front, addresses: &[IpAddr], port: u16, upstream: &str, more: &str) {
     let endpoints: Vec<String> =
         addresses.iter().map(|ip| format!("{{ region = \"eu\", address = \"{ip}\" }}")).collect();
     front.fleet(&format!(
@@ -174,69 +173,6 @@ fn endpoints_of_http_2_share_connections_and_lose_no_request_when_those_end() {
         );
         assert_eq!(talk.hear().unwrap().status, 200);
     }
-}
-
-/// Serves the health of two services until its input ends.
-const GRPC_SERVER: &str = "\
-import sys, grpc
-from concurrent import futures
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-servicer = health.HealthServicer()
-servicer.set('shop.v1.Cart', health_pb2.HealthCheckResponse.SERVING)
-server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-assert server.add_insecure_port(sys.argv[1])
-server.start()
-server.wait_for_termination()
-";
-
-/// Calls it: once, for what is not there, and as a stream.
-const GRPC_CLIENT: &str = "\
-import sys, grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-channel = grpc.insecure_channel(sys.argv[1], options=[('grpc.enable_retries', 0)])
-stub = health_pb2_grpc.HealthStub(channel)
-ask = lambda name: health_pb2.HealthCheckRequest(service=name)
-for name in ['shop.v1.Cart', 'shop.v1.Nothing']:
-    try:
-        print(stub.Check(ask(name), timeout=10).status)
-    except grpc.RpcError as error:
-        print(error.code().name, error.details())
-try:
-    stream = stub.Watch(ask('shop.v1.Cart'), timeout=10)
-    print('stream', next(stream).status)
-    stream.cancel()
-except grpc.RpcError as error:
-    print('stream', error.code().name, error.details())
-";
-
-#[test]
-fn calls_of_grpc_go_through_with_their_trailers_and_failures_are_theirs() {
-    let front = Front::new("", "");
-    let address = free_address(front.site.address(10).into());
-    for (name, text) in [("server.py", GRPC_SERVER), ("client.py", GRPC_CLIENT)] {
-        front.site.write(name, text);
-    }
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/grpc-peer/bin/python");
-    let mut command = Command::new(&python);
-    command.arg(front.site.path("server.py")).arg(address.to_string());
-    let mut server = Process::start("grpc-server", &mut command, &front.site.path(""));
-    poll(crate::support::PATIENCE, std::time::Duration::from_millis(20), || {
-        assert!(server.ended().is_none(), "{}", server.log());
-        std::net::TcpStream::connect(address).ok()
-    });
-    let retry = "retry = { attempts = 1 }";
-    fleet(&front, &[address.ip()], address.port(), "protocol = \"http2\"", retry);
-    let _meridian = front.serve();
-    let call = || {
-        let mut client = Command::new(&python);
-        client.arg(front.site.path("client.py")).arg(front.http.to_string());
-        output(&mut client)
-    };
-    assert_eq!(call(), "1\nNOT_FOUND None\nstream 1\n".replace(" None", " "));
-    drop(server);
-    let refused = "UNAVAILABLE connect";
-    assert_eq!(call(), format!("{refused}\n{refused}\nstream {refused}\n"));
 }
 
 #[test]

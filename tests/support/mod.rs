@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long a server may take to start or to notice something before a test gives up on it; far
 /// above what is expected, since the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ports to choose from: below the range from which the kernel takes the ports of clients, so that
 /// a port stays free between the moment it is found and the moment a server binds it.

@@ -1,6 +1,7 @@
 //! The probing role: scheduler and resolver, and the channels between them and the judge.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -23,12 +24,17 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    /// Starts to resolve `names`. Every node does, since hostnames are answered, too.
+    /// Starts to resolve `names` by these resolvers, or the system's if there are none. Every
+    /// node does, since hostnames are answered, too.
     pub(super) fn resolve(
         names: watch::Receiver<BTreeSet<Name>>,
+        resolvers: &[SocketAddr],
         stop: &CancellationToken,
     ) -> (watch::Receiver<Arc<HostAddresses>>, Self) {
-        let server = NameServer::system();
+        let server = match resolvers {
+            [] => NameServer::system(),
+            _ => NameServer::at(resolvers),
+        };
         if let Err(error) = &server
             && !names.borrow().is_empty()
         {

@@ -161,6 +161,7 @@ fn warn_of_restart(old: &Node, new: &Node) {
         (old.telemetry != new.telemetry, "[telemetry]"),
         (old.webhooks != new.webhooks, "[webhook]"),
         (old.state != new.state, "node.state"),
+        (old.resolvers != new.resolvers, "node.resolvers"),
         (old.probe.is_some() != new.probe.is_some(), "the role [probe]"),
     ] {
         if changed {

@@ -112,7 +112,7 @@ impl Tasks {
             events,
         };
         let judge = Judge::new(publisher, saver, serials, metrics.clone(), outbox);
-        let (hosts, mut probes) = Probes::resolve(names_out, stop);
+        let (hosts, mut probes) = Probes::resolve(names_out, &model.node.resolvers, stop);
         if model.node.probe.is_some() {
             probes.probe(targets_out, results_in, (hosts.clone(), feeds), stop)?;
         }

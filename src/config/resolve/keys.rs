@@ -210,7 +210,7 @@ impl Section<'_> {
 }
 
 /// An address, with or without port; `port` is the usual one.
-fn server(text: &str, port: u16) -> Result<SocketAddr, Fault> {
+pub(super) fn server(text: &str, port: u16) -> Result<SocketAddr, Fault> {
     let whole = text.parse::<SocketAddr>().ok();
     let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port));
     let read = whole.or_else(alone).ok_or_else(|| {

@@ -1,12 +1,13 @@
 //! node.toml: from what is written to [`Node`].
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::Spanned;
 
 use super::acme::ByZone;
 use super::fleet::FleetNames;
-use super::keys::Keys;
+use super::keys::{Keys, server};
 use super::transports::transports;
 use crate::config::defaults as d;
 use crate::config::files::{Files, Place};
@@ -67,7 +68,7 @@ pub(in crate::config) fn resolve(
     let zones = section.optional("directory", field, place);
     let zones = (zones.unwrap_or_else(|| folder.join(d::ZONES.value)), field.map(Spanned::span));
     let geo = geo(&mut top, spec.geo.as_ref(), folder, files);
-    let name = identity.as_ref().map(|(name, ..)| name.as_str()).unwrap_or_default();
+    let name = identity.as_ref().map(|identity| identity.name.as_str()).unwrap_or_default();
     let dns = spec.dns.as_ref().map(|table| dns(&mut top, table, name, keys, folder, files));
     let probe = spec.probe.as_ref().map(|table| probe(&mut top, table));
     let cluster = super::cluster::resolve(&mut top, spec.cluster.as_ref(), folder, files);
@@ -75,7 +76,7 @@ pub(in crate::config) fn resolve(
         .admin
         .as_ref()
         .map(|table| super::admin::resolve(&mut top, table, dns.as_ref(), tokens, folder, files));
-    let state = identity.as_ref().map_or(d::STATE.value, |(_, _, state)| state);
+    let state = identity.as_ref().map_or(d::STATE.value, |identity| &identity.state);
     let state = folder.join(state);
     let proxy = spec.proxy.as_ref().map(|table| {
         let (others, places) = ((dns.as_ref(), admin.as_ref()), (folder, &state));
@@ -96,10 +97,11 @@ pub(in crate::config) fn resolve(
     let proxy_at = spec.proxy.as_ref().filter(|_| http).map(Spanned::span);
     let role = dns.is_some();
     let shared = probe.clone();
-    let node = identity.map(|(name, region, _)| Node {
+    let node = identity.map(|Identity { name, region, resolvers, .. }| Node {
         name,
         region,
         state: state.real.clone(),
+        resolvers,
         keys: keys.all().cloned().collect(),
         zones: zones.0.real.clone(),
         geo,
@@ -161,12 +163,15 @@ pub(super) fn content(
     }
 }
 
-/// `[node]`: name, region and state folder.
-fn identity(
-    top: &mut Section<'_>,
-    spec: &NodeFile,
-    regions: &Names<RegionId>,
-) -> Option<(String, RegionId, String)> {
+/// `[node]`, but for the state folder's place.
+struct Identity {
+    name: String,
+    region: RegionId,
+    state: String,
+    resolvers: Vec<SocketAddr>,
+}
+
+fn identity(top: &mut Section<'_>, spec: &NodeFile, regions: &Names<RegionId>) -> Option<Identity> {
     let Some(table) = &spec.node else {
         top.lacks("node", Fault::new("`[node]` is missing").hint("it needs `name` and `region`"));
         return None;
@@ -180,7 +185,12 @@ fn identity(
     }
     let read = |text: &String| path(text).map(|()| text.clone());
     let state = section.optional("state", table.state.as_ref(), read);
-    Some((name?, region??, state.unwrap_or_else(|| d::STATE.value.to_owned())))
+    if table.resolvers.is_none() {
+        section.default("resolvers", d::RESOLVERS);
+    }
+    let resolvers = section.list("resolvers", &table.resolvers, |text| server(text, 53).map(Some));
+    let state = state.unwrap_or_else(|| d::STATE.value.to_owned());
+    Some(Identity { name: name?, region: region??, state, resolvers })
 }
 
 /// `[geo]`; files are looked for here, because here it is known where their names stand.

@@ -47,6 +47,8 @@ pub(in crate::config) struct NodeTable {
     pub region: Field<String>,
     /// Folder of what must survive a restart.
     pub state: Field<String>,
+    /// Who is asked for hostnames.
+    pub resolvers: List<String>,
 }
 
 /// `[zones]`

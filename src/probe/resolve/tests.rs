@@ -208,7 +208,7 @@ async fn name_server() -> SocketAddr {
 
 #[tokio::test]
 async fn asks_a_real_name_server() {
-    let server = NameServer::at(name_server().await).unwrap();
+    let server = NameServer::at(&[name_server().await]).unwrap();
     for (host, expected) in [
         ("a.example.", v4(&["192.0.2.7"], 77)),
         ("c.example.", v4(&["192.0.2.7"], 11)),

@@ -41,7 +41,7 @@ fn request(parent: Option<HeaderValue>) -> Request<()> {
 /// The spans of a request that is recorded.
 fn begun(traces: &Arc<Traces>) -> (Rc<Spans>, Request<()>) {
     let mut request = request(None);
-    let position = traces.position(request.headers_mut(), random(0.0)).unwrap();
+    let position = traces.position(request.headers_mut(), false, random(0.0)).unwrap();
     (Rc::new(Spans::new(traces.clone(), position)), request)
 }
 
@@ -50,19 +50,25 @@ fn entry() -> Entry {
 }
 
 #[test]
-fn who_sent_the_request_decides_and_else_chance_does() {
+fn a_trusted_peer_decides_and_else_chance_does() {
     let (traces, _requests, _metrics) = traces(0.25, 1);
     let unsound = HeaderValue::from_static("00-x");
-    for (case, parent, share, expected) in [
-        ("a recorded trace", Some(known(1)), 0.9, Some((KNOWN.0, Some(KNOWN.1)))),
-        ("one that is not", Some(known(0)), 0.0, None),
-        ("none, by chance", None, 0.2, Some((DRAWN.0, None))),
-        ("none, by chance not", None, 0.25, None),
-        ("one that is unsound", Some(unsound), 0.2, Some((DRAWN.0, None))),
+    let (below, drawn) = (Some((KNOWN.0, Some(KNOWN.1))), Some((DRAWN.0, None)));
+    for (case, trusted, parent, share, expected) in [
+        ("a recorded trace", true, Some(known(1)), 0.9, below),
+        ("one that is not", true, Some(known(0)), 0.0, None),
+        ("none, by chance", true, None, 0.2, drawn),
+        ("none, by chance not", true, None, 0.25, None),
+        ("one that is unsound", true, Some(unsound), 0.2, drawn),
+        ("a stranger's recorded trace, by chance", false, Some(known(1)), 0.2, below),
+        ("a stranger's recorded trace, by chance not", false, Some(known(1)), 0.25, None),
+        ("a stranger's other trace, by chance", false, Some(known(0)), 0.2, below),
+        ("a stranger's other trace, by chance not", false, Some(known(0)), 0.25, None),
+        ("a stranger's none, by chance", false, None, 0.2, drawn),
     ] {
         let before = parent.clone();
         let mut request = request(parent);
-        let position = traces.position(request.headers_mut(), random(share));
+        let position = traces.position(request.headers_mut(), trusted, random(share));
         let found = position.map(|position| (position.trace, position.parent));
         assert_eq!(found, expected, "{case}");
         match position {
@@ -76,12 +82,12 @@ fn who_sent_the_request_decides_and_else_chance_does() {
     }
     let all = self::traces(1.0, 1).0;
     assert!(
-        all.position(request(None).headers_mut(), random(0.999)).is_some(),
+        all.position(request(None).headers_mut(), true, random(0.999)).is_some(),
         "a share of 1 is all"
     );
     let none = self::traces(0.0, 1).0;
     assert!(
-        none.position(request(None).headers_mut(), random(0.0)).is_none(),
+        none.position(request(None).headers_mut(), true, random(0.0)).is_none(),
         "a share of 0 is none"
     );
 }
