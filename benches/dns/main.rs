@@ -48,6 +48,12 @@ struct Options {
     /// Cases, all by default
     #[arg(long, value_enum, value_delimiter = ',')]
     cases: Vec<Case>,
+    /// Peers, all that are installed by default
+    #[arg(long, value_enum, value_delimiter = ',')]
+    peers: Vec<Peer>,
+    /// Where the program lies that scripts/release has built
+    #[arg(long, default_value = "target/profiled/meridian")]
+    profiled: PathBuf,
     /// A city database in MaxMind's layout; without one the cases that steer are left out
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
@@ -110,16 +116,23 @@ fn measure(case: Case, options: &Options, work: &Path) -> io::Result<()> {
     let zone = work.join(if large { "large.zone" } else { "small.zone" });
     fs::write(&zone, if large { zones::large() } else { zones::small() })?;
     let mut servers = Vec::new();
-    for peer in Peer::ALL.into_iter().filter(|peer| peer.can(case)) {
-        if !installed(peer.program()) {
-            println!("\n{}: NOT MEASURED, {} is missing", peer.name(), peer.program());
+    let profiled = std::path::absolute(&options.profiled)?;
+    let wanted = |peer: &Peer| options.peers.is_empty() || options.peers.contains(peer);
+    for peer in Peer::value_variants().iter().copied().filter(wanted) {
+        if !peer.can(case) {
+            continue;
+        }
+        let program = peer.program(&profiled);
+        if !installed(&program) {
+            println!("\n{}: NOT MEASURED, {} is missing", peer.name(), program.display());
             continue;
         }
         let folder = work.join(format!("{case:?}-{peer:?}"));
         fs::create_dir_all(&folder)?;
         let port = free_port()?;
         let database = options.database.as_deref();
-        let setup = Setup { case, folder: &folder, port, zone: &zone, database };
+        let setup =
+            Setup { case, folder: &folder, port, zone: &zone, database, profiled: &profiled };
         let command = peer.prepare(&setup)?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let process = Process::start(&command, &folder, || answers(address, &zones::last(large)))?;
@@ -156,7 +169,7 @@ fn measure(case: Case, options: &Options, work: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn installed(program: &str) -> bool {
+fn installed(program: &Path) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -3,16 +3,20 @@
 use std::fmt::Write;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
 
 use crate::Case;
 
 /// A server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
     /// Sends every query back: what the system calls alone cost.
     Null,
     Meridian,
+    /// The program as scripts/release builds it.
+    Profiled,
     Gdnsd,
     Nsd,
     Knot,
@@ -29,6 +33,8 @@ pub(crate) struct Setup<'s> {
     pub(crate) zone: &'s Path,
     /// A city database, for the cases that steer.
     pub(crate) database: Option<&'s Path>,
+    /// The program as scripts/release builds it.
+    pub(crate) profiled: &'s Path,
 }
 
 /// Name, latitude, longitude and address of a region.
@@ -46,20 +52,11 @@ const REGIONS: [Region; 6] = [
 const WEIGHTS: [u32; 4] = [10, 20, 30, 40];
 
 impl Peer {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Null,
-        Self::Meridian,
-        Self::Gdnsd,
-        Self::Nsd,
-        Self::Knot,
-        Self::PowerDns,
-        Self::Bind,
-    ];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Null => "null responder",
             Self::Meridian => "Meridian",
+            Self::Profiled => "Meridian, by profile",
             Self::Gdnsd => "gdnsd",
             Self::Nsd => "NSD",
             Self::Knot => "Knot",
@@ -73,7 +70,9 @@ impl Peer {
         match case {
             Case::Static | Case::Million => true,
             Case::Geo => !matches!(self, Self::Nsd | Self::Bind),
-            Case::Weighted => matches!(self, Self::Null | Self::Meridian | Self::Gdnsd),
+            Case::Weighted => {
+                matches!(self, Self::Null | Self::Meridian | Self::Profiled | Self::Gdnsd)
+            }
         }
     }
 
@@ -82,16 +81,18 @@ impl Peer {
         if self == Self::PowerDns { "www.geo.test" } else { "geo.example.com" }
     }
 
-    /// The first word of its command.
-    pub(crate) fn program(self) -> &'static str {
-        match self {
+    /// What must be installed for it; an absolute path of what scripts/release has built.
+    pub(crate) fn program(self, profiled: &Path) -> PathBuf {
+        let name = match self {
             Self::Null | Self::Meridian => "taskset",
+            Self::Profiled => return profiled.to_owned(),
             Self::Gdnsd => "gdnsd",
             Self::Nsd => "nsd",
             Self::Knot => "knotd",
             Self::PowerDns => "pdns_server",
             Self::Bind => "named",
-        }
+        };
+        name.into()
     }
 
     /// Writes its configuration and says how it is started.
@@ -103,9 +104,12 @@ impl Peer {
                 let own = std::env::current_exe()?.display().to_string();
                 vec![own, "null".to_owned(), format!("127.0.0.1:{}", setup.port)]
             }
-            Self::Meridian => {
+            Self::Meridian | Self::Profiled => {
                 meridian(setup)?;
-                let server = env!("CARGO_BIN_EXE_meridian").to_owned();
+                let profiled = self == Self::Profiled;
+                let server =
+                    if profiled { setup.profiled } else { env!("CARGO_BIN_EXE_meridian").as_ref() };
+                let server = server.display().to_string();
                 vec![server, "serve".to_owned(), "--config".to_owned(), at("config")]
             }
             Self::Gdnsd => {

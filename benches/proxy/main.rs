@@ -52,6 +52,9 @@ struct Options {
     /// Where peers lie that are not in the search path
     #[arg(long, default_value = "target/tools")]
     tools: PathBuf,
+    /// Where the program lies that scripts/release has built
+    #[arg(long, default_value = "target/profiled/meridian")]
+    profiled: PathBuf,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -125,7 +128,7 @@ fn start(case: Case, options: &Options, work: &Path, origin: &Origin) -> io::Res
         if !peer.can(case) {
             continue;
         }
-        let Some(program) = peer.program(&options.tools) else {
+        let Some(program) = peer.program(&options.tools, &options.profiled) else {
             println!("\n{}: NOT MEASURED, it is missing", peer.name());
             continue;
         };

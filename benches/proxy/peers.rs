@@ -12,6 +12,8 @@ use crate::Case;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
     Meridian,
+    /// The program as scripts/release builds it.
+    Profiled,
     Nginx,
     Haproxy,
     /// The release that the project's targets name, where scripts/bench-proxy has put it.
@@ -37,6 +39,7 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Meridian => "Meridian",
+            Self::Profiled => "Meridian, by profile",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Haproxy28 => "HAProxy 2.8",
@@ -49,16 +52,17 @@ impl Peer {
     /// Whether it can do what the case asks for.
     pub(crate) fn can(self, case: Case) -> bool {
         match self {
-            Self::Meridian | Self::Nginx => true,
+            Self::Meridian | Self::Profiled | Self::Nginx => true,
             Self::Varnish => case == Case::Cache,
             _ => case != Case::Cache,
         }
     }
 
     /// Its program; `None`: it is not installed.
-    pub(crate) fn program(self, tools: &Path) -> Option<PathBuf> {
+    pub(crate) fn program(self, tools: &Path, profiled: &Path) -> Option<PathBuf> {
         let name = match self {
             Self::Meridian => return Some(env!("CARGO_BIN_EXE_meridian").into()),
+            Self::Profiled => return profiled.is_file().then(|| profiled.to_owned()),
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Haproxy28 => {
@@ -80,7 +84,7 @@ impl Peer {
         let program = setup.program.display().to_string();
         let (port, origin) = (setup.port, setup.origin);
         let words: Vec<String> = match self {
-            Self::Meridian => {
+            Self::Meridian | Self::Profiled => {
                 meridian(setup)?;
                 vec!["serve".into(), "--config".into(), at("config")]
             }
@@ -128,7 +132,8 @@ impl Setup<'_> {
 }
 
 fn meridian(setup: &Setup<'_>) -> io::Result<()> {
-    let listener = if setup.case.secure() { "https" } else { "http" };
+    // Several listen at once, so that none may have the usual port.
+    let listener = if setup.case.secure() { "http = []\nhttps" } else { "http" };
     let (port, origin) = (setup.port, setup.origin);
     let tls = setup.tls("");
     let node = format!(
